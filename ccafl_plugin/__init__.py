@@ -1,0 +1,11 @@
+"""CCAFL for torchreid: person re-identification from labels that hold inside one camera only.
+
+``import ccafl_plugin`` adds the plugin's names to torchreid, once. See :func:`register`.
+"""
+
+from ccafl_plugin.integration import register
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "register"]
+
+register()

@@ -1,0 +1,114 @@
+"""Settings that torchreid's builders have no argument for.
+
+torchreid's ``build_model``, ``build_train_sampler``, ``build_optimizer`` and ``build_lr_scheduler`` pass a fixed list of
+arguments. What the plugin's names need beyond it is read from :data:`options` at the moment a builder is called::
+
+    from ccafl_plugin.options import options
+
+    options.update(iters_per_epoch=100, seed=7)
+    with options.override(clip_weights="RN50.pt"):
+        model = torchreid.models.build_model("clip_rn50", num_classes=751)
+
+``ccafl-train`` and ``tools/train.py`` fill it from the configuration. The defaults are the paper's Market-1501 values, so
+plain torchreid programs work without touching it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ccafl_plugin.errors import CCAFLError, unknown_name
+
+
+@dataclasses.dataclass
+class Options:
+    """All options with the paper's Market-1501 values as defaults.
+
+    Args:
+        seed: every sampler and every random draw of the plugin starts from it.
+        iters_per_epoch: batches that ``ProxySampler``, ``IntraCameraSampler`` and ``CameraBalancedSampler`` give per epoch.
+        warmup_epochs: epochs of linear warm-up in ``warmup_multi_step`` and ``warmup_cosine``; 0 for none.
+        warmup_factor: the warm-up starts at this fraction of the learning rate.
+        cosine_final_factor: ``warmup_cosine`` ends at this fraction of the learning rate.
+        bias_lr_factor: learning rate of biases as a multiple of the weights' learning rate.
+        bias_lr_for_all_models: give torchreid's own models that bias rate too; by default only the plugin's models get it.
+        clip_weights: local file with CLIP weights for ``pretrained=True``; empty: OpenAI's weights through open_clip.
+        prompt_length: learnable tokens in the prompt of one proxy.
+        input_size: (height, width) in pixels for which positional embeddings are made when a model is built.
+        freeze_patch_projection: keep the patch projection of ``clip_vit_b16`` fixed.
+    """
+
+    seed: int = 1
+    iters_per_epoch: int = 200
+    warmup_epochs: int = 10
+    warmup_factor: float = 0.01
+    cosine_final_factor: float = 0.0
+    bias_lr_factor: float = 2.0
+    bias_lr_for_all_models: bool = False
+    clip_weights: str = ""
+    prompt_length: int = 4
+    input_size: tuple[int, int] = (256, 128)
+    freeze_patch_projection: bool = True
+
+    def update(self, **values: Any) -> None:
+        """Sets several options, or none of them if one is unknown or impossible.
+
+        Raises:
+            CCAFLError: an unknown name, a value of the wrong type, or one out of range.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name, value in values.items():
+            if name not in defaults:
+                raise unknown_name("options", name, defaults)
+            values[name] = _checked(name, value, defaults[name])
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def reset(self) -> None:
+        """Sets every option to its default."""
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, field.default)
+
+    @contextmanager
+    def override(self, **values: Any) -> Iterator[Options]:
+        """Sets options for the length of a ``with`` block; afterwards all are as they were before it."""
+        before = dataclasses.asdict(self)
+        try:
+            self.update(**values)
+            yield self
+        finally:
+            for name, value in before.items():
+                setattr(self, name, value)
+
+
+_AT_LEAST = {
+    "iters_per_epoch": 1,
+    "warmup_epochs": 0,
+    "warmup_factor": 0,
+    "cosine_final_factor": 0,
+    "bias_lr_factor": 0,
+    "prompt_length": 1,
+}
+
+
+def _checked(name: str, value: Any, default: Any) -> Any:
+    """The value in its option's own type (an int is a fine float, a list a fine size)."""
+    if name == "input_size":
+        sizes = tuple(value) if isinstance(value, (list, tuple)) else ()
+        if len(sizes) != 2 or not all(type(size) is int and size > 0 for size in sizes):
+            raise CCAFLError(f"options.input_size: {value!r} is not a (height, width) of two positive whole numbers.")
+        return sizes
+    expected = type(default)
+    if expected is float and type(value) is int:
+        value = float(value)
+    if type(value) is not expected:
+        raise CCAFLError(f"options.{name}: {value!r} is not of type {expected.__name__}, such as {default!r}.")
+    if name in _AT_LEAST and not value >= _AT_LEAST[name]:
+        raise CCAFLError(f"options.{name}: {value!r} is out of range. It must be at least {_AT_LEAST[name]}.")
+    return value
+
+
+options = Options()

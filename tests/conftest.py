@@ -1,0 +1,72 @@
+"""Settings for all tests: one thread, no network, repeatable hypothesis runs."""
+
+from __future__ import annotations
+
+import os
+
+# Read by libgomp when torch is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from ccafl_plugin.options import options
+
+torch.set_num_threads(1)
+
+# No deadline: torch's first call of an operator takes longer than hypothesis allows. Derandomised: same examples each run.
+settings.register_profile(
+    "ccafl",
+    deadline=None,
+    max_examples=25,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("ccafl")
+
+LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting to another machine, or asking for its address, fails the test."""
+    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def check(host: object) -> None:
+        if host is not None and host not in LOCAL_HOSTS:
+            raise AssertionError(f"a test tried to reach {host!r}")
+
+    def is_internet(connection: socket.socket) -> bool:
+        return connection.family in (socket.AF_INET, socket.AF_INET6)
+
+    def guarded_connect(self: socket.socket, address):
+        if is_internet(self):
+            check(address[0])
+        return connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address):
+        if is_internet(self):
+            check(address[0])
+        return connect_ex(self, address)
+
+    def guarded_getaddrinfo(host, *args, **kwargs):
+        check(host)
+        return getaddrinfo(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+
+
+@pytest.fixture(autouse=True)
+def default_options() -> Iterator[None]:
+    """Each test starts from, and leaves, the default options."""
+    options.reset()
+    yield
+    options.reset()
