@@ -1,7 +1,7 @@
 """Settings that torchreid's builders have no argument for.
 
-torchreid's ``build_model``, ``build_train_sampler``, ``build_optimizer`` and ``build_lr_scheduler`` pass a fixed list of
-arguments. What the plugin's names need beyond it is read from :data:`options` at the moment a builder is called::
+torchreid's ``build_model``, ``build_train_sampler``, ``build_optimizer`` and ``build_lr_scheduler`` pass fixed lists of
+arguments. What the plugin's names need beyond them is read from :data:`options` at the moment a builder is called::
 
     from ccafl_plugin.options import options
 
@@ -9,8 +9,8 @@ arguments. What the plugin's names need beyond it is read from :data:`options` a
     with options.override(clip_weights="RN50.pt"):
         model = torchreid.models.build_model("clip_rn50", num_classes=751)
 
-``ccafl-train`` and ``tools/train.py`` fill it from the configuration. The defaults are the paper's Market-1501 values, so
-plain torchreid programs work without touching it.
+``ccafl-train`` and ``tools/train.py`` fill it from the configuration. The defaults are the paper's Market-1501 values,
+so plain torchreid programs work without touching it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Options:
 
     Args:
         seed: every sampler and every random draw of the plugin starts from it.
-        iters_per_epoch: batches that ``ProxySampler``, ``IntraCameraSampler`` and ``CameraBalancedSampler`` give per epoch.
+        iters_per_epoch: batches per epoch of ``ProxySampler``, ``IntraCameraSampler`` and ``CameraBalancedSampler``.
         warmup_epochs: epochs of linear warm-up in ``warmup_multi_step`` and ``warmup_cosine``; 0 for none.
         warmup_factor: the warm-up starts at this fraction of the learning rate.
         cosine_final_factor: ``warmup_cosine`` ends at this fraction of the learning rate.
         bias_lr_factor: learning rate of biases as a multiple of the weights' learning rate.
-        bias_lr_for_all_models: give torchreid's own models that bias rate too; by default only the plugin's models get it.
+        bias_lr_for_all_models: whether torchreid's own models get that bias rate too.
         clip_weights: local file with CLIP weights for ``pretrained=True``; empty: OpenAI's weights through open_clip.
         prompt_length: learnable tokens in the prompt of one proxy.
         input_size: (height, width) in pixels for which positional embeddings are made when a model is built.

@@ -19,7 +19,7 @@ from ccafl_plugin.options import options
 
 torch.set_num_threads(1)
 
-# No deadline: torch's first call of an operator takes longer than hypothesis allows. Derandomised: same examples each run.
+# No deadline: torch's first call of an operator takes longer than hypothesis allows.
 settings.register_profile(
     "ccafl",
     deadline=None,
