@@ -1,0 +1,130 @@
+"""The plugin's names in torchreid's builders of models, samplers, optimizers and schedulers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ccafl_plugin.data.samplers import SAMPLERS
+from ccafl_plugin.integration.changes import Change, new_entry, new_item, replace_everywhere
+from ccafl_plugin.integration.layout import attribute, require_parameters
+from ccafl_plugin.optim import parameter_groups, warmup_cosine, warmup_multi_step
+from ccafl_plugin.options import options
+
+CLIP_MODELS = ("clip_rn50", "clip_vit_b16", "clip_tiny")
+SCHEDULERS = ("warmup_multi_step", "warmup_cosine")
+
+
+def model_changes() -> list[Change]:
+    """``clip_rn50``, ``clip_vit_b16`` and ``clip_tiny`` in ``build_model``."""
+    factory = attribute("models", "__model_factory", dict)
+    return [new_item(factory, "model", name, clip_builder(name)) for name in CLIP_MODELS]
+
+
+def clip_builder(name: str) -> Callable[..., nn.Module]:
+    """What torchreid's ``build_model`` calls for ``name``; open_clip is imported when it is called, not before."""
+
+    def build(num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True) -> nn.Module:
+        from ccafl_plugin.models.clip import build_clip
+
+        return build_clip(name, num_classes, loss=loss, pretrained=pretrained, use_gpu=use_gpu)
+
+    build.__name__ = build.__qualname__ = name
+    return build
+
+
+def sampler_changes() -> list[Change]:
+    """The names of ``SAMPLERS`` in ``build_train_sampler`` and in its list of names."""
+    names = attribute("data.sampler", "AVAI_SAMPLERS", list)
+    original = attribute("data.sampler", "build_train_sampler")
+    signature = require_parameters(original, "data_source", "train_sampler", "batch_size", "num_instances")
+
+    @functools.wraps(original)
+    def build_train_sampler(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        build = SAMPLERS.get(given.arguments["train_sampler"])
+        if build is None:
+            return original(*args, **kwargs)
+        return build(
+            given.arguments["data_source"],
+            batch_size=given.arguments["batch_size"],
+            num_instances=given.arguments["num_instances"],
+            iters_per_epoch=options.iters_per_epoch,
+            seed=options.seed,
+        )
+
+    return [
+        *(new_entry(names, "sampler", name) for name in SAMPLERS),
+        *replace_everywhere(original, build_train_sampler, "data.sampler", "data.datamanager"),
+    ]
+
+
+class _Groups(nn.Module):
+    """Passes parameter groups through torchreid's ``build_optimizer``, which asks a module for its ``parameters()``."""
+
+    def __init__(self, groups: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def parameters(self, recurse: bool = True):  # type: ignore[override]
+        return iter(self.groups)
+
+
+def bare_model(model: nn.Module) -> nn.Module:
+    """The model inside ``nn.DataParallel`` or ``DistributedDataParallel``."""
+    while isinstance(model, (nn.DataParallel, DistributedDataParallel)):
+        model = model.module
+    return model
+
+
+def optimizer_changes() -> list[Change]:
+    """``build_optimizer`` gives the plugin's models groups: biases at their own rate, frozen parameters left out.
+
+    torchreid's own models, and ``staged_lr=True``, which makes groups of its own, stay as they are. All five of
+    torchreid's optimizers are made by torchreid's code with torchreid's arguments.
+    """
+    original = attribute("optim.optimizer", "build_optimizer")
+    signature = require_parameters(original, "model", "lr", "staged_lr")
+
+    @functools.wraps(original)
+    def build_optimizer(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        model = given.arguments["model"]
+        grouped = options.bias_lr_for_all_models or getattr(bare_model(model), "is_ccafl_backbone", False)
+        if isinstance(model, nn.Module) and grouped and not given.arguments["staged_lr"]:
+            groups = parameter_groups(model, given.arguments["lr"], options.bias_lr_factor)
+            given.arguments["model"] = _Groups(groups)
+        return original(*given.args, **given.kwargs)
+
+    return replace_everywhere(original, build_optimizer, "optim.optimizer", "optim")
+
+
+def scheduler_changes() -> list[Change]:
+    """``warmup_multi_step`` and ``warmup_cosine`` in ``build_lr_scheduler`` and in its list of names."""
+    names = attribute("optim.lr_scheduler", "AVAI_SCH", list)
+    original = attribute("optim.lr_scheduler", "build_lr_scheduler")
+    signature = require_parameters(original, "optimizer", "lr_scheduler", "stepsize", "gamma", "max_epoch")
+
+    @functools.wraps(original)
+    def build_lr_scheduler(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        values = given.arguments
+        warmup = {"warmup_epochs": options.warmup_epochs, "warmup_factor": options.warmup_factor}
+        if values["lr_scheduler"] == "warmup_multi_step":
+            return warmup_multi_step(values["optimizer"], values["stepsize"], gamma=values["gamma"], **warmup)
+        if values["lr_scheduler"] == "warmup_cosine":
+            final = options.cosine_final_factor
+            return warmup_cosine(values["optimizer"], values["max_epoch"], final_factor=final, **warmup)
+        return original(*args, **kwargs)
+
+    return [
+        *(new_entry(names, "scheduler", name) for name in SCHEDULERS),
+        *replace_everywhere(original, build_lr_scheduler, "optim.lr_scheduler", "optim"),
+    ]

@@ -1,0 +1,110 @@
+"""How images are read and transformed: bicubic resizing, padding with a random crop, an end to broken files."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import warnings
+from typing import Any
+
+from torchvision.transforms import Compose, InterpolationMode, RandomHorizontalFlip, Resize
+
+from ccafl_plugin.data.checks import read_image
+from ccafl_plugin.data.transforms import PadCrop
+from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.integration.changes import Change, replace_everywhere, set_attribute
+from ccafl_plugin.integration.layout import IncompatibleTorchreid, attribute, require_parameters
+
+# torchreid has no list of its own names: it asks for each in turn and passes over all others in silence.
+TORCHREID_TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
+PLUGIN_TRANSFORMS = ("bicubic_resize", "pad_crop")
+TRANSFORMS = (*TORCHREID_TRANSFORMS, *PLUGIN_TRANSFORMS)
+
+
+def bicubic(transform: Compose) -> Compose:
+    """The same steps with ``Resize`` bicubic instead of bilinear.
+
+    Raises:
+        IncompatibleTorchreid: there is no ``Resize`` in it.
+    """
+    steps = list(transform.transforms)
+    places = [place for place, step in enumerate(steps) if isinstance(step, Resize)]
+    if not places:
+        raise IncompatibleTorchreid("its transforms do not resize by torchvision's Resize")
+    for place in places:
+        steps[place] = Resize(steps[place].size, interpolation=InterpolationMode.BICUBIC)
+    return Compose(steps)
+
+
+def with_pad_crop(transform: Compose, crop: PadCrop) -> Compose:
+    """The same steps with ``crop`` right behind the horizontal flip, or behind ``Resize`` where nothing is flipped."""
+    steps = list(transform.transforms)
+    places = [place for place, step in enumerate(steps) if isinstance(step, (Resize, RandomHorizontalFlip))]
+    if not places:
+        raise IncompatibleTorchreid("its transforms do not resize by torchvision's Resize")
+    steps.insert(places[-1] + 1, crop)
+    return Compose(steps)
+
+
+def transform_changes() -> list[Change]:
+    """``bicubic_resize`` (training and test) and ``pad_crop`` (training) in ``build_transforms``."""
+    original = attribute("data.transforms", "build_transforms")
+    signature = require_parameters(original, "height", "width", "transforms", "norm_mean", "norm_std")
+
+    @functools.wraps(original)
+    def build_transforms(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        values = given.arguments
+        names = [values["transforms"]] if isinstance(values["transforms"], str) else values["transforms"]
+        names = [str(name).lower() for name in names] if isinstance(names, (list, tuple)) else []
+        warn_of_unknown(names)
+        if not set(names) & set(PLUGIN_TRANSFORMS):
+            return original(*args, **kwargs)
+        if "pad_crop" in names and "random_crop" in names:
+            raise CCAFLError("transforms: pad_crop and random_crop both crop at random. Choose one of the two.")
+        values["transforms"] = [name for name in names if name not in PLUGIN_TRANSFORMS]
+        train, test = original(*given.args, **given.kwargs)
+        if "bicubic_resize" in names:
+            print("+ bicubic interpolation in both resizes")
+            train, test = bicubic(train), bicubic(test)
+        if "pad_crop" in names:
+            crop = PadCrop(values["height"], values["width"])
+            print(
+                f"+ random crop of {values['height']}x{values['width']} from the image padded by {crop.padding} pixels"
+            )
+            train = with_pad_crop(train, crop)
+        return train, test
+
+    return replace_everywhere(original, build_transforms, "data.transforms", "data.datamanager")
+
+
+def warn_of_unknown(names: list[str]) -> None:
+    """torchreid passes over unknown names in silence; programs that rely on it go on, but hear of it."""
+    for name in names:
+        if name not in TRANSFORMS:
+            near = difflib.get_close_matches(name, TRANSFORMS, n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            warnings.warn(f"transforms: {name!r} is not known and does nothing.{hint}", stacklevel=3)
+
+
+def reading_changes() -> list[Change]:
+    """``read_image`` names an unreadable file instead of trying it for ever."""
+    return replace_everywhere(
+        attribute("utils.tools", "read_image"), read_image, "utils.tools", "data.datasets.dataset"
+    )
+
+
+def extractor_changes() -> list[Change]:
+    """``FeatureExtractor`` resizes bicubically, as in training, if its model is one of the plugin's."""
+    extractor = attribute("utils.feature_extractor", "FeatureExtractor", type)
+    original = extractor.__init__
+    require_parameters(original, "model_name", "image_size")
+
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if getattr(self.model, "is_ccafl_backbone", False):
+            self.preprocess = bicubic(self.preprocess)
+
+    return [set_attribute(extractor, "__init__", __init__)]
