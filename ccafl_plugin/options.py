@@ -39,6 +39,8 @@ class Options:
         prompt_length: learnable tokens in the prompt of one proxy.
         input_size: (height, width) in pixels for which positional embeddings are made when a model is built.
         freeze_patch_projection: keep the patch projection of ``clip_vit_b16`` fixed.
+        synthetic_size: size of the dataset ``synthetic_persons``, one of its names.
+        synthetic_seed: another seed is another set of people and cameras.
     """
 
     seed: int = 1
@@ -52,6 +54,8 @@ class Options:
     prompt_length: int = 4
     input_size: tuple[int, int] = (256, 128)
     freeze_patch_projection: bool = True
+    synthetic_size: str = "tiny"
+    synthetic_seed: int = 1
 
     def update(self, **values: Any) -> None:
         """Sets several options, or none of them if one is unknown or impossible.

@@ -1,0 +1,168 @@
+"""What can be known to be wrong before any data or model is loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from yacs.config import CfgNode
+
+from ccafl_plugin.association import ASSOCIATIONS
+from ccafl_plugin.config.arguments import make_terms
+from ccafl_plugin.engine.supervision import SUPERVISIONS
+from ccafl_plugin.engine.terms import order_by_needs
+from ccafl_plugin.engine.text import SCOPES
+from ccafl_plugin.errors import CCAFLError, unknown_name
+from ccafl_plugin.integration import names
+from ccafl_plugin.models import BACKBONES, check_prompt_length
+
+LOSSES = ("softmax", "triplet", "ccafl")
+
+
+def _names() -> dict[str, Callable[[], list[str]]]:
+    """Key -> the names it may take; lists are checked item by item."""
+    return {
+        "model.name": names.model_names,
+        "data.type": lambda: ["image"],
+        "data.sources": lambda: list(names.dataset_classes()),
+        "data.targets": lambda: list(names.dataset_classes()),
+        "data.transforms": names.transform_names,
+        "sampler.train_sampler": names.sampler_names,
+        "sampler.train_sampler_t": names.sampler_names,
+        "train.optim": names.optimizer_names,
+        "train.lr_scheduler": names.scheduler_names,
+        "loss.name": lambda: list(LOSSES),
+        "test.dist_metric": lambda: ["euclidean", "cosine"],
+        "ccafl.supervision": lambda: list(SUPERVISIONS),
+        "ccafl.association.name": lambda: list(ASSOCIATIONS),
+        "ccafl.stage1.scope": lambda: list(SCOPES),
+    }
+
+
+# (smallest, whether the smallest itself is allowed, largest), by the last part of a key, or by the whole key
+_RANGES: dict[str, tuple[float, bool, float]] = {
+    "data.height": (1, True, math.inf),
+    "data.width": (1, True, math.inf),
+    "workers": (0, True, math.inf),
+    "k_tfm": (1, True, math.inf),
+    "batch_size": (1, True, math.inf),
+    "num_instances": (1, True, math.inf),
+    "lr": (0, False, math.inf),
+    "weight_decay": (0, True, math.inf),
+    "max_epoch": (0, True, math.inf),
+    "start_epoch": (0, True, math.inf),
+    "print_freq": (1, True, math.inf),
+    "ranks": (1, True, 50),
+    "ccafl.iters_per_epoch": (1, True, math.inf),
+    "ccafl.prompt_length": (1, True, math.inf),
+    "ccafl.keep": (1, True, math.inf),
+    "ccafl.bias_lr_factor": (0, True, math.inf),
+    "warmup_epochs": (0, True, math.inf),
+    "warmup_factor": (0, True, 1),
+    "cosine_final_factor": (0, True, 1),
+    "epochs": (0, True, math.inf),
+    "first_epoch": (0, True, math.inf),
+    "last_epoch": (-1, True, math.inf),
+    "weight_lambda": (0, True, 1),
+    "smoothing": (0, True, 1),
+    "momentum": (0, True, 1),
+    "temperature": (0, False, math.inf),
+    "instances": (1, True, math.inf),
+    "rate": (0, True, math.inf),
+}
+
+
+def check_config(config: CfgNode) -> None:
+    """Checks names, ranges, files and settings that depend on each other.
+
+    Args:
+        config: the merged tree.
+
+    Raises:
+        CCAFLError: the first thing found wrong.
+    """
+    for key, value in _flat(config):
+        _check_range(key, value)
+    for key, allowed in _names().items():
+        for name in _as_list(_get(config, key)):
+            if name not in allowed():
+                raise unknown_name(key, name, allowed())
+    for key in ("model.load_weights", "ccafl.clip_weights"):
+        if _get(config, key) and not Path(_get(config, key)).is_file():
+            raise CCAFLError(f"{key}: no file at {_get(config, key)!r}.")
+    if config.model.resume and not Path(config.model.resume).exists():
+        raise CCAFLError(f"model.resume: nothing at {config.model.resume!r}.")
+    if config.test.visrank and not config.test.evaluate:
+        raise CCAFLError("test.visrank: pictures are made with test.evaluate True only.")
+    _check_schedule(config)
+    if config.loss.name == "ccafl":
+        _check_ccafl(config)
+
+
+def _check_schedule(config: CfgNode) -> None:
+    if config.train.lr_scheduler == "single_step" and len(config.train.stepsize) != 1:
+        raise CCAFLError("train.stepsize: train.lr_scheduler single_step takes one epoch, e.g. [20].")
+
+
+def _check_ccafl(config: CfgNode) -> None:
+    """What only CCAFL's engine can find wrong."""
+    ccafl = config.ccafl
+    enabled = [name for name, term in ccafl.terms.items() if term.enabled]
+    if not enabled:
+        raise CCAFLError("ccafl.terms: no term is enabled; set ccafl.terms.NAME.enabled True for at least one.")
+    order_by_needs(make_terms(config))
+    check_prompt_length(ccafl.prompt_length)
+    if ccafl.stage1.scope == "person" and ccafl.supervision != "full":
+        raise CCAFLError("ccafl.stage1.scope: 'person' reads identities across cameras; set ccafl.supervision full.")
+    icdl = ccafl.terms.icdl
+    if icdl.enabled and config.sampler.num_instances > icdl.instances:
+        raise CCAFLError(
+            f"sampler.num_instances: {config.sampler.num_instances} images of a proxy are more than its "
+            f"ccafl.terms.icdl.instances ({icdl.instances}) memory slots."
+        )
+    for name in enabled:
+        term = ccafl.terms[name]
+        if 0 <= term.last_epoch < term.first_epoch:
+            raise CCAFLError(
+                f"ccafl.terms.{name}.last_epoch: {term.last_epoch} is before first_epoch {term.first_epoch}; "
+                "-1 means to the end."
+            )
+    wants_text = (ccafl.terms.alignment.enabled and "ccafl.terms.alignment.enabled False") or (
+        icdl.enabled and icdl.weight_alignment != 0 and "ccafl.terms.icdl.weight_alignment 0"
+    )
+    if wants_text and config.model.name not in BACKBONES:
+        raise CCAFLError(
+            f"model.name: {config.model.name!r} has no text encoder; choose one of {', '.join(BACKBONES)}, "
+            f"or set {wants_text}."
+        )
+
+
+def _check_range(key: str, value: Any) -> None:
+    bounds = _RANGES.get(key) or _RANGES.get(key.rpartition(".")[2])
+    if bounds is None:
+        return
+    smallest, included, largest = bounds
+    for number in _as_list(value):
+        if not (smallest <= number <= largest) or (number == smallest and not included):
+            limits = f"{'at least' if included else 'above'} {smallest:g}"
+            limits += f" and at most {largest:g}" if largest < math.inf else ""
+            raise CCAFLError(f"{key}: {number!r} is out of range, it must be {limits}.")
+
+
+def _flat(node: CfgNode, prefix: str = "") -> list[tuple[str, Any]]:
+    leaves: list[tuple[str, Any]] = []
+    for name, value in node.items():
+        leaves += _flat(value, f"{prefix}{name}.") if isinstance(value, CfgNode) else [(f"{prefix}{name}", value)]
+    return leaves
+
+
+def _get(config: CfgNode, key: str) -> Any:
+    for name in key.split("."):
+        config = config[name]
+    return config
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,0 +1,142 @@
+"""From a file and KEY VALUE pairs to a checked configuration; every mistake is one line that names its key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yacs.config import CfgNode
+
+from ccafl_plugin.config.checks import check_config
+from ccafl_plugin.config.tree import default_config
+from ccafl_plugin.errors import CCAFLError, unknown_name
+
+BASE_KEY = "base"
+
+
+def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **overrides: Any) -> CfgNode:
+    """Loads, merges and checks a configuration.
+
+    Args:
+        file: a YAML file; its key ``base`` may name another file, beside it, that it differs from.
+        pairs: KEY VALUE KEY VALUE ..., which win over the file.
+        **overrides: ``sources``, ``targets``, ``transforms`` and ``root``, which win over both if not None.
+
+    Returns:
+        A frozen tree.
+
+    Raises:
+        CCAFLError: an unreadable file, an unknown key, a value of the wrong type or out of range, or settings that
+            exclude each other.
+    """
+    config = default_config()
+    if file is not None:
+        for path, content in reversed(list(_chain(Path(file)))):
+            for key, value in _leaves(content):
+                _assign(config, key, value, where=f"{path}: ")
+    if len(pairs) % 2:
+        raise CCAFLError(f"KEY VALUE pairs: {pairs[-1]!r} has no value.")
+    for key, text in zip(pairs[::2], pairs[1::2], strict=True):
+        _assign(config, key, _parse(text), where="")
+    for name, value in overrides.items():
+        if value is not None:
+            _assign(config, f"data.{name}", value, where="")
+    check_config(config)
+    config.freeze()
+    return config
+
+
+def _chain(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The file, then the file it is based on, and so on."""
+    seen: list[Path] = []
+    while True:
+        if path.resolve() in seen:
+            raise CCAFLError(f"{path}: the files' {BASE_KEY!r} keys form a circle.")
+        seen.append(path.resolve())
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CCAFLError(f"--config-file: can't read {str(path)!r}: {error.strerror}.") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise CCAFLError(f"{path}: not a YAML file: {' '.join(str(error).split())}.") from error
+        content = {} if content is None else content
+        if not isinstance(content, dict):
+            raise CCAFLError(f"{path}: expected 'key: value' lines, found {content!r}.")
+        base = content.pop(BASE_KEY, None)
+        yield path, content
+        if base is None:
+            return
+        path = path.parent / str(base)
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def _parse(text: str) -> Any:
+    """A value from the command line, read as YAML reads it; ``['a','b']`` and ``5e-4`` work as in torchreid."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _assign(config: CfgNode, key: str, value: Any, where: str) -> None:
+    """Sets one leaf.
+
+    Raises:
+        CCAFLError: no such key, or a value of another type.
+    """
+    node = config
+    *parents, leaf = key.split(".")
+    for name in parents:
+        node = node[name] if isinstance(node, CfgNode) and name in node else None
+    if not isinstance(node, CfgNode) or leaf not in node:
+        raise unknown_key(config, key, where)
+    old = node[leaf]
+    if isinstance(old, CfgNode):
+        raise CCAFLError(f"{where}{key}: expected keys below it ({', '.join(sorted(old))}), found {value!r}.")
+    node[leaf] = _converted(value, old, f"{where}{key}")
+
+
+def unknown_key(config: CfgNode, key: str, where: str = "") -> CCAFLError:
+    """The error for a key that isn't there: nearest spelling in the whole tree, and its siblings."""
+    keys = [name for name, _ in _leaves(config)]
+    parent = key.rpartition(".")[0]
+    siblings = [name for name in keys if parent and name.startswith(f"{parent}.")]
+    error = unknown_name(f"{where}config key", key, keys)
+    nearest = str(error).split(" Choose one of")[0]
+    return CCAFLError(f"{nearest} Choose one of: {', '.join(siblings or sorted(config))}.")
+
+
+def _converted(value: Any, old: Any, name: str) -> Any:
+    """The value in the type of the default it replaces.
+
+    Raises:
+        CCAFLError: it has another type.
+    """
+    if isinstance(old, float) and isinstance(value, str):  # YAML reads 5e-4 as a word
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(old, (list, tuple)):
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            value = [value]
+        if isinstance(value, (list, tuple)):
+            return [_converted(item, old[0], name) if old else item for item in value]
+    if isinstance(old, str) and value is None:
+        return ""
+    if type(value) is type(old):
+        return value
+    words = {bool: "True or False", int: "a whole number", float: "a number", str: "a word", list: "a list"}
+    raise CCAFLError(f"{name}: expected {words[type(old)]} (default {old!r}), found {value!r}.")

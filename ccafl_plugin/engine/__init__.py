@@ -1,0 +1,6 @@
+"""The engine and its terms."""
+
+from ccafl_plugin.engine.ccafl import ImageCCAFLEngine, NonFiniteLoss
+from ccafl_plugin.engine.prompt_stage import PromptStage
+
+__all__ = ["ImageCCAFLEngine", "NonFiniteLoss", "PromptStage"]

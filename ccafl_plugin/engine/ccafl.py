@@ -1,0 +1,318 @@
+"""CCAFL's engine: torchreid's own, with terms in place of one loss and a prompt stage before the first epoch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torchreid
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.tensorboard import SummaryWriter
+
+from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.engine import checkpoints
+from ccafl_plugin.engine.epoch_start import EpochStart
+from ccafl_plugin.engine.prompt_stage import PromptStage
+from ccafl_plugin.engine.supervision import Supervision
+from ccafl_plugin.engine.terms import PAPER_TERMS, TERMS, Batch, Setup, Term, order_by_needs
+from ccafl_plugin.engine.text import TextSide
+from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.options import options
+from ccafl_plugin.randomness import pin_global_state
+from ccafl_plugin.wrapping import unwrap
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss became infinite or NaN; the message names the term, its part, epoch and iteration."""
+
+
+class ImageCCAFLEngine(torchreid.engine.Engine):
+    """Trains a model by a list of terms; loop, evaluation and logging are torchreid's.
+
+    Args:
+        datamanager: torchreid's ``ImageDataManager``.
+        model: a model of torchreid's factory. ``clip_*`` built with ``loss='ccafl'`` have a text encoder; any other is
+            built with ``loss='triplet'`` and takes the terms that need no text.
+        optimizer: of the model's parameters.
+        scheduler: stepped once per epoch; None for a constant rate.
+        use_gpu: train on a GPU if there is one.
+        terms: the terms of the total loss; None: the paper's five with its Market-1501 values.
+        stage1: settings of the prompt stage.
+        association: name of the cross-camera association.
+        association_options: its arguments, e.g. ``{'rate': 1.7}``.
+        keep_unassociated: a proxy without partner becomes a pseudo identity of its own; False in the paper.
+        supervision: ``intra_camera``, or ``full`` for upper bounds: true identities instead of the association.
+        amp: mixed precision where the model is on a GPU.
+        keep: how many of the newest checkpoints stay.
+        seed: of all draws; None: ``options.seed``.
+
+    Raises:
+        CCAFLError: terms that the model, the data or each other do not allow.
+
+    Example::
+
+        engine = torchreid.engine.ImageCCAFLEngine(datamanager, model, optimizer, scheduler=scheduler)
+        engine.run(save_dir="log/ccafl", max_epoch=50)
+    """
+
+    def __init__(
+        self,
+        datamanager: Any,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scheduler: Any = None,
+        use_gpu: bool = True,
+        *,
+        terms: Sequence[Term] | None = None,
+        stage1: PromptStage | None = None,
+        association: str = "nearest_pairs",
+        association_options: Mapping[str, Any] | None = None,
+        keep_unassociated: bool = False,
+        supervision: str = "intra_camera",
+        amp: bool = True,
+        keep: int = 2,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(datamanager, use_gpu)
+        self.model = model
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.register_model("model", model, optimizer, scheduler)
+        self.keep = keep
+        self.seed = options.seed if seed is None else seed
+        self.device = next(model.parameters()).device
+        self.amp = amp and self.device.type == "cuda"
+        self.scaler = _gradient_scaler(self.amp)
+        self.frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+        self.results: dict[str, dict[str, float]] = {}
+        self.rank1 = 0.0
+
+        self.labels = ProxyLabels.from_tuples(self.train_loader.dataset.train)
+        self.supervision = Supervision(supervision, association, dict(association_options or {}), keep_unassociated)
+        self.terms = order_by_needs([TERMS[name]() for name in PAPER_TERMS] if terms is None else list(terms))
+        self.text = TextSide(unwrap(model), stage1 or PromptStage(), self.labels, self.supervision, self.device)
+        self._check_terms()
+        self._bind_terms()
+        self.epoch_start = EpochStart(self)
+        self._active: list[Term] = []
+
+    def _check_terms(self) -> None:
+        """Refuses terms that can never work here, before anything is trained."""
+        if not self.terms:
+            raise CCAFLError("No term is enabled: set ccafl.terms.NAME.enabled True for at least one.")
+        backbone = unwrap(self.model)
+        for term in self.terms:
+            if term.needs_text:
+                self.text.require(term.name)
+            if term.needs_logits and getattr(backbone, "classifier", None) is None:
+                raise CCAFLError(
+                    f"The term {term.name!r} needs a classifier, the model has none: "
+                    "call model.make_classifier(number of classes) before the optimizer is built."
+                )
+            if term.needs_association and self.labels.num_cameras == 1 and not self.supervision.is_full:
+                raise CCAFLError(
+                    f"The term {term.name!r} associates identities across cameras, but the training set has one "
+                    f"camera: set ccafl.terms.{term.name}.enabled False or add a source."
+                )
+
+    def _bind_terms(self) -> None:
+        setup = Setup(
+            labels=self.labels,
+            num_classes=self.supervision.num_classes(self.labels),
+            feature_dim=unwrap(self.model).feature_dim,
+            device=self.device,
+            seed=self.seed,
+            terms={term.name: term for term in self.terms},
+        )
+        if any(term.needs_text for term in self.terms):
+            self.register_model("prompts", self.text.make_prompts(self.seed), None, None)
+        for term in self.terms:
+            term.bind(setup)
+            if term.owned() is not None:
+                self.register_model(term.name, *term.owned(), None)
+        self.class_of_proxy = self.supervision.class_of_proxy(self.labels).to(self.device)
+
+    # --- the run -----------------------------------------------------------------------------------------------
+
+    def run(self, save_dir: str = "log", max_epoch: int = 0, start_epoch: int = 0, **settings: Any) -> None:
+        """torchreid's ``run`` with stage 1 before it; takes all of its arguments.
+
+        Args:
+            save_dir: folder of checkpoints and logs.
+            max_epoch: epochs of stage 2.
+            start_epoch: where stage 2 goes on; what :meth:`resume` returns.
+            **settings: see ``torchreid.engine.Engine.run``.
+        """
+        self.save_dir = save_dir
+        if not settings.get("test_only", False):
+            if self.writer is None:
+                self.writer = SummaryWriter(log_dir=save_dir)
+            if self.text.is_open and any(term.needs_text and term.window(max_epoch) for term in self.terms):
+                self.text.learn(self)
+                self.save_model(start_epoch - 1, self.rank1, save_dir)
+        super().run(save_dir=save_dir, max_epoch=max_epoch, start_epoch=start_epoch, **settings)
+
+    def train(self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Any = None) -> None:
+        """One epoch: fresh pseudo identities and memories, torchreid's loop, a checkpoint."""
+        self._active = self.epoch_start([term for term in self.terms if term.is_active(self.epoch)])
+        sampler = self.train_loader.batch_sampler.sampler
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(self.epoch)
+        pin_global_state(self.seed, self.epoch, "training loop")  # torchvision's augmentation draws from these
+        super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
+        self.save_model(self.epoch, self.rank1, self.save_dir)
+
+    def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
+        """One iteration; torchreid's loop averages, prints and writes whatever this returns."""
+        batch = self.make_batch(data)
+        for term in self._active:
+            term.step_own(batch)  # the proxy classifier learns from detached features before ICAL reads it
+        parts = {term.name: term.loss(batch) for term in self._active}
+        losses = [
+            term.weight * part for term in self._active for part in parts[term.name].values() if part.requires_grad
+        ]
+        report = self._to_floats(parts, losses)
+        if losses:
+            self.optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(torch.stack(losses).sum()).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        for term in self._active:
+            term.update(batch)
+        return report
+
+    def make_batch(self, data: dict[str, Any]) -> Batch:
+        """Runs the encoder, once; everything behind it is float32."""
+        images = data["img"].to(self.device, non_blocking=True)
+        host_proxies = self.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
+        proxies = host_proxies.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, enabled=self.amp):
+            outputs = self.model(images)
+        raw, embeddings, logits = _split_outputs(outputs)
+        raw = raw.float()
+        return Batch(
+            raw=raw,
+            features=F.normalize(raw, dim=1),
+            embeddings=None if embeddings is None else embeddings.float(),
+            logits=None if logits is None else logits.float(),
+            proxies=proxies,
+            host_proxies=host_proxies,
+            classes=self.class_of_proxy[proxies],
+        )
+
+    def _to_floats(self, parts: dict[str, dict[str, Tensor]], losses: list[Tensor]) -> dict[str, float]:
+        """All parts in one transfer.
+
+        Raises:
+            NonFiniteLoss: a part is infinite or NaN; no parameter of the encoder has been touched then.
+        """
+        names = [f"{term}/{part}" for term, values in parts.items() for part in values]
+        values = [value.detach().float() for group in parts.values() for value in group.values()]
+        values += [loss.detach().float() for loss in losses]
+        numbers = torch.stack(values).tolist()
+        report = dict(zip(names, numbers, strict=False))
+        for name, number in report.items():
+            if not abs(number) < float("inf"):
+                raise NonFiniteLoss(
+                    f"The loss {name} is {number} in epoch {self.epoch}, iteration {self.batch_idx}; the last "
+                    "checkpoint is untouched. A lower train.lr or ccafl.amp False may help."
+                )
+        return {"loss": sum(numbers[len(names) :]), **report}
+
+    def two_stepped_transfer_learning(
+        self, epoch: int, fixbase_epoch: int, open_layers: Any, model: nn.Module | None = None
+    ) -> None:
+        """torchreid's, after which what was frozen when the engine was made is frozen again."""
+        super().two_stepped_transfer_learning(epoch, fixbase_epoch, open_layers, model)
+        for name, parameter in (self.model if model is None else model).named_parameters():
+            if name in self.frozen:
+                parameter.requires_grad = False
+
+    # --- evaluation and checkpoints ----------------------------------------------------------------------------
+
+    def _evaluate(self, dataset_name: str = "", **settings: Any) -> tuple[float, float]:
+        """torchreid's, whose scores are kept in :attr:`results`."""
+        rank1, mean_average_precision = super()._evaluate(dataset_name=dataset_name, **settings)
+        self.rank1 = float(rank1)
+        self.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": self.rank1}
+        return self.rank1, float(mean_average_precision)
+
+    def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
+        """Everything a run needs, in torchreid's layout, and a manifest.
+
+        Args:
+            epoch: the epoch that has ended, from 0; -1 after stage 1.
+            rank1: of the last test.
+            save_dir: folder of the run.
+            is_best: kept for torchreid's signature; scores are of the last epoch, no best is picked.
+        """
+        parts = {}
+        for name in self.get_model_names():
+            state = {"state_dict": self._models[name].state_dict(), "epoch": epoch + 1, "rank1": float(rank1)}
+            if self._optims[name] is not None:
+                state["optimizer"] = self._optims[name].state_dict()
+            if self._scheds[name] is not None:
+                state["scheduler"] = self._scheds[name].state_dict()
+            if name == "model":
+                state["scaler"] = self.scaler.state_dict()
+            parts[name] = state
+        checkpoints.save(save_dir, parts, {"architecture": self._architecture()}, self.keep)
+
+    def resume(self, path: str) -> int:
+        """Goes on from a checkpoint's end of epoch.
+
+        Args:
+            path: a run's folder, a manifest or a part's file.
+
+        Returns:
+            The epoch to start with.
+
+        Raises:
+            CCAFLError: no whole checkpoint there, or one of another model or other terms.
+        """
+        manifest, parts = checkpoints.load(path)
+        expected = self._architecture()
+        if manifest.get("architecture") != expected or set(parts) != set(self.get_model_names()):
+            raise CCAFLError(
+                f"model.resume: {str(path)!r} is a checkpoint of {manifest.get('architecture')} with the parts "
+                f"{sorted(parts)}, this run is {expected} with {sorted(self.get_model_names())}."
+            )
+        for name, state in parts.items():
+            self._models[name].load_state_dict(state["state_dict"])
+            if self._optims[name] is not None:
+                self._optims[name].load_state_dict(state["optimizer"])
+            if self._scheds[name] is not None:
+                self._scheds[name].load_state_dict(state["scheduler"])
+        self.scaler.load_state_dict(parts["model"]["scaler"])
+        self.rank1 = float(parts["model"]["rank1"])
+        print(f'Resumed from "{path}", epoch {manifest["epoch"]}')
+        return manifest["epoch"]
+
+    def _architecture(self) -> dict[str, Any]:
+        """What must agree between a checkpoint and the run that goes on from it."""
+        backbone = unwrap(self.model)
+        return {
+            "model": getattr(backbone, "name", type(backbone).__name__),
+            "feature_dim": backbone.feature_dim,
+            "proxies": self.labels.num_proxies,
+        }
+
+
+def _split_outputs(outputs: Any) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """(raw feature, image embedding, logits) of a model in training mode."""
+    if isinstance(outputs, (tuple, list)) and len(outputs) == 3:
+        return outputs[0], outputs[1], outputs[2]
+    if isinstance(outputs, (tuple, list)) and len(outputs) == 2 and isinstance(outputs[1], Tensor):
+        return outputs[1], None, outputs[0]
+    raise CCAFLError("The model gives no feature in training: build it with loss='ccafl' (clip_*) or loss='triplet'.")
+
+
+def _gradient_scaler(enabled: bool) -> Any:
+    if hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler("cuda", enabled=enabled)
+    with warnings.catch_warnings():  # before torch 2.3 it is only found below torch.cuda
+        warnings.simplefilter("ignore")
+        return torch.cuda.amp.GradScaler(enabled=enabled)

@@ -1,0 +1,98 @@
+"""What happens at the start of every epoch: extraction, association, fresh memories."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+
+from ccafl_plugin.association import pair_scores
+from ccafl_plugin.engine.extraction import extract, extraction_loader
+from ccafl_plugin.engine.terms import EpochState, Term
+from ccafl_plugin.losses import unit_group_means
+
+if TYPE_CHECKING:
+    from ccafl_plugin.engine.ccafl import ImageCCAFLEngine
+
+
+class EpochStart:
+    """Refreshes the terms of an epoch.
+
+    Args:
+        engine: whose model, labels and writer are used.
+    """
+
+    def __init__(self, engine: ImageCCAFLEngine) -> None:
+        self.engine = engine
+        labels = engine.labels
+        first_test = next(iter(engine.test_loader.values()))["query"] if engine.test_loader else None
+        self.loader = extraction_loader(
+            engine.train_loader,
+            labels.path_order.tolist(),
+            engine.datamanager.transform_te,
+            batch_size=first_test.batch_size if first_test is not None else 100,
+        )
+        self.proxies = labels.proxy_of_image[labels.path_order].to(engine.device)
+
+    def __call__(self, terms: list[Term]) -> list[Term]:
+        """Refreshes the terms.
+
+        Args:
+            terms: those whose window holds this epoch.
+
+        Returns:
+            Those that can be used in this epoch: without any pseudo identity, terms that need one pause.
+        """
+        engine = self.engine
+        features = None
+        if any(term.needs_features for term in terms) or (
+            not engine.supervision.is_full and any(term.needs_association for term in terms)
+        ):
+            engine.set_model_mode("eval")
+            features = extract(self.loader, engine.extract_features, engine.device)
+        pseudo = None
+        if any(term.needs_association for term in terms):
+            pseudo = self._associate(features)
+            if not bool((pseudo >= 0).any()):
+                paused = [term.name for term in terms if term.needs_association]
+                warnings.warn(
+                    f"No pseudo identity in epoch {engine.epoch}: {', '.join(paused)} pause for this epoch.",
+                    stacklevel=2,
+                )
+                terms = [term for term in terms if not term.needs_association]
+        state = EpochState(
+            epoch=engine.epoch,
+            features=features,
+            proxies=self.proxies,
+            pseudo_of_proxy=pseudo,
+            text=engine.text.of_proxies,
+            seed=engine.seed,
+        )
+        for term in terms:
+            term.refresh(state)
+        self._write("lr_groups", {str(i): group["lr"] for i, group in enumerate(engine.optimizer.param_groups)})
+        return terms
+
+    def _associate(self, features: torch.Tensor | None) -> torch.Tensor:
+        """(N,) int64 on the model's device; prints and writes how good the association is."""
+        engine, labels = self.engine, self.engine.labels
+        means = None if features is None else unit_group_means(features.double(), self.proxies, labels.num_proxies)
+        pseudo = engine.supervision.pseudo_identities(means, labels)
+        scores = pair_scores(pseudo, labels.camera_of_proxy, labels.person_of_proxy)
+        count = int(pseudo.max()) + 1
+        kept = int((pseudo >= 0).sum())
+        print(
+            f"=> Epoch {engine.epoch + 1}: {count} pseudo identities over {kept} of {labels.num_proxies} proxies "
+            f"(diagnostics from true identities: pair precision {scores.precision:.1%}, recall {scores.recall:.1%})"
+        )
+        self._write(
+            "Association",
+            {"pseudo_identities": count, "proxies": kept, "precision": scores.precision, "recall": scores.recall},
+        )
+        return pseudo.to(engine.device)
+
+    def _write(self, group: str, values: dict[str, float]) -> None:
+        if self.engine.writer is not None:
+            for name, value in values.items():
+                self.engine.writer.add_scalar(f"{group}/{name}", value, self.engine.epoch)

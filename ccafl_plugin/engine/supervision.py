@@ -1,0 +1,68 @@
+"""What takes the place of labels across cameras: an association, or the true identities under full supervision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ccafl_plugin.association import associate, keep_unassociated
+from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.errors import unknown_name
+
+SUPERVISIONS = ("intra_camera", "full")
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """How pseudo identities come about.
+
+    Attributes:
+        name: ``intra_camera`` or ``full``. Only ``full`` reads a label across cameras.
+        association: name of the association, for ``intra_camera``.
+        association_options: its arguments.
+        keep_unassociated: a proxy without partner becomes a pseudo identity of its own.
+
+    Raises:
+        CCAFLError: an unknown name.
+    """
+
+    name: str = "intra_camera"
+    association: str = "nearest_pairs"
+    association_options: dict[str, Any] = field(default_factory=dict)
+    keep_unassociated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name not in SUPERVISIONS:
+            raise unknown_name("ccafl.supervision", self.name, SUPERVISIONS)
+
+    @property
+    def is_full(self) -> bool:
+        """True if true identities are read."""
+        return self.name == "full"
+
+    def num_classes(self, labels: ProxyLabels) -> int:
+        """Number of classes of torchreid's own losses: proxies, or people under full supervision."""
+        return int(self.class_of_proxy(labels).max()) + 1
+
+    def class_of_proxy(self, labels: ProxyLabels) -> Tensor:
+        """(N,) int64: each proxy is a class of its own, or its person under full supervision."""
+        return labels.person_of_proxy if self.is_full else labels.proxy_of_image.new_tensor(range(labels.num_proxies))
+
+    def pseudo_identities(self, proxy_features: Tensor | None, labels: ProxyLabels) -> Tensor:
+        """Pseudo identity of every proxy.
+
+        Args:
+            proxy_features: (N, D) float64, unit rows; not read under full supervision.
+            labels: of the training set.
+
+        Returns:
+            (N,) int64 on the CPU, -1 for none.
+        """
+        if self.is_full:
+            return labels.person_of_proxy
+        pseudo = associate(
+            proxy_features.cpu(), labels.camera_of_proxy, name=self.association, **self.association_options
+        )
+        return keep_unassociated(pseudo) if self.keep_unassociated else pseudo

@@ -1,0 +1,227 @@
+"""``ccafl-train``: torchreid's main script with CCAFL in it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchreid
+from torch import nn
+from yacs.config import CfgNode
+
+from ccafl_plugin.config import arguments, load_config
+from ccafl_plugin.data.checks import check_queries, check_sources
+from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.engine import ImageCCAFLEngine, NonFiniteLoss
+from ccafl_plugin.engine.supervision import Supervision
+from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.models import BACKBONES
+from ccafl_plugin.options import options
+from ccafl_plugin.resources import configs_folder
+from ccafl_plugin.trained_weights import load_weights
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        argv: arguments; None: those of the process.
+
+    Returns:
+        0; 2 for wrong arguments, found before any data or model is loaded; 1 for a run that fails.
+    """
+    given = parser().parse_args(argv)
+    try:
+        config = load_config(
+            find_config(given.config_file),
+            given.opts,
+            sources=given.sources,
+            targets=given.targets,
+            transforms=given.transforms,
+            root=given.root,
+        )
+        check_sources(config.data.root, config.data.sources, config.data.targets)
+    except CCAFLError as error:
+        return _fail(error, 2)
+    try:
+        with log_to_file(config):
+            run(config)
+    except (CCAFLError, NonFiniteLoss) as error:
+        return _fail(error, 1)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of torchreid's own main script."""
+    made = argparse.ArgumentParser(prog="ccafl-train", description="Train and test a person re-identification model.")
+    made.add_argument(
+        "--config-file",
+        default="",
+        metavar="FILE",
+        help=f"YAML file; a relative path is also looked up in {configs_folder()}",
+    )
+    made.add_argument("-s", "--sources", nargs="+", help="source datasets")
+    made.add_argument("-t", "--targets", nargs="+", help="target datasets")
+    made.add_argument("--transforms", nargs="+", help="data augmentation")
+    made.add_argument("--root", help="path to the data root")
+    made.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="change a setting of the config")
+    return made
+
+
+def find_config(name: str) -> Path | None:
+    """The file that ``--config-file`` means: as it stands, or among the configs of the package."""
+    if not name:
+        return None
+    shipped = configs_folder() / name.removeprefix("configs/")
+    return shipped if not Path(name).exists() and shipped.exists() else Path(name)
+
+
+@contextmanager
+def log_to_file(config: CfgNode) -> Iterator[None]:
+    """Copies what is printed into ``data.save_dir``, as torchreid's main script does."""
+    name = "test.log" if config.test.evaluate else "train.log"
+    folder = Path(config.data.save_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    console = sys.stdout
+    with open(folder / (name + time.strftime("-%Y-%m-%d-%H-%M-%S")), "w", encoding="utf-8") as file:
+        sys.stdout = _Tee(console, file)
+        try:
+            yield
+        finally:
+            sys.stdout = console
+
+
+class _Tee:
+    """Writes to the console and to a file. torchreid's ``Logger`` closes the console with the file."""
+
+    def __init__(self, *streams: Any) -> None:
+        self.streams = streams
+
+    def write(self, text: str) -> None:
+        for stream in self.streams:
+            stream.write(text)
+
+    def flush(self) -> None:
+        for stream in self.streams:
+            stream.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+
+def run(config: CfgNode) -> None:
+    """Builds everything and runs it.
+
+    Args:
+        config: a checked configuration.
+
+    Raises:
+        CCAFLError: what only the data, the weights or a checkpoint can show to be wrong.
+        NonFiniteLoss: training diverged.
+    """
+    options.update(**arguments.option_values(config))
+    use_threads(config.data.workers)
+    torchreid.utils.set_random_seed(config.train.seed)
+    print(f"Show configuration\n{config}\n")
+    print(f"Collecting env info ...\n** System info **\n{torchreid.utils.collect_env_info()}\n")
+    torch.backends.cudnn.benchmark = config.use_gpu and torch.cuda.is_available()
+
+    datamanager = build_data_manager(config)
+    model = build_model(config, datamanager)
+    optimizer = torchreid.optim.build_optimizer(model, **arguments.optimizer_arguments(config))
+    scheduler = torchreid.optim.build_lr_scheduler(optimizer, **arguments.scheduler_arguments(config))
+    print(f"Building {config.loss.name}-engine for {config.data.type}-reid")
+    engine = build_engine(config, datamanager, model, optimizer, scheduler)
+    run_arguments = arguments.run_arguments(config)
+    if config.model.resume:
+        run_arguments["start_epoch"] = resume(config, engine, model, optimizer, scheduler)
+    engine.run(**run_arguments)
+
+
+def use_threads(workers: int) -> None:
+    """Leaves a core to every data worker: torch's threads would wait for cores that the workers hold."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
+
+
+def build_data_manager(config: CfgNode) -> Any:
+    """torchreid's data manager, with queries that no gallery image can answer found at once."""
+    datamanager = torchreid.data.ImageDataManager(**arguments.data_manager_arguments(config))
+    for name, sets in datamanager.test_dataset.items():
+        check_queries(name, sets["query"], sets["gallery"])
+    return datamanager
+
+
+def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
+    """The model with its weights, on its device, in ``nn.DataParallel`` on a GPU as torchreid has it."""
+    ccafl = config.loss.name == "ccafl"
+    clip = config.model.name in BACKBONES
+    loss = config.loss.name if not ccafl or clip else "triplet"
+    classes = datamanager.num_train_pids
+    if ccafl:
+        labels = ProxyLabels.from_tuples(datamanager.train_loader.dataset.train)
+        classes = Supervision(config.ccafl.supervision).num_classes(labels)
+    print(f"Building model: {config.model.name}")
+    model = torchreid.models.build_model(
+        name=config.model.name,
+        num_classes=classes,
+        loss=loss,
+        pretrained=config.model.pretrained,
+        use_gpu=config.use_gpu,
+    )
+    if ccafl and clip and config.ccafl.terms.softmax.enabled:
+        model.make_classifier(classes)
+    parameters, flops = torchreid.utils.compute_model_complexity(model, (1, 3, config.data.height, config.data.width))
+    print(f"Model complexity: params={parameters:,} flops={flops:,}")
+    if config.model.load_weights:
+        load_weights(model, config.model.load_weights)
+    if config.use_gpu and torch.cuda.is_available():
+        model = nn.DataParallel(model).cuda()
+    return model
+
+
+def build_engine(config: CfgNode, datamanager: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> Any:
+    """CCAFL's engine, or torchreid's own for its own losses."""
+    if config.loss.name == "ccafl":
+        return ImageCCAFLEngine(
+            datamanager, model, optimizer, scheduler=scheduler, **arguments.engine_arguments(config)
+        )
+    common = {
+        "scheduler": scheduler,
+        "use_gpu": config.use_gpu,
+        "label_smooth": config.loss.softmax.label_smooth,
+    }
+    if config.loss.name == "softmax":
+        return torchreid.engine.ImageSoftmaxEngine(datamanager, model, optimizer, **common)
+    triplet = config.loss.triplet
+    return torchreid.engine.ImageTripletEngine(
+        datamanager,
+        model,
+        optimizer,
+        margin=triplet.margin,
+        weight_t=triplet.weight_t,
+        weight_x=triplet.weight_x,
+        **common,
+    )
+
+
+def resume(config: CfgNode, engine: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> int:
+    """Loads a checkpoint and returns the epoch to go on with."""
+    if config.loss.name == "ccafl":
+        return engine.resume(config.model.resume)
+    return torchreid.utils.resume_from_checkpoint(config.model.resume, model, optimizer=optimizer, scheduler=scheduler)
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Loading a configuration: merging, types, and every mistake as one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ccafl_plugin.config import default_config, load_config
+from ccafl_plugin.engine.terms import TERMS
+from ccafl_plugin.errors import CCAFLError
+
+
+def test_file_pairs_and_flags_win_in_this_order(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("train: {lr: 0.5, max_epoch: 7}\ndata: {width: 64}\n")
+    (tmp_path / "own.yaml").write_text("base: base.yaml\ntrain: {max_epoch: 8}\ndata: {root: here}\n")
+    config = load_config(tmp_path / "own.yaml", ["data.width", "32", "data.root", "there"], root="flag")
+    assert (config.train.lr, config.train.max_epoch, config.data.width, config.data.root) == (0.5, 8, 32, "flag")
+    assert config.is_frozen()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "key", "value"),
+    [
+        (["train.lr", "5e-4"], "train.lr", 5e-4),
+        (["train.lr", "1"], "train.lr", 1.0),
+        (["data.transforms", "['random_flip', 'random_erase']"], "data.transforms", ["random_flip", "random_erase"]),
+        (["data.sources", "market1501"], "data.sources", ["market1501"]),
+        (["train.stepsize", "[1, 2]", "train.lr_scheduler", "multi_step"], "train.stepsize", [1, 2]),
+        (["use_gpu", "False"], "use_gpu", False),
+        (["ccafl.association.nearest_pairs.rate", "1"], "ccafl.association.nearest_pairs.rate", 1.0),
+    ],
+)
+def test_values_from_the_command_line(pairs: list[str], key: str, value: object) -> None:
+    node = load_config(None, pairs)
+    for name in key.split("."):
+        node = node[name]
+    assert node == value
+    assert type(node) is type(value)
+
+
+MISTAKES = [
+    (["train.lrr", "1"], ["train.lrr", "Did you mean 'train.lr'?", "train.max_epoch"]),
+    (["trian.lr", "1"], ["trian.lr", "Did you mean 'train.lr'?"]),
+    (["ccafl.terms.icdll.weight", "1"], ["Did you mean 'ccafl.terms.icdl.weight'?"]),
+    (["train", "1"], ["train: expected keys below it"]),
+    (["train.lr", "fast"], ["train.lr: expected a number", "'fast'"]),
+    (["train.max_epoch", "1.5"], ["train.max_epoch: expected a whole number"]),
+    (["use_gpu", "1"], ["use_gpu: expected True or False"]),
+    (["train.lr"], ["'train.lr' has no value"]),
+    (["train.lr", "-1"], ["train.lr: -1.0 is out of range"]),
+    (["train.batch_size", "0"], ["train.batch_size: 0 is out of range, it must be at least 1"]),
+    (["ccafl.terms.icdl.weight_lambda", "1.5"], ["weight_lambda: 1.5 is out of range"]),
+    (["model.name", "clip_rn5"], ["model.name: 'clip_rn5'", "Did you mean 'clip_rn50'?"]),
+    (["data.transforms", "random_filp"], ["data.transforms: 'random_filp'", "Did you mean 'random_flip'?"]),
+    (["data.sources", "market"], ["data.sources: 'market'", "market1501"]),
+    (["sampler.train_sampler", "ProxySample"], ["Did you mean 'ProxySampler'?"]),
+    (["train.optim", "adamm"], ["Did you mean 'adam'?"]),
+    (["train.lr_scheduler", "warmup"], ["train.lr_scheduler", "warmup_multi_step"]),
+    (["loss.name", "cafl"], ["Did you mean 'ccafl'?"]),
+    (["data.type", "video"], ["data.type: 'video'", "image"]),
+    (["ccafl.association.name", "nearest"], ["nearest_pairs"]),
+    (["model.load_weights", "nowhere.pth"], ["model.load_weights: no file at 'nowhere.pth'"]),
+    (["model.resume", "nowhere"], ["model.resume: nothing at 'nowhere'"]),
+    (["ccafl.clip_weights", "nowhere.pt"], ["ccafl.clip_weights: no file"]),
+    (["test.visrank", "True"], ["test.visrank", "test.evaluate True"]),
+]
+
+
+@pytest.mark.parametrize(("pairs", "fragments"), MISTAKES, ids=lambda value: str(value[0]))
+def test_mistakes_are_one_line(pairs: list[str], fragments: list[str]) -> None:
+    with pytest.raises(CCAFLError) as caught:
+        load_config(None, pairs)
+    message = str(caught.value)
+    assert "\n" not in message
+    for fragment in fragments:
+        assert fragment in message
+
+
+CCAFL = ["loss.name", "ccafl", "model.name", "clip_tiny"]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "fragment"),
+    [
+        (["sampler.num_instances", "33"], "more than its ccafl.terms.icdl.instances (32) memory slots"),
+        (["ccafl.stage1.scope", "person"], "set ccafl.supervision full"),
+        (["model.name", "osnet_x1_0"], "'osnet_x1_0' has no text encoder; choose one of clip_rn50"),
+        (["ccafl.terms.ical.last_epoch", "3"], "3 is before first_epoch 40"),
+        (["ccafl.prompt_length", "70"], "70 is too long"),
+        (["ccafl.terms.proxy_classifier.enabled", "False"], "'ical' needs the term 'proxy_classifier'"),
+        ([item for name in TERMS for item in (f"ccafl.terms.{name}.enabled", "False")], "no term is enabled"),
+    ],
+)
+def test_settings_that_exclude_each_other(pairs: list[str], fragment: str) -> None:
+    with pytest.raises(CCAFLError, match=r"^[^\n]*$") as caught:
+        load_config(None, [*CCAFL, *pairs])
+    assert fragment in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "fragment"),
+    [
+        ("- a list\n", "expected 'key: value' lines"),
+        ("train: [1, 2\n", "not a YAML file"),
+        ("base: loop.yaml\n", "form a circle"),
+        ("base: missing.yaml\n", "can't read"),
+        ("train: {lrr: 1}\n", "Did you mean 'train.lr'?"),
+    ],
+)
+def test_broken_files(tmp_path: Path, content: str, fragment: str) -> None:
+    file = tmp_path / "loop.yaml"
+    file.write_text(content)
+    with pytest.raises(CCAFLError, match=r"^[^\n]*$") as caught:
+        load_config(file)
+    assert fragment in str(caught.value)
+
+
+def test_torchreids_own_defaults() -> None:
+    """torchreid's tree of keys is not installed with it; these are the values of its scripts/default_config.py."""
+    config = default_config()
+    del config["ccafl"]
+    assert config.dump() == Path(__file__).with_name("torchreid_defaults.yaml").read_text()
