@@ -1,0 +1,143 @@
+"""The closest cross-camera pairs of proxies, exactly, in memory that grows with the number of proxies only."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK_ELEMENTS = 1 << 21  # similarities held at once, 8 MB
+BLOCK_ROWS = 128  # but at least as many rows: fewer would read all features for too little work
+REFINED_AT_ONCE = 1 << 21  # elements of differences held at once, 16 MB: they should stay in the cache
+SPARE_CANDIDATES = 200_000  # pairs that may wait for their exact distance beyond four times the pairs wanted
+
+
+class Pairs(NamedTuple):
+    """Unordered pairs ``first < second``, in the order of (distance, first, second)."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    distance: NDArray[np.float64]
+
+
+def closest_pairs(features: NDArray[np.floating], cameras: NDArray[np.int64], count: int) -> Pairs:
+    """The ``count`` closest pairs of rows from different cameras.
+
+    Distances are squared Euclidean in float64, of the differences of the float64 values, added up by ``numpy.sum``; ties
+    are ordered by (first, second). Only candidates get this treatment: a blockwise product in float32, whose
+    rounding error has a bound, rules the others out. Where the bound can't tell pairs apart (features that nearly
+    coincide beside an outlier) the same is done in float64.
+
+    Args:
+        features: (N, D) float, finite.
+        cameras: (N,) int.
+        count: pairs wanted; fewer come back if there are fewer.
+
+    Returns:
+        The pairs, closest first.
+    """
+    if count < 1 or len(features) < 2:
+        empty = np.zeros(0, dtype=np.int64)
+        return Pairs(empty, empty, np.zeros(0))
+    found = _search(features, cameras, count, np.dtype(np.float32))
+    return found or _search(features, cameras, count, np.dtype(np.float64), exhaustive=True)
+
+
+def _search(features: NDArray, cameras: NDArray, count: int, dtype: np.dtype, exhaustive: bool = False) -> Pairs | None:
+    """One pass over all pairs. None: more candidates than can be kept, in a pass that isn't ``exhaustive``."""
+    order = np.argsort(cameras, kind="stable")
+    sorted_cameras = cameras[order]
+    camera_ends = np.searchsorted(sorted_cameras, sorted_cameras, side="right")
+    left, right, slack = _factors(features, order, dtype)
+    limit = 4 * count + SPARE_CANDIDATES
+    pool = _Pool(features, order, count)
+    start, total = 0, len(order)
+    while start < total and camera_ends[start] < total:
+        begin = camera_ends[start]  # proxies are sorted by camera: all partners of row ``start`` lie from here on
+        stop = min(total, start + max(BLOCK_ROWS, BLOCK_ELEMENTS // (total - begin)))
+        closeness = left[start:stop] @ right[begin:].T  # minus half the squared distance
+        for row in range(start, stop):
+            closeness[row - start, : camera_ends[row] - begin] = -np.inf
+        pool.add(closeness, start, begin, slack, limit)
+        if pool.size > limit:
+            if not exhaustive:
+                return None
+            pool.refine()
+        start = stop
+    return pool.refine()
+
+
+def _factors(features: NDArray, order: NDArray, dtype: np.dtype) -> tuple[NDArray, NDArray, float]:
+    """Two matrices whose product is minus half the squared distances, and a bound of twice the product's error.
+
+    Distances don't change when all features move, and the nearer to 0 they lie the smaller is the error. Features are
+    also scaled to lengths near 1, by a power of two, so that nothing underflows that counts.
+    """
+    count, dim = features.shape
+    centre = features.mean(axis=0, dtype=np.float64)
+    left = np.ones((count, dim + 2), dtype=dtype)
+    squares = np.empty(count)
+    for some in _chunks(count, max(1, REFINED_AT_ONCE // dim)):
+        moved = features[order[some]] - centre
+        squares[some] = np.square(moved).sum(axis=1)
+        left[some, :dim] = moved
+    scale = 2.0 ** -round(np.log2(np.sqrt(squares.max()))) if squares.max() > 0 else 1.0
+    left[:, :dim] *= dtype.type(scale)
+    squares *= scale**2
+    right = left.copy()
+    left[:, dim + 1] = right[:, dim] = -squares / 2
+    # Products of rows of norm r: at most (dim + 2) u (r^2 + 2 r^2 / 2) by adding in any order; some u r^2 more for
+    # rounding the factors to ``dtype`` and for the float64 distances; doubled, since both pairs compared may be off.
+    unit = np.finfo(dtype).eps / 2
+    return left, right, float(2 * (2.1 * (dim + 2) + 20) * unit * squares.max())
+
+
+class _Pool:
+    """Candidates for the closest pairs, as positions in the order by camera."""
+
+    def __init__(self, features: NDArray, order: NDArray, count: int) -> None:
+        self.features, self.order, self.count = features, order, count
+        self.rows = np.zeros(0, dtype=np.int64)
+        self.columns = np.zeros(0, dtype=np.int64)
+        self.closeness = np.zeros(0)
+        self.threshold = -np.inf  # the count-th largest closeness so far, as computed
+
+    @property
+    def size(self) -> int:
+        return len(self.rows)
+
+    def add(self, closeness: NDArray, start: int, begin: int, slack: float, limit: int) -> None:
+        """Take the pairs of a block that may be among the closest; drop those of the pool that can't be any more."""
+        if self.threshold == -np.inf and closeness.size > self.count:
+            flat = closeness.ravel()
+            self.threshold = float(np.partition(flat, flat.size - self.count)[flat.size - self.count])
+        near = np.flatnonzero(closeness >= max(self.threshold - slack, np.finfo(closeness.dtype).min))
+        rows, columns = np.divmod(near, closeness.shape[1])
+        self.rows = np.concatenate([self.rows, rows + start])
+        self.columns = np.concatenate([self.columns, columns + begin])
+        self.closeness = np.concatenate([self.closeness, closeness.ravel()[near]])
+        if self.size > min(2 * self.count + 1000, limit):
+            place = self.size - self.count
+            self.threshold = max(self.threshold, float(np.partition(self.closeness, place)[place]))
+            self._keep(self.closeness >= self.threshold - slack)
+
+    def refine(self) -> Pairs:
+        """Exact distances for the candidates; only the closest pairs stay."""
+        a, b = self.order[self.rows], self.order[self.columns]
+        first, second = np.minimum(a, b), np.maximum(a, b)
+        distance = np.empty(self.size)
+        for some in _chunks(self.size, max(1, REFINED_AT_ONCE // self.features.shape[1])):
+            difference = self.features[first[some]].astype(np.float64)
+            difference -= self.features[second[some]]
+            distance[some] = np.square(difference, out=difference).sum(axis=1)
+        best = np.lexsort((second, first, distance))[: self.count]
+        self._keep(best)
+        return Pairs(first[best], second[best], distance[best])
+
+    def _keep(self, which: NDArray) -> None:
+        self.rows, self.columns, self.closeness = self.rows[which], self.columns[which], self.closeness[which]
+
+
+def _chunks(total: int, size: int) -> list[slice]:
+    return [slice(first, first + size) for first in range(0, total, size)]

@@ -1,0 +1,98 @@
+"""The kinds of association by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from ccafl_plugin.errors import CCAFLError, unknown_name
+
+ASSOCIATIONS: dict[str, Callable[..., Tensor]] = {}
+
+
+def register_association(name: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Decorator that makes a kind of association available by name.
+
+    The function takes ``features`` ((N, D) float32 or float64, on the CPU, finite) and ``cameras`` ((N,) int64, on the CPU), and
+    options with defaults as keyword arguments; it returns (N,) int64 pseudo identities, -1 for a proxy without partner,
+    numbered in the order of each pseudo identity's first proxy.
+
+    Raises:
+        CCAFLError: the name is taken.
+    """
+
+    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        if name in ASSOCIATIONS:
+            raise CCAFLError(f"association {name!r} is registered already.")
+        ASSOCIATIONS[name] = function
+        return function
+
+    return register
+
+
+def associate(features: Tensor, cameras: Tensor, name: str = "nearest_pairs", **options: object) -> Tensor:
+    """Find which proxies of different cameras are the same person.
+
+    Args:
+        features: (N, D) float, one feature per proxy (normalised mean over its images), on any device.
+        cameras: (N,) int64, camera of each proxy.
+        name: kind of association, one of ``ASSOCIATIONS``.
+        **options: that kind's own options, e.g. ``rate`` of ``nearest_pairs``.
+
+    Returns:
+        (N,) int64 on the CPU: pseudo identities from 0 in the order of their first proxy, -1 for none.
+
+    Raises:
+        CCAFLError: unknown name or option, shapes that don't fit, or features that aren't finite.
+    """
+    if name not in ASSOCIATIONS:
+        raise unknown_name("association", name, ASSOCIATIONS)
+    function = ASSOCIATIONS[name]
+    known = list(inspect.signature(function).parameters)[2:]
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of association {name!r}", option, known)
+    wide = torch.promote_types(features.dtype, torch.float32)
+    features, cameras = features.detach().to("cpu", wide), cameras.detach().to("cpu", torch.int64)
+    if features.ndim != 2 or cameras.shape != features.shape[:1]:
+        raise CCAFLError(
+            "association needs features (N, D) and cameras (N,), "
+            f"got {tuple(features.shape)} and {tuple(cameras.shape)}."
+        )
+    if not bool(torch.isfinite(features).all()):
+        raise CCAFLError("association: the proxies' features hold values that are not finite; training has diverged.")
+    return function(features, cameras, **options)
+
+
+def keep_unassociated(pseudo: Tensor) -> Tensor:
+    """Make every proxy without partner a pseudo identity of its own.
+
+    Args:
+        pseudo: (N,) int64, -1 for none.
+
+    Returns:
+        (N,) int64 without -1; the new identities are numbered after the others, in proxy order.
+    """
+    alone = pseudo < 0
+    if pseudo.numel() == 0:
+        return pseudo.clone()
+    return torch.where(alone, pseudo.max().clamp(min=-1) + alone.cumsum(0), pseudo)
+
+
+def number_groups(roots: Iterable[int]) -> Tensor:
+    """Pseudo identities from a representative of each proxy's group.
+
+    Args:
+        roots: for each of the N proxies, the lowest proxy of its group.
+
+    Returns:
+        (N,) int64: groups numbered in the order of their first proxy, -1 for groups of one.
+    """
+    root = torch.as_tensor(list(roots), dtype=torch.int64)
+    first, group, counts = root.unique(return_inverse=True, return_counts=True)  # sorted: in order of first proxies
+    several = counts > 1
+    number = torch.where(several, several.cumsum(0) - 1, -1)
+    return number[group] if first.numel() else root

@@ -1,0 +1,114 @@
+"""Contrast with memories: centroids of a camera or of pseudo identities, and the instances of a camera."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ccafl_plugin.losses.precision import full_precision, no_autocast, widen, zero_with_graph
+
+
+def mean_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy, mean over the rows whose label isn't -1; no such row gives a zero that still has a graph.
+
+    Counting happens on the device, so rows are left out without the host having to know how many.
+
+    Args:
+        logits: (B, N) float.
+        labels: (B,) int64 in [-1, N).
+        smoothing: label smoothing, 0 for none.
+
+    Returns:
+        () float.
+    """
+    total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum", label_smoothing=smoothing)
+    return total / (labels >= 0).sum().clamp(min=1)
+
+
+@full_precision
+def camera_contrast(features: Tensor, centroids: Tensor, local: Tensor, temperature: float = 0.05) -> Tensor:
+    """Cross-entropy against the centroids of one camera (the paper's L_centroid).
+
+    Args:
+        features: (B, D) float; the only input that gets a gradient. Rows are L2-normalised again inside, so that
+            the gradient has no part along the feature.
+        centroids: (N_c, D) float, unit rows, of all proxies of the camera.
+        local: (B,) int64, camera-local label in [0, N_c); -1 leaves an image out.
+        temperature: logits are divided by it; 0.05 in the paper.
+
+    Returns:
+        () float32 or wider, mean over the images; for B = 0 a zero that still has a graph.
+    """
+    features, centroids = widen(features, centroids.detach())
+    return mean_cross_entropy(F.normalize(features, dim=1) @ centroids.T / temperature, local)
+
+
+def cluster_contrast(features: Tensor, centroids: Tensor, labels: Tensor, temperature: float = 0.05) -> Tensor:
+    """Cross-entropy against the centres of all pseudo identities (the contrast of the paper's L_inter).
+
+    The mathematics of :func:`camera_contrast`; only who the rows of the memory are differs.
+
+    Args:
+        features: (B, D) float; gets a gradient, L2-normalised again inside.
+        centroids: (K, D) float, unit rows, one per pseudo identity.
+        labels: (B,) int64, pseudo identity in [0, K); -1 leaves an image out.
+        temperature: logits are divided by it; 0.05 in the paper.
+
+    Returns:
+        () float32 or wider, mean over the images with a pseudo identity; without any a zero that still has a graph.
+    """
+    return camera_contrast(features, centroids, labels, temperature)
+
+
+class _HardestSimilarity(torch.autograd.Function):
+    """Similarity to the hardest instance of every class: the least similar of the own, the most similar of others.
+
+    The gradient by the features is a weighted sum of the B x N_c selected rows, read where they lie: the
+    instances are never copied, and no (B, N_c, D) or (B, N_c * K) gradient is made.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, instances: Tensor, local: Tensor) -> Tensor:
+        classes, slots, dim = instances.shape
+        rows = instances.reshape(classes * slots, dim)  # a view: a camera's slice of the memory is contiguous
+        # the long factor first: on CPUs a third faster for the few images that a batch has of a camera
+        similarity = (rows @ features.T).view(classes, slots, -1)
+        value, slot = similarity.max(dim=1)
+        batch = torch.arange(local.numel(), device=local.device)
+        value[local, batch], slot[local, batch] = similarity[local, :, batch].min(dim=1)
+        ctx.save_for_backward(rows, slot.T + slots * torch.arange(classes, device=slot.device))
+        return value.T.contiguous()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        rows, selected = ctx.saved_tensors
+        with no_autocast(grad.device.type):
+            return F.embedding_bag(selected, rows, mode="sum", per_sample_weights=grad.contiguous()), None, None
+
+
+@full_precision
+def instance_contrast(features: Tensor, instances: Tensor, local: Tensor, temperature: float = 0.05) -> Tensor:
+    """Cross-entropy over the hardest instance of every proxy of one camera (the paper's L_instance).
+
+    The logit of the own proxy is the similarity to its least similar instance (hardest positive), that of any other
+    proxy the similarity to its most similar one (hardest negative); the first slot counts on ties.
+
+    Args:
+        features: (B, D) float; the only input that gets a gradient. Rows are L2-normalised again inside.
+        instances: (N_c, K, D) float, unit rows: K stored features of every proxy of the camera.
+        local: (B,) int64, camera-local label in [0, N_c).
+        temperature: logits are divided by it; 0.05 in the paper.
+
+    Returns:
+        () float32 or wider, mean over the images; for B = 0 a zero that still has a graph.
+    """
+    if local.numel() == 0:
+        return zero_with_graph(features)
+    features, instances = widen(features, instances.detach())
+    hardest = _HardestSimilarity.apply(F.normalize(features, dim=1), instances, local)
+    return F.cross_entropy(hardest / temperature, local)

@@ -1,0 +1,101 @@
+"""Inter-camera adversarial learning: the encoder is punished for features that give their camera away."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.losses.precision import full_precision, widen
+from ccafl_plugin.losses.proxy_classifier import similarity_to_rows
+
+
+def positive_proxies(proxies: Tensor, camera_of_proxy: Tensor, pseudo_of_proxy: Tensor) -> Tensor:
+    """P(i) of the paper's L_ICAL: the image's own proxy, and its pseudo identity's proxies in other cameras.
+
+    Args:
+        proxies: (B,) int64, the images' proxies.
+        camera_of_proxy: (N,) int64.
+        pseudo_of_proxy: (N,) int64, -1 for a proxy without partner (never grouped with others of its kind).
+
+    Returns:
+        (B, N) bool.
+    """
+    pseudo = pseudo_of_proxy[proxies][:, None]
+    partners = (pseudo == pseudo_of_proxy) & (pseudo >= 0) & (camera_of_proxy[proxies][:, None] != camera_of_proxy)
+    return partners.scatter_(1, proxies[:, None], True)
+
+
+def additive_margin(cosines: Tensor, margin: float) -> Tensor:
+    """cos(theta + margin) as in ArcFace, with finite gradients at cosines of exactly 1 and -1.
+
+    Beyond theta = pi - margin the cosine of the sum would rise again, so cos - margin * sin(margin) takes its place.
+    """
+    sines = (1 - cosines.square()).clamp(min=1e-6).sqrt()
+    shifted = cosines * math.cos(margin) - sines * math.sin(margin)
+    return torch.where(cosines > math.cos(math.pi - margin), shifted, cosines - margin * math.sin(margin))
+
+
+class ICALLoss(nn.Module):
+    """The paper's L_ICAL: features should be as near to the same person's proxies in other cameras as to their own.
+
+    Proxies of the image's own camera are made harder negatives, the own proxy a harder positive, and part of the
+    target is spread over the person's proxies in other cameras. The loss reads the weight of a
+    :class:`~ccafl_plugin.losses.proxy_classifier.ProxyClassifier`, which needs an optimizer of its own and
+    whose step of the iteration comes first.
+
+    Args:
+        scale: logits are similarities times it; 16 in the released settings.
+        margin: ArcFace margin of the own proxy, radians; 0.7 for Market-1501, 0.3 DukeMTMC-reID, 0.5 MSMT17.
+        hardness: h (the paper's t); cosines with the own camera's other proxies become (1 + h) cos + h; 0.2.
+        smoothing: share of the target that is spread evenly over P(i); 0.8 in the released settings.
+    """
+
+    def __init__(self, scale: float = 16.0, margin: float = 0.7, hardness: float = 0.2, smoothing: float = 0.8) -> None:
+        super().__init__()
+        if not 0 <= smoothing <= 1:
+            raise CCAFLError(f"ICALLoss: smoothing must lie in [0, 1], got {smoothing}.")
+        if not 0 <= margin < math.pi:
+            raise CCAFLError(f"ICALLoss: margin must lie in [0, pi), got {margin}.")
+        self.scale = scale
+        self.margin = margin
+        self.hardness = hardness
+        self.smoothing = smoothing
+
+    @full_precision
+    def forward(
+        self, features: Tensor, weight: Tensor, proxies: Tensor, camera_of_proxy: Tensor, pseudo_of_proxy: Tensor
+    ) -> Tensor:
+        """Mean over the images whose proxy has a pseudo identity.
+
+        Args:
+            features: (B, D) float, unit rows, taken as they are handed in; the only input that gets a gradient.
+            weight: (N, D) float, the classifier's weight; rows are normalised in use.
+            proxies: (B,) int64 in [0, N).
+            camera_of_proxy: (N,) int64.
+            pseudo_of_proxy: (N,) int64, -1 for none; images of such proxies are left out.
+
+        Returns:
+            () float32 or wider; without any image left a zero that still has a graph.
+        """
+        features, weight = widen(features, weight.detach())
+        cosines = similarity_to_rows(features, weight).clamp(-1, 1)
+        own = proxies[:, None]
+        own_camera = camera_of_proxy[proxies][:, None] == camera_of_proxy
+        similarity = torch.where(own_camera, (1 + self.hardness) * cosines + self.hardness, cosines)
+        similarity = similarity.scatter(1, own, additive_margin(cosines.gather(1, own), self.margin))
+        logits = self.scale * similarity
+
+        positive = positive_proxies(proxies, camera_of_proxy, pseudo_of_proxy)
+        # a finite mask: without any negative the sum is 0, its logarithm the lowest number, and the loss and gradient 0
+        negatives = logits.masked_fill(positive, torch.finfo(logits.dtype).min).logsumexp(1, keepdim=True)
+        log_probability = F.logsigmoid(logits - negatives)
+        target = positive.to(logits.dtype) * (self.smoothing / positive.sum(1, keepdim=True).to(logits.dtype))
+        target = target.scatter_add(1, own, torch.full_like(logits[:, :1], 1 - self.smoothing))
+        loss = -(target * log_probability).sum(1)
+
+        kept = pseudo_of_proxy[proxies] >= 0
+        return torch.where(kept, loss, 0.0).sum() / kept.sum().clamp(min=1)

@@ -1,0 +1,74 @@
+"""Batch-hard triplets, Euclidean: inside a batch, and against a camera's centroids."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ccafl_plugin.losses.precision import full_precision, widen
+
+SMALLEST_SQUARE = 1e-12  # squared distances are clamped here before the root, whose slope at 0 is infinite
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """(n, D), (m, D) -> (n, m)."""
+    norms_a, norms_b = torch.linalg.vector_norm(a, dim=1), torch.linalg.vector_norm(b, dim=1)
+    return norms_a.square()[:, None] + norms_b.square() - 2 * (a @ b.T)
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """Row by row, (n, D), (n, D) -> (n,). From differences, which keep their digits where two rows are close."""
+    return (a - b).square().sum(1).clamp(min=SMALLEST_SQUARE).sqrt()
+
+
+@full_precision
+def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3) -> Tensor:
+    """Batch-hard triplet loss: mean of max(0, d_pos - d_neg + margin) over all anchors.
+
+    The hardest positive is the farthest image of the anchor's label, the anchor itself among them; the hardest
+    negative is the nearest image of another label. An anchor without a negative contributes 0 and still counts in the mean.
+
+    Args:
+        features: (B, D) float; taken as they are handed in, gradients flow through both images of a pair.
+        labels: (B,) int64; images labelled -1 are neither anchors nor partners.
+        margin: 0.3 in the paper.
+
+    Returns:
+        () float32 or wider; without any anchor a zero that still has a graph.
+    """
+    (features,) = widen(features)
+    kept = labels >= 0
+    if labels.numel() == 0:
+        return features.sum()
+    with torch.no_grad():  # only who is hardest; the distances that count are computed below, for these pairs alone
+        squared = _squared_distances(features, features)
+        same = labels[:, None] == labels
+        positive = squared.masked_fill(~same, -torch.inf).fill_diagonal_(0).argmax(1)
+        rivals = ~same & kept
+        negative = squared.masked_fill(~rivals, torch.inf).argmin(1)
+    loss = _distances(features, features[positive]) - _distances(features, features[negative]) + margin
+    counted = kept & rivals.any(1)
+    return torch.where(counted, loss.clamp(min=0), 0.0).sum() / kept.sum().clamp(min=1)
+
+
+@full_precision
+def centroid_triplet(features: Tensor, centroids: Tensor, local: Tensor, margin: float = 0.3) -> Tensor:
+    """Triplet loss against the centroids of one camera: the own one, and the nearest other one.
+
+    Args:
+        features: (B, D) float; the only input that gets a gradient, taken as they are handed in.
+        centroids: (N_c, D) float, unit rows, of all proxies of the camera.
+        local: (B,) int64, camera-local label in [0, N_c).
+        margin: 0.3 in the paper.
+
+    Returns:
+        () float32 or wider, mean over the images; a zero that still has a graph for B = 0 or N_c = 1.
+    """
+    features, centroids = widen(features, centroids.detach())
+    if local.numel() == 0 or centroids.shape[0] == 1:
+        return features[:0].sum()
+    with torch.no_grad():
+        squared = _squared_distances(features, centroids)
+        negative = squared.scatter_(1, local[:, None], torch.inf).argmin(1)
+    loss = _distances(features, centroids[local]) - _distances(features, centroids[negative]) + margin
+    return loss.clamp(min=0).mean()
