@@ -1,0 +1,204 @@
+"""CLIP as a torchreid model: ``clip_rn50``, ``clip_vit_b16`` and ``clip_tiny``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ccafl_plugin.errors import CCAFLError, unknown_name
+from ccafl_plugin.models.pooling import NeckBatchNorm, at_least_float32
+from ccafl_plugin.models.pretrained import load_pretrained
+from ccafl_plugin.models.prompts import TextEncoder
+from ccafl_plugin.models.towers import ImageTower, ResNetTower, ViTTower
+
+LOSSES = ("softmax", "triplet", "ccafl")
+OPENAI_SIZE = 224
+"""Pixels of the square images that OpenAI trained on."""
+
+TINY = {
+    "embed_dim": 128,
+    "quick_gelu": True,
+    "vision_cfg": {"image_size": OPENAI_SIZE, "layers": (1, 1, 2, 1), "width": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 2},
+}
+"""A whole CLIP in 1.5 M parameters for images and 6.8 M for text (6.3 M of them token embeddings)."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What makes one CLIP model.
+
+    Args:
+        tower: class of the image tower.
+        stride: pixels per position in OpenAI's own encoder; its positional embeddings are a grid of 224 / stride.
+        openai_name: open_clip's name of the configuration that OpenAI's weights were trained with; None for a model
+            that OpenAI has no weights for.
+        config: open_clip's configuration of the model; None: open_clip's own for ``openai_name``.
+    """
+
+    tower: type[ImageTower]
+    stride: int
+    openai_name: str | None = None
+    config: dict[str, Any] | None = None
+
+    def build(self) -> nn.Module:
+        """A random ``open_clip.CLIP`` with QuickGELU in all transformers; draws from torch's global random state."""
+        import open_clip
+
+        clip = open_clip.CLIP(**(self.config or open_clip.get_model_config(self.openai_name)))
+        check_quick_gelu(clip)
+        return clip
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return (OPENAI_SIZE // self.stride,) * 2
+
+
+BACKBONES: dict[str, Backbone] = {
+    "clip_rn50": Backbone(ResNetTower, stride=32, openai_name="RN50-quickgelu"),
+    "clip_vit_b16": Backbone(ViTTower, stride=16, openai_name="ViT-B-16-quickgelu"),
+    "clip_tiny": Backbone(ResNetTower, stride=32, config=TINY),
+}
+
+
+class ClipReID(nn.Module):
+    """A CLIP image encoder with the neck of person re-identification, under torchreid's model contract.
+
+    In eval mode a call gives the retrieval feature f, normalised. In training it depends on ``loss``:
+
+    ========== ===================================================================
+    softmax    logits (B, num_classes)
+    triplet    (logits, raw feature (B, D))
+    ccafl      (raw feature (B, D), v (B, E), logits or None)
+    ========== ===================================================================
+
+    The raw feature is f before normalisation; v is CLIP's own image feature, comparable with text, not normalised. All
+    are float32, whatever autocast says. Logits under ``ccafl`` need :meth:`make_classifier`.
+
+    The text encoder is an attribute, not a child: it is in no ``parameters()``, ``state_dict()``, ``to()`` or
+    ``train()``, and no optimizer, complexity counter or checkpoint sees it.
+
+    Args:
+        name: what the model was built as, e.g. ``clip_rn50``.
+        image_encoder: the image tower.
+        text_encoder: the text encoder of the same CLIP.
+        num_classes: of the classifier, which there is for ``softmax`` and ``triplet`` only.
+        loss: ``softmax``, ``triplet`` or ``ccafl``.
+
+    Attributes:
+        feature_dim: D; 2048 for RN50, 768 for ViT-B/16, 512 for clip_tiny.
+        embedding_dim: E; 1024, 512, 128.
+        classifier: linear, without bias, or None.
+
+    Raises:
+        CCAFLError: no such loss.
+    """
+
+    is_ccafl_backbone = True
+    text_encoder: TextEncoder
+
+    def __init__(
+        self, name: str, image_encoder: ImageTower, text_encoder: TextEncoder, num_classes: int, loss: str = "softmax"
+    ) -> None:
+        super().__init__()
+        if loss not in LOSSES:
+            raise unknown_name("loss", loss, LOSSES)
+        self.name = name
+        self.loss = loss
+        self.image_encoder = image_encoder
+        self.feature_dim = image_encoder.feature_dim
+        self.embedding_dim = image_encoder.embedding_dim
+        self.neck = NeckBatchNorm(self.feature_dim)
+        self.classifier: nn.Linear | None = None
+        if loss != "ccafl":
+            self.make_classifier(num_classes)
+        self.__dict__["text_encoder"] = text_encoder  # past nn.Module's own way, which would make it a child
+        self._frozen = {key for key, parameter in self.named_parameters() if not parameter.requires_grad}
+
+    def make_classifier(self, num_classes: int) -> None:
+        """Gives the model a new classifier over the raw feature, drawn from N(0, 0.001 ** 2)."""
+        self.classifier = nn.Linear(self.feature_dim, num_classes, bias=False).to(self.neck.weight.device)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+
+    def frozen_parameter_names(self) -> set[str]:
+        """Parameters that training leaves alone; whoever makes all parameters trainable has to undo it for these."""
+        return set(self._frozen)
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, height, width) -> raw feature (B, D) and v (B, E), float32."""
+        hidden = self.image_encoder(images)
+        return self.neck(self.image_encoder.pool(hidden)), at_least_float32(self.image_encoder.embed(hidden))
+
+    def image_embedding(self, images: Tensor) -> Tensor:
+        """(B, 3, height, width) -> v (B, E), float32: what prompts are learned against."""
+        return at_least_float32(self.image_encoder.embed(self.image_encoder(images)))
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor | None, ...]:
+        """(B, 3, height, width) float -> see the class."""
+        if self.training and self.loss == "ccafl":
+            raw, embedding = self.encode(images)
+            return raw, embedding, None if self.classifier is None else self.classifier(raw).float()
+        raw = self.neck(self.image_encoder.pool(self.image_encoder(images)))
+        if not self.training:
+            return F.normalize(raw, dim=1)
+        logits = self.classifier(raw).float()
+        return logits if self.loss == "softmax" else (logits, raw)
+
+
+def build_clip(
+    name: str, num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True
+) -> ClipReID:
+    """Builds a model by name, with the arguments that torchreid's ``build_model`` passes on.
+
+    Weight file, input size and the ViT's frozen patch projection come from ``ccafl_plugin.options``. Random parts are
+    drawn from torch's global random state.
+
+    Args:
+        name: one of ``BACKBONES``.
+        num_classes: as in :class:`ClipReID`.
+        loss: as in :class:`ClipReID`.
+        pretrained: load CLIP weights: ``options.clip_weights`` if that names a file, else OpenAI's through open_clip.
+        use_gpu: part of torchreid's contract, without effect; models are built on the CPU.
+
+    Raises:
+        CCAFLError: unknown name or loss; weights that can't be had, read, or don't fit; an input size too small.
+    """
+    from ccafl_plugin.options import options
+
+    if name not in BACKBONES:
+        raise unknown_name("model.name", name, BACKBONES)
+    if loss not in LOSSES:
+        raise unknown_name("loss", loss, LOSSES)  # before minutes of download
+    backbone = BACKBONES[name]
+    clip, grid = backbone.build(), backbone.grid
+    if pretrained:
+        grid = load_pretrained(clip, name, grid, backbone.openai_name, options.clip_weights)
+    tower = backbone.tower(clip.visual, grid, options.input_size)
+    if options.freeze_patch_projection:
+        tower.freeze_patch_projection()
+    return ClipReID(name, tower, TextEncoder(clip), num_classes, loss)
+
+
+def clip_state_dict(model: ClipReID) -> dict[str, Tensor]:
+    """The model's CLIP, image and text encoder, in open_clip's naming: what ``clip_weights`` reads back.
+
+    The neck, GeM's exponent and the classifier are no part of CLIP and left out.
+    """
+    return {**model.image_encoder.clip_state_dict(), **model.text_encoder.state_dict()}
+
+
+def check_quick_gelu(clip: nn.Module) -> None:
+    """
+    Raises:
+        CCAFLError: a transformer of ``clip`` doesn't use QuickGELU, with which OpenAI's weights were trained; with plain
+            GELU they would give slightly wrong features without a word.
+    """
+    kinds = {type(module).__name__ for key, module in clip.named_modules() if key.endswith("mlp.gelu")}
+    if kinds != {"QuickGELU"}:
+        found = ", ".join(sorted(kinds)) or "none"
+        raise CCAFLError(
+            f"open_clip built CLIP with another activation than QuickGELU ({found}); install another version."
+        )

@@ -1,0 +1,61 @@
+"""Positional embeddings of a grid of image positions, taken to another grid."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Grid = tuple[int, int]
+"""(rows, columns) of positions in a feature map."""
+
+GRID_KEY = "visual.positional_grid"
+"""Name under which a file of CLIP weights written by this package says what grid its positional embeddings hold."""
+
+
+def interpolate_positions(embedding: Tensor, grid: Grid, target: Grid) -> Tensor:
+    """Bicubic interpolation over the grid; the class token's row stays as it is.
+
+    Args:
+        embedding: (1 + h w, D) float, the class token's row first, then the grid row by row.
+        grid: (h, w) of ``embedding``.
+        target: (h', w').
+
+    Returns:
+        (1 + h' w', D), the dtype of ``embedding``; differentiable.
+
+    Raises:
+        ValueError: ``embedding`` has not one row per position and one for the class token.
+    """
+    if embedding.shape[0] != 1 + math.prod(grid):
+        raise ValueError(f"{embedding.shape[0]} rows are not a class token and a grid of {grid}")
+    if grid == target:
+        return embedding
+    token, rows = embedding[:1], embedding[1:]
+    maps = rows.T.reshape(1, -1, *grid)
+    with torch.autocast(device_type=maps.device.type, enabled=False):
+        maps = F.interpolate(maps.float(), size=target, mode="bicubic", align_corners=False).to(maps.dtype)
+    return torch.cat([token, maps.flatten(2)[0].T])
+
+
+def infer_grid(rows: int, like: Grid, stored: Grid | None = None) -> Grid:
+    """The grid that an embedding of ``rows`` rows stands for (the class token's row included).
+
+    CLIP's files hold square grids and don't say so; files written by this package say which grid they hold.
+
+    Args:
+        rows: number of rows.
+        like: the model's own grid, taken if it fits, else the shape to come near to.
+        stored: what the file says; not believed if it doesn't fit ``rows`` (torchreid drops tensors of another shape
+            from a checkpoint one by one, so the two may come from different models).
+    """
+    count = rows - 1
+    for grid in (stored, like, (math.isqrt(count),) * 2):
+        if grid is not None and math.prod(grid) == count:
+            return grid
+    heights = [height for height in range(1, count + 1) if count % height == 0]
+    shape = math.log(like[0] / like[1])
+    height = min(heights, key=lambda height: abs(math.log(height * height / count) - shape))
+    return height, count // height

@@ -1,0 +1,164 @@
+"""CLIP's text encoder, frozen, and the learnable prompt of every proxy: "A photo of a [X] [X] [X] [X] person."."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ccafl_plugin.errors import CCAFLError
+
+CONTEXT_LENGTH = 77
+PROMPT_BEFORE = "A photo of a"
+PROMPT_AFTER = "person."
+FIXED_TOKENS = 8
+"""Start of text, four words, "person", ".", end of text."""
+
+
+class TextEncoder(nn.Module):
+    """open_clip's causal text transformer with token and positional embeddings, frozen.
+
+    It reads a text's feature at the end-of-text token. Attention is causal, so nothing behind that token can change the
+    feature, and inputs may be cut to their own length with the same result: 12 of 77 tokens for a prompt of four.
+
+    Args:
+        clip: an ``open_clip.CLIP`` whose text tower is taken over.
+
+    Attributes:
+        width: length of a token's embedding; 512 for OpenAI's RN50 and ViT-B/16.
+        embed_dim: E, length of a text feature; 1024 for RN50, 512 for ViT-B/16.
+        context_length: most tokens of a text, 77.
+    """
+
+    def __init__(self, clip: nn.Module) -> None:
+        super().__init__()
+        self.token_embedding = clip.token_embedding
+        self.positional_embedding = clip.positional_embedding
+        self.transformer = clip.transformer
+        self.ln_final = clip.ln_final
+        self.text_projection = clip.text_projection
+        self.register_buffer("attn_mask", clip.attn_mask, persistent=False)
+        self.width: int = self.token_embedding.embedding_dim
+        self.embed_dim: int = self.text_projection.shape[1]
+        self.context_length: int = self.positional_embedding.shape[0]
+        self.requires_grad_(False).eval()
+
+    @property
+    def device(self) -> torch.device:
+        return self.positional_embedding.device
+
+    def encode(self, embeddings: Tensor, end_of_text: int | Tensor) -> Tensor:
+        """Text features of token embeddings.
+
+        Args:
+            embeddings: (n, L, width) float, L <= 77; gradients flow back to them.
+            end_of_text: position of the end-of-text token, one for all or (n,) int64.
+
+        Returns:
+            (n, E) float, not normalised.
+
+        Raises:
+            CCAFLError: L > 77.
+        """
+        length = embeddings.shape[1]
+        if length > self.context_length:
+            raise CCAFLError(f"a text of {length} tokens is too long for CLIP: it reads {self.context_length}.")
+        hidden = embeddings + self.positional_embedding[:length]
+        hidden = self.transformer(hidden, attn_mask=self.attn_mask[:length, :length])
+        rows = torch.arange(len(hidden), device=hidden.device)
+        return self.ln_final(hidden[rows, end_of_text]) @ self.text_projection
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(n, L) int64 tokens as open_clip's tokenizer gives them -> (n, E) float, not normalised."""
+        end_of_text = tokens.argmax(dim=-1)  # it is the last word of the vocabulary
+        length = int(end_of_text.max()) + 1
+        return self.encode(self.token_embedding(tokens[:, :length]), end_of_text)
+
+
+class PromptLearner(nn.Module):
+    """The learnable tokens of every proxy's prompt, with CLIP's own words around them.
+
+    Args:
+        num_prompts: N, one prompt per proxy (or per person, or whatever is to be described).
+        text_encoder: its token embeddings give the fixed words. Not kept: it is no part of this module.
+        prompt_length: number of learnable tokens; 4 in the paper.
+        generator: for the random start, N(0, 0.02 ** 2); torch's global one if None.
+
+    Attributes:
+        context: (N, prompt_length, width) parameter.
+
+    Raises:
+        CCAFLError: ``prompt_length`` is not possible.
+    """
+
+    def __init__(
+        self,
+        num_prompts: int,
+        text_encoder: TextEncoder,
+        prompt_length: int = 4,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        check_prompt_length(prompt_length, text_encoder.context_length)
+        context = torch.randn(num_prompts, prompt_length, text_encoder.width, generator=generator) * 0.02
+        self.context = nn.Parameter(context.to(text_encoder.device))
+        before, after = fixed_tokens(prompt_length)
+        words = text_encoder.token_embedding.weight.detach()
+        # Not persistent: they are CLIP's, not learned.
+        self.register_buffer("before", words[before.to(words.device)].clone(), persistent=False)
+        self.register_buffer("after", words[after.to(words.device)].clone(), persistent=False)
+
+    @property
+    def num_prompts(self) -> int:
+        return self.context.shape[0]
+
+    def embeddings(self, proxies: Tensor) -> Tensor:
+        """(n,) int64 -> (n, prompt_length + 8, width): whole prompts as token embeddings, end of text last."""
+        context = self.context[proxies]
+        count = len(context)
+        return torch.cat([self.before.expand(count, -1, -1), context, self.after.expand(count, -1, -1)], dim=1)
+
+    def forward(self, proxies: Tensor, text_encoder: TextEncoder) -> Tensor:
+        """Text features of the prompts asked for; a proxy asked for more than once is encoded once.
+
+        Args:
+            proxies: (n,) int64 in [0, N), on this module's device.
+            text_encoder: the one given at construction.
+
+        Returns:
+            (n, E) float, not normalised, with gradients for ``context``.
+        """
+        wanted, place = torch.unique(proxies, return_inverse=True)
+        return text_encoder.encode(self.embeddings(wanted), end_of_text=-1)[place]
+
+    @torch.no_grad()
+    def all_features(self, text_encoder: TextEncoder, chunk: int = 256) -> Tensor:
+        """(N, E) float, without gradients: the text features of all prompts, ``chunk`` at a time."""
+        every = torch.arange(self.num_prompts, device=self.context.device)
+        return torch.cat([self(part, text_encoder) for part in every.split(chunk)])
+
+
+def check_prompt_length(prompt_length: int, context_length: int = CONTEXT_LENGTH) -> None:
+    """
+    Raises:
+        CCAFLError: no learnable token, or more than fit into CLIP's context beside the prompt's own words.
+    """
+    longest = context_length - FIXED_TOKENS
+    if prompt_length < 1:
+        raise CCAFLError(f"prompt_length: {prompt_length} is too short. Choose 1 to {longest}.")
+    if prompt_length > longest:
+        raise CCAFLError(
+            f"prompt_length: {prompt_length} is too long: with its {FIXED_TOKENS} fixed tokens the prompt has "
+            f"{prompt_length + FIXED_TOKENS}, CLIP reads {context_length}. Choose 1 to {longest}."
+        )
+
+
+def fixed_tokens(prompt_length: int) -> tuple[Tensor, Tensor]:
+    """int64 tokens before and behind the learnable ones, start and end of text included."""
+    import open_clip
+
+    placeholders = " ".join("X" * prompt_length)
+    tokens = open_clip.tokenize([f"{PROMPT_BEFORE} {placeholders} {PROMPT_AFTER}"])[0]
+    tokens = tokens[: int(tokens.argmax()) + 1]
+    if len(tokens) != prompt_length + FIXED_TOKENS:
+        raise RuntimeError(f"the prompt has {len(tokens)} tokens instead of {prompt_length + FIXED_TOKENS}")
+    return tokens[:5], tokens[5 + prompt_length :]

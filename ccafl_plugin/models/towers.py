@@ -1,0 +1,214 @@
+"""CLIP's image encoders as open_clip builds them, cut where the re-identification feature is taken."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.models.pooling import GeM
+from ccafl_plugin.models.positions import GRID_KEY, Grid, infer_grid, interpolate_positions
+
+
+class ImageTower(nn.Module, abc.ABC):
+    """An image encoder in three steps: ``forward`` up to the last layer, ``pool`` for f, ``embed`` for v.
+
+    Positional embeddings belong to a grid, hence to an input size. They are made for ``input_size``, taken over to the
+    size of the first batch that the tower sees (before any training, so nothing is lost that was learned), and for
+    batches of yet another size interpolated on the way, with the parameters left as they are. A state dict of another
+    size is interpolated too; a tower that has seen no batch takes the state dict's own size instead, so that a
+    checkpoint and its optimizer state fit without knowing the input's size in advance.
+
+    Args:
+        visual: open_clip's image encoder; the tower takes it over and changes it.
+        grid: (h, w) of the positional embeddings in ``visual``.
+        input_size: (height, width) of the images in pixels.
+
+    Attributes:
+        feature_dim: D, the length of f.
+        embedding_dim: E, the length of v.
+        grid: (h, w) of the positional embeddings now.
+    """
+
+    position_key: str
+    """Name of the positional embeddings among the tower's parameters."""
+
+    def __init__(self, visual: nn.Module, grid: Grid, input_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.visual = visual
+        self.embedding_dim: int = visual.output_dim
+        self.grid = grid
+        self.register_buffer("positional_grid", torch.tensor(grid))  # so that a state dict says what it holds
+        self._seen = False
+        self.resize_positions(self.checked_grid(*input_size))
+
+    @abc.abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, height, width) -> the last layer's output, which ``pool`` and ``embed`` take."""
+
+    @abc.abstractmethod
+    def pool(self, hidden: Tensor) -> Tensor:
+        """-> (B, D): the feature before the neck."""
+
+    @abc.abstractmethod
+    def embed(self, hidden: Tensor) -> Tensor:
+        """-> (B, E): CLIP's own image feature, comparable with text, not normalised."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def grid_of(height: int, width: int) -> Grid:
+        """Positions in the last layer for an image of this size in pixels."""
+
+    def freeze_patch_projection(self) -> None:
+        """Keeps the convolution that embeds a transformer's patches fixed; other towers have none."""
+
+    def clip_state_dict(self) -> dict[str, Tensor]:
+        """The encoder's tensors in open_clip's naming, with the grid of its positional embeddings."""
+        state = {f"visual.{key}": value for key, value in self.visual.state_dict().items()}
+        return {**state, GRID_KEY: self.positional_grid}
+
+    @property
+    def positions(self) -> nn.Parameter:
+        """(1 + h w, width) positional embeddings, the class token's first."""
+        return self.get_parameter(self.position_key)
+
+    def checked_grid(self, height: int, width: int) -> Grid:
+        grid = self.grid_of(height, width)
+        if min(grid) < 1:
+            raise CCAFLError(f"input size: {height}x{width} pixels is too small for CLIP. Use at least 16x16.")
+        return grid
+
+    @torch.no_grad()
+    def resize_positions(self, grid: Grid) -> None:
+        """Takes the positional embeddings to another grid, in the same parameter."""
+        if grid == self.grid:
+            return
+        with torch.inference_mode(False):  # a model first used for inference can still be trained
+            self.positions.data = interpolate_positions(self.positions.data, self.grid, grid).contiguous()
+            self.positions.grad = None
+            self._set_grid(grid)
+
+    def see(self, images: Tensor) -> None:
+        """Makes the size of the first batch the tower's own."""
+        if self._seen or getattr(self, "_is_replica", False):  # what a DataParallel replica changes is lost
+            return
+        grid = self.checked_grid(*images.shape[-2:])
+        if not (
+            torch.distributed.is_available() and torch.distributed.is_initialized()
+        ):  # gradient buckets are laid out
+            self.resize_positions(grid)
+        self._seen = True
+
+    def positions_for(self, grid: Grid) -> Tensor | None:
+        """Positional embeddings for a grid that is not the tower's own; None where its own will do."""
+        return None if grid == self.grid else interpolate_positions(self.positions, self.grid, grid)
+
+    def _set_grid(self, grid: Grid) -> None:
+        self.grid = grid
+        self.positional_grid = self.positional_grid.new_tensor(grid)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        positions = state_dict.get(prefix + self.position_key)
+        if positions is not None and positions.ndim == 2:
+            stored = state_dict.get(prefix + "positional_grid")
+            stored = None if stored is None else tuple(stored.tolist())
+            grid = infer_grid(positions.shape[0], self.grid, stored)
+            if self._seen:
+                state_dict[prefix + self.position_key] = interpolate_positions(positions, grid, self.grid)
+            else:
+                self.resize_positions(grid)
+            state_dict[prefix + "positional_grid"] = self.positional_grid.clone()
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class ResNetTower(ImageTower):
+    """CLIP's ModifiedResNet with stride 16: a 256x128 image gives a 16x8 map (``x4``).
+
+    ``pool`` is GeM over the map, ``embed`` CLIP's attention pooling of it. Arguments as in :class:`ImageTower`.
+    """
+
+    position_key = "visual.attnpool.positional_embedding"
+
+    def __init__(self, visual: nn.Module, grid: Grid, input_size: tuple[int, int]) -> None:
+        keep_resolution(visual.layer4)
+        super().__init__(visual, grid, input_size)
+        self.feature_dim: int = visual.attnpool.c_proj.in_features
+        self.gem = GeM()
+
+    @staticmethod
+    def grid_of(height: int, width: int) -> Grid:
+        return (height + 1) // 2 // 8, (width + 1) // 2 // 8  # a padded convolution, then three averages over pairs
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, height, width) -> (B, D, height / 16, width / 16)."""
+        self.see(images)
+        visual = self.visual
+        # A third faster on CPUs and in half precision on GPUs; every layer hands the memory format on.
+        maps = visual.stem(images.contiguous(memory_format=torch.channels_last))
+        for stage in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+            maps = stage(maps)
+        return maps
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        return self.gem(hidden)
+
+    def embed(self, hidden: Tensor) -> Tensor:
+        pooling = self.visual.attnpool
+        positions = self.positions_for(tuple(hidden.shape[-2:]))
+        if positions is None:
+            return pooling(hidden)
+        return functional_call(pooling, {"positional_embedding": positions}, (hidden,))
+
+
+class ViTTower(ImageTower):
+    """CLIP's vision transformer: the class token after the last layer norm, and its projection.
+
+    Arguments as in :class:`ImageTower`.
+    """
+
+    position_key = "visual.positional_embedding"
+
+    def __init__(self, visual: nn.Module, grid: Grid, input_size: tuple[int, int]) -> None:
+        super().__init__(visual, grid, input_size)
+        self.feature_dim: int = visual.proj.shape[0]
+        self.projection = visual.proj
+        visual.proj = None  # open_clip's forward then ends at the class token, which is what f is made of
+
+    @staticmethod
+    def grid_of(height: int, width: int) -> Grid:
+        return height // 16, width // 16
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, height, width) -> (B, D)."""
+        self.see(images)
+        positions = self.positions_for(self.checked_grid(*images.shape[-2:]))
+        if positions is None:
+            return self.visual(images)
+        return functional_call(self.visual, {"positional_embedding": positions}, (images,))
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        return hidden
+
+    def embed(self, hidden: Tensor) -> Tensor:
+        return hidden @ self.projection
+
+    def freeze_patch_projection(self) -> None:
+        self.visual.conv1.weight.requires_grad_(False)
+
+    def clip_state_dict(self) -> dict[str, Tensor]:
+        return {**super().clip_state_dict(), "visual.proj": self.projection.detach()}
+
+
+def keep_resolution(stage: nn.Module) -> None:
+    """Takes the averages out of a ModifiedResNet stage by which its first block halves the map.
+
+    All of its convolutions have stride 1 already, so no weight changes.
+    """
+    block = stage[0]
+    block.avgpool = nn.Identity()
+    setattr(block.downsample, "-1", nn.Identity())
+    block.stride = 1
