@@ -112,7 +112,7 @@ def parameter_groups(model: nn.Module, lr: float, bias_lr_factor: float = 2.0) -
         bias_lr_factor: learning rate of the biases as a multiple of ``lr``; 2 in the paper's experiments.
 
     Returns:
-        One or two groups (none is empty), each with ``params`` and ``lr``.
+        One or two groups (none is empty), each with ``params``, ``lr`` and ``name``.
 
     Raises:
         CCAFLError: the model has no trainable parameter.
@@ -122,5 +122,8 @@ def parameter_groups(model: nn.Module, lr: float, bias_lr_factor: float = 2.0) -
         raise CCAFLError("build_optimizer: the model has no trainable parameter. Unfreeze some of its layers.")
     biases = [parameter for name, parameter in trainable if is_bias(name)]
     weights = [parameter for name, parameter in trainable if not is_bias(name)]
-    groups = [{"params": biases, "lr": lr * bias_lr_factor}, {"params": weights, "lr": lr}]
+    groups = [
+        {"params": biases, "lr": lr * bias_lr_factor, "name": "biases"},
+        {"params": weights, "lr": lr, "name": "weights"},
+    ]
     return [group for group in groups if group["params"]]

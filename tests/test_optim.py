@@ -129,7 +129,7 @@ def test_groups_are_biases_then_weights_without_frozen_parameters():
 def test_no_empty_group():
     model = nn.Linear(2, 2, bias=False)
     (weights,) = parameter_groups(model, lr=0.1)
-    assert weights == {"params": [model.weight], "lr": 0.1}
+    assert weights == {"params": [model.weight], "lr": 0.1, "name": "weights"}
 
 
 def test_nothing_to_train_is_an_error():

@@ -96,14 +96,8 @@ def check_config(config: CfgNode) -> None:
         raise CCAFLError(f"model.resume: nothing at {config.model.resume!r}.")
     if config.test.visrank and not config.test.evaluate:
         raise CCAFLError("test.visrank: pictures are made with test.evaluate True only.")
-    _check_schedule(config)
     if config.loss.name == "ccafl":
         _check_ccafl(config)
-
-
-def _check_schedule(config: CfgNode) -> None:
-    if config.train.lr_scheduler == "single_step" and len(config.train.stepsize) != 1:
-        raise CCAFLError("train.stepsize: train.lr_scheduler single_step takes one epoch, e.g. [20].")
 
 
 def _check_ccafl(config: CfgNode) -> None:

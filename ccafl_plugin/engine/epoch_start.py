@@ -71,7 +71,8 @@ class EpochStart:
         )
         for term in terms:
             term.refresh(state)
-        self._write("lr_groups", {str(i): group["lr"] for i, group in enumerate(engine.optimizer.param_groups)})
+        groups = enumerate(engine.optimizer.param_groups)
+        self._write("Learning_rate", {group.get("name", f"group_{i}"): group["lr"] for i, group in groups})
         return terms
 
     def _associate(self, features: torch.Tensor | None) -> torch.Tensor:
