@@ -18,9 +18,10 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=[*find_packages(include=["ccafl_plugin", "ccafl_plugin.*"]), "ccafl_plugin.configs"],
+    py_modules=["ccafl_train"],
     package_dir={"ccafl_plugin.configs": "configs"},
     package_data={"ccafl_plugin.configs": ["*.yaml", "**/*.yaml"]},
-    entry_points={"console_scripts": ["ccafl-train = ccafl_plugin.train:main"]},
+    entry_points={"console_scripts": ["ccafl-train = ccafl_train:main"]},
     install_requires=[
         "torch>=2.3",
         "torchvision>=0.18",
@@ -28,6 +29,7 @@ setup(
         "Pillow",
         "open_clip_torch>=2.24",
         "safetensors",
+        "PyYAML",
         "yacs",
         # No upper bound: torchreid 1.4.0 is the upstream version, installed from its repository; keep a user's own.
         "torchreid>=0.2.5",

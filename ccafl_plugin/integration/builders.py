@@ -7,31 +7,29 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from ccafl_plugin.data.samplers import SAMPLERS
 from ccafl_plugin.integration.changes import Change, new_entry, new_item, replace_everywhere
 from ccafl_plugin.integration.layout import attribute, require_parameters
+from ccafl_plugin.models import clip
 from ccafl_plugin.optim import parameter_groups, warmup_cosine, warmup_multi_step
 from ccafl_plugin.options import options
+from ccafl_plugin.wrapping import unwrap
 
-CLIP_MODELS = ("clip_rn50", "clip_vit_b16", "clip_tiny")
 SCHEDULERS = ("warmup_multi_step", "warmup_cosine")
 
 
 def model_changes() -> list[Change]:
-    """``clip_rn50``, ``clip_vit_b16`` and ``clip_tiny`` in ``build_model``."""
+    """The names of ``BACKBONES`` in ``build_model``."""
     factory = attribute("models", "__model_factory", dict)
-    return [new_item(factory, "model", name, clip_builder(name)) for name in CLIP_MODELS]
+    return [new_item(factory, "model", name, clip_builder(name)) for name in clip.BACKBONES]
 
 
 def clip_builder(name: str) -> Callable[..., nn.Module]:
-    """What torchreid's ``build_model`` calls for ``name``; open_clip is imported when it is called, not before."""
+    """What torchreid's ``build_model`` calls for ``name``."""
 
     def build(num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True) -> nn.Module:
-        from ccafl_plugin.models.clip import build_clip
-
-        return build_clip(name, num_classes, loss=loss, pretrained=pretrained, use_gpu=use_gpu)
+        return clip.build_clip(name, num_classes, loss=loss, pretrained=pretrained, use_gpu=use_gpu)
 
     build.__name__ = build.__qualname__ = name
     return build
@@ -75,13 +73,6 @@ class _Groups(nn.Module):
         return iter(self.groups)
 
 
-def bare_model(model: nn.Module) -> nn.Module:
-    """The model inside ``nn.DataParallel`` or ``DistributedDataParallel``."""
-    while isinstance(model, (nn.DataParallel, DistributedDataParallel)):
-        model = model.module
-    return model
-
-
 def optimizer_changes() -> list[Change]:
     """``build_optimizer`` gives the plugin's models groups: biases at their own rate, frozen parameters left out.
 
@@ -96,7 +87,7 @@ def optimizer_changes() -> list[Change]:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         model = given.arguments["model"]
-        grouped = options.bias_lr_for_all_models or getattr(bare_model(model), "is_ccafl_backbone", False)
+        grouped = options.bias_lr_for_all_models or getattr(unwrap(model), "is_ccafl_backbone", False)
         if isinstance(model, nn.Module) and grouped and not given.arguments["staged_lr"]:
             groups = parameter_groups(model, given.arguments["lr"], options.bias_lr_factor)
             given.arguments["model"] = _Groups(groups)

@@ -12,8 +12,8 @@ from torch import nn
 
 from ccafl_plugin.data.samplers import SAMPLERS
 from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.integration import builders
 from ccafl_plugin.integration.layout import torchreid_module
+from ccafl_plugin.models import clip
 from ccafl_plugin.options import options
 
 TRAIN = [
@@ -43,7 +43,6 @@ def test_build_model_still_builds_torchreids_models():
 
 def test_build_model_passes_everything_on(monkeypatch):
     seen = []
-    clip = pytest.importorskip("ccafl_plugin.models.clip")
     monkeypatch.setattr(clip, "build_clip", lambda *args, **kwargs: seen.append((args, kwargs)))
     torchreid.models.build_model("clip_rn50", 751, loss="ccafl", pretrained=False, use_gpu=False)
     assert seen == [(("clip_rn50", 751), {"loss": "ccafl", "pretrained": False, "use_gpu": False})]
@@ -221,9 +220,3 @@ def test_milestones_must_be_a_list():
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     with pytest.raises(CCAFLError, match="stepsize must be a list"):
         torchreid.optim.build_lr_scheduler(optimizer, "warmup_multi_step", stepsize=40)
-
-
-def test_bare_model_looks_through_wrappers():
-    model = layers()
-    assert builders.bare_model(nn.DataParallel(model)) is model
-    assert builders.bare_model(model) is model
