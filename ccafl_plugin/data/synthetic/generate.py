@@ -1,0 +1,142 @@
+"""Rendering a benchmark to files, on all cores, in one piece or not at all."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+from PIL import Image
+
+from ccafl_plugin.data.synthetic.camera import CAMERAS
+from ccafl_plugin.data.synthetic.frame import render
+from ccafl_plugin.data.synthetic.plan import GALLERY, QUERY, SIZES, TRAIN, Picture, Plan, Size, plan_benchmark
+from ccafl_plugin.errors import CCAFLError, unknown_name
+
+RENDERER = 1
+"""Counts the changes of what is rendered. The folder's name has it, so that old pictures are not taken for new ones."""
+
+NAME = "synthetic_persons"
+PERSONS_FILE = "persons.json"
+FEW = 64
+"""Below this number of pictures, starting processes takes longer than rendering."""
+
+
+def folder_of(root: str | os.PathLike[str], size: str, seed: int) -> Path:
+    """Where below the data root a benchmark lies.
+
+    Raises:
+        CCAFLError: there is no size of that name.
+    """
+    if size not in SIZES:
+        raise unknown_name("synthetic_size", size, SIZES)
+    return Path(root).expanduser().absolute() / NAME / f"{size}_seed{seed}_r{RENDERER}"
+
+
+def ensure(root: str | os.PathLike[str], size: str = "tiny", seed: int = 1, workers: int | None = None) -> Path:
+    """The benchmark's folder below the data root, rendered now if it isn't there.
+
+    Args:
+        root: the data root; made if it is missing.
+        size: "tiny", "small", "medium" or "large".
+        seed: another seed is another benchmark: other people, other pictures.
+        workers: processes that render; one per core by default.
+
+    Returns:
+        The folder with ``bounding_box_train``, ``query`` and ``bounding_box_test``.
+
+    Raises:
+        CCAFLError: an unknown size, or a folder that can't be written.
+    """
+    folder = folder_of(root, size, seed)
+    if not folder.is_dir():
+        generate(folder, SIZES[size], seed, workers)
+    return folder
+
+
+def generate(folder: str | os.PathLike[str], size: Size, seed: int = 1, workers: int | None = None) -> Path:
+    """Renders a benchmark into a folder that does not exist yet.
+
+    The pictures are written beside it and moved as a whole: whoever interrupts this leaves no half benchmark, and of
+    two processes that do the same at once, one takes the other's result.
+
+    Args:
+        folder: where ``bounding_box_train``, ``query`` and ``bounding_box_test`` are to be.
+        size: how many persons.
+        seed: of all draws.
+        workers: processes that render; one per core by default.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CCAFLError: the folder exists already, or can't be written.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise CCAFLError(f"{folder} exists already: remove it first, or choose another folder.")
+    plan = plan_benchmark(size, seed)
+    print(f"Rendering {len(plan.pictures)} pictures of {len(plan.persons)} persons into {folder} ...", flush=True)
+    started = time.monotonic()
+    partial = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+        _write(plan, partial, workers or _cores())
+        partial.chmod(0o755)  # temporary folders are private
+        _move(partial, folder)
+    except OSError as error:
+        raise CCAFLError(f"{folder} can't be written: {error.strerror or error}.") from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+    print(f"Rendered in {time.monotonic() - started:.1f} s.", flush=True)
+    return folder
+
+
+def _move(partial: Path, folder: Path) -> None:
+    try:
+        os.rename(partial, folder)
+    except OSError:
+        if not (folder / PERSONS_FILE).is_file():  # otherwise another process was faster, with the same pictures
+            raise
+
+
+def _write(plan: Plan, folder: Path, workers: int) -> None:
+    for part in (TRAIN, QUERY, GALLERY):
+        (folder / part).mkdir()
+    persons = {
+        str(pid): {"part": part, "caption": person.caption(), **asdict(person)}
+        for pid, (part, person) in plan.persons.items()
+    }
+    (folder / PERSONS_FILE).write_text(json.dumps(persons, indent=1) + "\n", encoding="utf-8")
+    if workers == 1 or len(plan.pictures) < FEW:
+        _render_all(plan.pictures, folder)
+        return
+    # Forked processes start at once and need no guarded main module; other systems have to start them from nothing.
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    share = max(len(plan.pictures) // (workers * 8), 1)
+    shares = [plan.pictures[i : i + share] for i in range(0, len(plan.pictures), share)]
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking a process with threads; ours touch NumPy and Pillow only.
+        warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
+        with ProcessPoolExecutor(workers, multiprocessing.get_context(method)) as pool:
+            list(pool.map(_render_all, shares, [folder] * len(shares)))
+
+
+def _render_all(pictures: Sequence[Picture], folder: Path) -> None:
+    for picture in pictures:
+        quality = CAMERAS[picture.frame.camera].quality
+        Image.fromarray(render(picture.frame)).save(folder / picture.folder / picture.name, quality=quality)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,55 @@
+"""The random crop of the paper's augmentation, which torchreid does not have."""
+
+from __future__ import annotations
+
+from PIL import Image
+from torch import Tensor, nn, randint
+from torchvision.transforms import functional
+
+from ccafl_plugin.errors import CCAFLError
+
+
+class PadCrop(nn.Module):
+    """Pads a picture with black on all sides and cuts a piece of the wanted size out of it, anywhere.
+
+    In the paper's order it stands behind the flip and before the conversion to a tensor: bicubic resize to 256 x 128,
+    horizontal flip, pad by 10 and crop, to tensor, normalise, random erasing. It draws from torch's global generator,
+    as torchvision's transforms do.
+
+    Args:
+        height: of the piece, in pixels.
+        width: of the piece, in pixels.
+        padding: pixels added on each side; 10 in the paper.
+
+    Raises:
+        CCAFLError: a size below 1, or a negative padding.
+    """
+
+    def __init__(self, height: int, width: int, padding: int = 10) -> None:
+        super().__init__()
+        if height < 1 or width < 1 or padding < 0:
+            raise CCAFLError(f"pad_crop: height {height}, width {width}, padding {padding} is not possible.")
+        self.height, self.width, self.padding = height, width, padding
+
+    def forward(self, image: Image.Image | Tensor) -> Image.Image | Tensor:
+        """A piece of ``image``.
+
+        Args:
+            image: PIL picture, or (C, H, W) tensor, at least as large as the piece less the padding.
+
+        Returns:
+            The same kind of picture, ``height`` x ``width``.
+        """
+        padded = functional.pad(image, [self.padding] * 4)
+        _, height, width = functional.get_dimensions(padded)
+        if height < self.height or width < self.width:
+            raise CCAFLError(
+                f"pad_crop: a picture of {height}x{width} pixels, padding included, is smaller than the "
+                f"{self.height}x{self.width} to be cut out of it."
+            )
+        top = int(randint(height - self.height + 1, ()))
+        left = int(randint(width - self.width + 1, ()))
+        return functional.crop(padded, top, left, self.height, self.width)
+
+    def extra_repr(self) -> str:
+        return f"height={self.height}, width={self.width}, padding={self.padding}"
