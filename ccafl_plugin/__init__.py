@@ -3,9 +3,10 @@
 ``import ccafl_plugin`` adds the plugin's names to torchreid, once. See :func:`register`.
 """
 
+__version__ = "0.1.0"
+
 from ccafl_plugin.integration import register
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "register"]
 
 register()

@@ -1,14 +1,6 @@
-"""Everything that touches torchreid's internals."""
+"""Everything that touches torchreid's internals; the rest of the package uses its public names only."""
 
 from ccafl_plugin.integration.layout import IncompatibleTorchreid, torchreid_package
+from ccafl_plugin.integration.registration import register
 
 __all__ = ["IncompatibleTorchreid", "register", "torchreid_package"]
-
-
-def register() -> None:
-    """Adds the plugin's names to torchreid."""
-    try:
-        from ccafl_plugin.integration.registration import register as register_all
-    except ImportError:
-        return
-    register_all()

@@ -59,7 +59,7 @@ def readme_program(root: Path, save_dir: Path, wrap, engine_class: type, loss: s
 
 @pytest.fixture(autouse=True)
 def short_epochs():
-    with options.override(iters_per_epoch=2, input_size=(64, 32)):
+    with options.override(iters_per_epoch=3, input_size=(64, 32)):
         yield
 
 
@@ -74,7 +74,7 @@ def test_ccafl(root, tmp_path, capsys, wrap, sampler):
     log = capsys.readouterr().out
     assert "=> Final test" in log
     assert log.count("Rank-1  :") == 2
-    assert "epoch: [2/2][2/2]" in log
+    assert "epoch: [2/2][3/3]" in log
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
         [0.0006 * (0.01 + 0.99 * 2 / 10), 0.0003 * (0.01 + 0.99 * 2 / 10)]
     )
