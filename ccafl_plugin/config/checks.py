@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 
 from ccafl_plugin.association import ASSOCIATIONS
 from ccafl_plugin.config.arguments import make_terms
+from ccafl_plugin.data.samplers import SAMPLERS, check_sizes
 from ccafl_plugin.engine.supervision import SUPERVISIONS
 from ccafl_plugin.engine.terms import order_by_needs
 from ccafl_plugin.engine.text import SCOPES
@@ -96,6 +97,8 @@ def check_config(config: CfgNode) -> None:
         raise CCAFLError(f"model.resume: nothing at {config.model.resume!r}.")
     if config.test.visrank and not config.test.evaluate:
         raise CCAFLError("test.visrank: pictures are made with test.evaluate True only.")
+    if config.sampler.train_sampler in SAMPLERS:
+        check_sizes(config.train.batch_size, config.sampler.num_instances, config.ccafl.iters_per_epoch)
     if config.loss.name == "ccafl":
         _check_ccafl(config)
 

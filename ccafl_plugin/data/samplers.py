@@ -26,6 +26,27 @@ from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.randomness import generator
 
 
+def check_sizes(batch_size: int, num_instances: int, iters_per_epoch: int) -> None:
+    """Sizes that no training list can make right.
+
+    Raises:
+        CCAFLError: one is below 1, or a batch does not hold whole proxies.
+    """
+    sizes = {
+        "train.batch_size": batch_size,
+        "sampler.num_instances": num_instances,
+        "iters_per_epoch": iters_per_epoch,
+    }
+    for name, value in sizes.items():
+        if value < 1:
+            raise CCAFLError(f"{name}: {value} is too small, it must be at least 1.")
+    if batch_size % num_instances:
+        raise CCAFLError(
+            f"train.batch_size: {batch_size} is not a multiple of sampler.num_instances ({num_instances}); "
+            f"a batch is P proxies x {num_instances} images."
+        )
+
+
 class ProxyBatchSampler(Sampler[int]):
     """What the samplers share: sizes, epochs and the images of a proxy. A sampler adds which proxies make a batch.
 
@@ -51,19 +72,7 @@ class ProxyBatchSampler(Sampler[int]):
         iters_per_epoch: int = 200,
         seed: int = 1,
     ) -> None:
-        sizes = {
-            "train.batch_size": batch_size,
-            "sampler.num_instances": num_instances,
-            "iters_per_epoch": iters_per_epoch,
-        }
-        for name, value in sizes.items():
-            if value < 1:
-                raise CCAFLError(f"{name}: {value} is too small, it must be at least 1.")
-        if batch_size % num_instances:
-            raise CCAFLError(
-                f"train.batch_size: {batch_size} is not a multiple of sampler.num_instances ({num_instances}); "
-                f"a batch is P proxies x {num_instances} images."
-            )
+        check_sizes(batch_size, num_instances, iters_per_epoch)
         self.labels = ProxyLabels.from_tuples(data_source)
         self.batch_size = batch_size
         self.num_instances = num_instances

@@ -233,9 +233,11 @@ class ImageCCAFLEngine(torchreid.engine.Engine):
 
     # --- evaluation and checkpoints ----------------------------------------------------------------------------
 
-    def _evaluate(self, dataset_name: str = "", **settings: Any) -> tuple[float, float]:
-        """torchreid's, whose scores are kept in :attr:`results`."""
-        rank1, mean_average_precision = super()._evaluate(dataset_name=dataset_name, **settings)
+    def _evaluate(self, dataset_name: str = "", ranks: Sequence[int] = (1, 5, 10, 20), **settings: Any) -> Any:
+        """torchreid's, whose scores are kept in :attr:`results`; ranks beyond the gallery's size are left out."""
+        images = len(settings["gallery_loader"].dataset)
+        shown = [rank for rank in ranks if rank <= images]
+        rank1, mean_average_precision = super()._evaluate(dataset_name=dataset_name, ranks=shown, **settings)
         self.rank1 = float(rank1)
         self.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": self.rank1}
         return self.rank1, float(mean_average_precision)

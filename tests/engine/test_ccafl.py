@@ -210,7 +210,7 @@ class ExplodingTerm(Term):
 
 
 def test_a_non_finite_loss_names_term_and_iteration(pictures: Path, tmp_path: Path) -> None:
-    engine = make_engine(pictures, terms=make_terms({"icdl": (0, -1)}) + [ExplodingTerm(first_epoch=1)])
+    engine = make_engine(pictures, terms=[*make_terms({"icdl": (0, -1)}), ExplodingTerm(first_epoch=1)])
     with pytest.raises(
         NonFiniteLoss, match=r"exploding/part is (nan|-?inf) in epoch 1, iteration 0; the last checkpoint"
     ):
@@ -225,12 +225,12 @@ def test_terms_that_cannot_work_are_refused(pictures: Path, tmp_path: Path) -> N
         make_engine(pictures, terms=[TERMS["softmax"]()])
     with pytest.raises(CCAFLError, match="No term is enabled"):
         make_engine(pictures, terms=[])
-    with pytest.raises(CCAFLError, match="set ccafl.supervision full"):
+    with pytest.raises(CCAFLError, match=r"set ccafl\.supervision full"):
         make_engine(pictures, stage1=PromptStage(scope="person"))
     with pytest.raises(CCAFLError, match="has one camera"):
         make_engine(write_pictures(tmp_path, identities=5, cameras=1), terms=make_terms({"inter": (0, -1)}))
     model = torchreid.models.build_model("osnet_x0_25", num_classes=1, loss="triplet", pretrained=False)
-    with pytest.raises(CCAFLError, match="has no text encoder: set model.name to one of clip_rn50"):
+    with pytest.raises(CCAFLError, match=r"has no text encoder: set model\.name to one of clip_rn50"):
         type(make_engine(pictures))(make_manager(pictures), model, torch.optim.Adam(model.parameters()))
 
 
