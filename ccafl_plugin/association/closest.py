@@ -24,8 +24,8 @@ class Pairs(NamedTuple):
 def closest_pairs(features: NDArray[np.floating], cameras: NDArray[np.int64], count: int) -> Pairs:
     """The ``count`` closest pairs of rows from different cameras.
 
-    Distances are squared Euclidean in float64, of the differences of the float64 values, added up by ``numpy.sum``; ties
-    are ordered by (first, second). Only candidates get this treatment: a blockwise product in float32, whose
+    Distances are squared Euclidean in float64, of the differences of the float64 values, added up by ``numpy.sum``;
+    ties are ordered by (first, second). Only candidates get this treatment: a blockwise product in float32, whose
     rounding error has a bound, rules the others out. Where the bound can't tell pairs apart (features that nearly
     coincide beside an outlier) the same is done in float64.
 

@@ -16,9 +16,9 @@ ASSOCIATIONS: dict[str, Callable[..., Tensor]] = {}
 def register_association(name: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Decorator that makes a kind of association available by name.
 
-    The function takes ``features`` ((N, D) float32 or float64, on the CPU, finite) and ``cameras`` ((N,) int64, on the CPU), and
-    options with defaults as keyword arguments; it returns (N,) int64 pseudo identities, -1 for a proxy without partner,
-    numbered in the order of each pseudo identity's first proxy.
+    The function takes ``features`` ((N, D) float32 or float64, finite) and ``cameras`` ((N,) int64), both on the
+    CPU, and options with defaults as keyword arguments; it returns (N,) int64 pseudo identities, -1 for a proxy
+    without partner, numbered in the order of each pseudo identity's first proxy.
 
     Raises:
         CCAFLError: the name is taken.

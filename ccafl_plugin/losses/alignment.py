@@ -17,7 +17,8 @@ def prompt_contrast(
 
     For an image i of camera c, the texts of all images of c in the batch compete; those of images that share i's
     label are the positives, and their log-probabilities are averaged. The other way round the images compete for a
-    text. Both are averaged over the camera's images and summed over the cameras present. No temperature, no normalisation.
+    text. Both are averaged over the camera's images and summed over the cameras present. No temperature and no
+    normalisation.
 
     Args:
         image_features: (B, E) float, embeddings of the images; gets no gradient (the image encoder is frozen).

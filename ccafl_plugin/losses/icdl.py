@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.losses.alignment import text_alignment
 from ccafl_plugin.losses.contrast import camera_contrast, instance_contrast
 from ccafl_plugin.losses.memory import HybridMemory
-from ccafl_plugin.losses.precision import widen, zero_with_graph
+from ccafl_plugin.losses.precision import zero_with_graph
 from ccafl_plugin.losses.triplet import batch_hard_triplet, centroid_triplet
 
 
@@ -96,29 +97,34 @@ class ICDLLoss(nn.Module):
             Scalars in float32 or wider; for B = 0 zeros that still have a graph.
         """
         parts = {name: zero_with_graph(features) for name in self.factors}
-        features, centroids, instances = widen(features, memory.centroids, memory.instances)
         for camera, rows, local in memory.split(proxies):
-            proxies_here = memory.camera_slice(camera)
-            here = features[rows]
-            if self.factors["centroid"]:
-                parts["centroid"] = parts["centroid"] + camera_contrast(
-                    here, centroids[proxies_here], local, self.temperature
-                )
-            if self.factors["instance"]:
-                parts["instance"] = parts["instance"] + instance_contrast(
-                    here, instances[proxies_here], local, self.temperature
-                )
-            if self.factors["centroid_triplet"]:
-                parts["centroid_triplet"] = parts["centroid_triplet"] + centroid_triplet(
-                    here, centroids[proxies_here], local, self.margin
-                )
-            if self.factors["batch_triplet"]:
-                parts["batch_triplet"] = parts["batch_triplet"] + batch_hard_triplet(here, local, self.margin)
-            if self.factors["alignment"] and image_features is not None and text is not None:
-                parts["alignment"] = parts["alignment"] + text_alignment(
-                    image_features[rows], text[proxies_here], local, self.smoothing
-                )
+            of_camera = memory.camera_slice(camera)
+            images = None if image_features is None else image_features[rows]
+            texts = None if text is None else text[of_camera]
+            for name, loss in self._camera_parts(features[rows], memory, of_camera, local, images, texts):
+                parts[name] = parts[name] + loss
         total = zero_with_graph(features)
         for name, part in parts.items():
             total = total + self.factors[name] * part
         return ICDLComponents(total, **parts)
+
+    def _camera_parts(
+        self,
+        features: Tensor,
+        memory: HybridMemory,
+        of_camera: slice,
+        local: Tensor,
+        images: Tensor | None,
+        texts: Tensor | None,
+    ) -> Iterator[tuple[str, Tensor]]:
+        centroids = memory.centroids[of_camera]
+        if self.factors["centroid"]:
+            yield "centroid", camera_contrast(features, centroids, local, self.temperature)
+        if self.factors["instance"]:
+            yield "instance", instance_contrast(features, memory.instances[of_camera], local, self.temperature)
+        if self.factors["centroid_triplet"]:
+            yield "centroid_triplet", centroid_triplet(features, centroids, local, self.margin)
+        if self.factors["batch_triplet"]:
+            yield "batch_triplet", batch_hard_triplet(features, local, self.margin)
+        if self.factors["alignment"] and images is not None and texts is not None:
+            yield "alignment", text_alignment(images, texts, local, self.smoothing)

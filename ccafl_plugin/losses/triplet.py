@@ -26,7 +26,8 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3) ->
     """Batch-hard triplet loss: mean of max(0, d_pos - d_neg + margin) over all anchors.
 
     The hardest positive is the farthest image of the anchor's label, the anchor itself among them; the hardest
-    negative is the nearest image of another label. An anchor without a negative contributes 0 and still counts in the mean.
+    negative is the nearest image of another label. An anchor without a negative contributes 0 and still counts in the
+    mean.
 
     Args:
         features: (B, D) float; taken as they are handed in, gradients flow through both images of a pair.
