@@ -36,10 +36,14 @@ def nearest_pairs(features: Tensor, cameras: Tensor, rate: float = 1.7) -> Tenso
     """
     if not 0 <= rate < math.inf:
         raise CCAFLError(f"association 'nearest_pairs': rate must be a number not below 0, got {rate}.")
-    count = math.floor(Fraction(str(float(rate))) * len(features))  # of the number as written: 0.29 * 100 is 29
-    pairs = closest_pairs(features.numpy(), cameras.numpy(), count)
+    pairs = closest_pairs(features.numpy(), cameras.numpy(), pairs_to_look_at(rate, len(features)))
     accepted = one_partner_per_camera(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True), cameras.tolist())
     return number_groups(connect(accepted, len(features)))
+
+
+def pairs_to_look_at(rate: float, num_proxies: int) -> int:
+    """floor(rate * num_proxies) of the rate as it is written: 0.29 * 100 is 29, though not in binary."""
+    return math.floor(Fraction(str(float(rate))) * num_proxies)
 
 
 def one_partner_per_camera(pairs: Iterable[tuple[int, int]], cameras: list[int]) -> list[tuple[int, int]]:

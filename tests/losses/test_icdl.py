@@ -33,7 +33,9 @@ def problem(sizes: list[int], batch: int, seed: int = 0) -> Problem:
     return memory, features, labels(batch, sum(sizes), seed), images, texts
 
 
-def slow_icdl(memory: HybridMemory, features: Tensor, proxies: list[int], images: Tensor, texts: Tensor) -> list[Tensor]:
+def slow_icdl(
+    memory: HybridMemory, features: Tensor, proxies: list[int], images: Tensor, texts: Tensor
+) -> list[Tensor]:
     """The five parts, image by image."""
     cameras = memory.camera_of_proxy.tolist()
     parts = [features.sum() * 0 for _ in range(5)]
