@@ -4,6 +4,7 @@ import pytest
 import torchreid
 
 from ccafl_plugin.data.datasets import build_datasets, find_msmt17, read_market_folder, read_msmt17_list
+from ccafl_plugin.data.synthetic import SIZES, Size
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.options import options
 from tests.layouts import Folder, write_market1501, write_msmt17
@@ -100,12 +101,20 @@ def test_cameras_of_two_digits(tmp_path):
 # synthetic_persons
 
 
-def test_synthetic_persons(synthetic_root):
-    """Made on first use, read like any dataset of torchreid, and the same when read again."""
-    first = DATASETS["synthetic_persons"](root=str(synthetic_root), verbose=False)
-    again = DATASETS["synthetic_persons"](root=str(synthetic_root), verbose=False)
-    assert first.train == again.train
-    assert first.num_train_pids == 40
-    assert {camid for _, _, camid, _ in first.train} == set(range(6))
+def test_synthetic_persons(tmp_path, monkeypatch):
+    """Made on first use below a root that need not exist, then read like any dataset of torchreid."""
+    monkeypatch.setitem(SIZES, "mini", Size(6, 3, 1))
+    with options.override(synthetic_size="mini", synthetic_seed=2):
+        first = DATASETS["synthetic_persons"](root=str(tmp_path / "root"), verbose=False)
+        again = DATASETS["synthetic_persons"](root=str(tmp_path / "root"), verbose=False)
+    named = DATASETS["synthetic_persons"](root=str(tmp_path / "root"), size="mini", seed=2, verbose=False)
+    assert first.train == again.train == named.train
+    assert first.num_train_pids == 6
+    assert sorted(names(first.train)) == names(first.train)
+    assert all(0 <= camid < 6 for _, _, camid, _ in first.train)
+
+
+def test_synthetic_persons_of_no_known_size(tmp_path):
     with options.override(synthetic_size="huge"), pytest.raises(CCAFLError, match="synthetic_size: 'huge'"):
-        DATASETS["synthetic_persons"](root=str(synthetic_root))
+        DATASETS["synthetic_persons"](root=str(tmp_path))
+    assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 
 from ccafl_plugin.data.synthetic.dice import Dice
 
@@ -175,7 +176,7 @@ def draw_relative(person: Identity, dice: Dice) -> Identity:
 
 def draw_identities(count: int, dice: Dice, taken: set[Identity]) -> list[Identity]:
     """``count`` persons in families of one to five relatives, none of them in ``taken``, to which they are added."""
-    return [person for person, _ in zip(_families(dice, taken), range(count), strict=False)]
+    return list(islice(_families(dice, taken), count))
 
 
 def _families(dice: Dice, taken: set[Identity]) -> Iterator[Identity]:

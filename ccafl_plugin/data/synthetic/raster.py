@@ -49,7 +49,7 @@ class Canvas:
 
     Args:
         pixels: (height, width, 3) uint8, drawn upon in place.
-        light: how much brighter the right half of a round thing is than its left, -100 .. 100.
+        light: where the light comes from, -100 (left) .. 100 (right): how much brighter that side of a round thing is.
         folds: (32, 64) uint8, unevenness of all surfaces, of which a few per cent show.
     """
 
@@ -101,7 +101,7 @@ class Canvas:
         across = (across[rows, columns] * 4096 // profile[height].clip(1)).clip(-4096, 4096)
         angle = (np.sign(across) * _ARCSINE[np.abs(across)] - yaw) % 360
         colours = paint(angle, height).astype(np.int64)
-        shade = 256 - (across * across >> 18) + (self.light * across >> 13)
+        shade = 256 - (across * across >> 18) + (self.light * across >> 12)
         shade += (self.folds[(height >> 3) & 31, angle // 6] - 128) >> 3
         self.pixels[rows + box[2], columns + box[0]] = ((colours * shade[:, None]) >> 8).clip(0, 255)
 

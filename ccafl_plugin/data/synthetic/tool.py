@@ -1,0 +1,75 @@
+"""The command that renders a benchmark, for ``tools/make_synthetic.py``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ccafl_plugin.data.synthetic.generate import folder_of, generate
+from ccafl_plugin.data.synthetic.plan import SIZES, Size, plan_benchmark
+from ccafl_plugin.data.synthetic.sheet import contact_sheet
+from ccafl_plugin.errors import CCAFLError
+
+LAYOUTS = ("synthetic_persons", "market1501")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of the command."""
+    made = argparse.ArgumentParser(description="Render synthetic persons before six cameras, as a ReID dataset.")
+    made.add_argument("--root", default="reid-data", help="data root (default: %(default)s)")
+    made.add_argument("--size", default="tiny", choices=tuple(SIZES), help="how many persons (default: %(default)s)")
+    made.add_argument(
+        "--identities",
+        type=int,
+        nargs="+",
+        metavar=("TRAIN", "TEST"),
+        help="numbers of persons instead of a size: for training, for the test, in the gallery alone",
+    )
+    made.add_argument("--seed", type=int, default=1, help="another seed is another benchmark (default: %(default)s)")
+    made.add_argument(
+        "--layout",
+        default=LAYOUTS[0],
+        choices=LAYOUTS,
+        help="where below the root: as the plugin's dataset, or as torchreid's market1501 expects it",
+    )
+    made.add_argument("--workers", type=int, default=None, help="processes that render (default: one per core)")
+    made.add_argument("--sheet", default="", metavar="FILE", help="draw a contact sheet, nothing else")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; 2 for a wrong argument, of which one line is said."""
+    given = parser().parse_args(argv)
+    try:
+        run(given)
+    except CCAFLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(given: argparse.Namespace) -> None:
+    """Renders what the arguments ask for.
+
+    Raises:
+        CCAFLError: impossible numbers, or a folder that exists already or can't be written.
+    """
+    size = SIZES[given.size] if given.identities is None else _size(given.identities)
+    if given.sheet:
+        contact_sheet(plan_benchmark(size, given.seed)).save(given.sheet)
+        return
+    if given.layout == "market1501":
+        folder = Path(given.root).expanduser().absolute() / "market1501" / "Market-1501-v15.09.15"
+    elif given.identities is None:
+        folder = folder_of(given.root, given.size, given.seed)
+    else:
+        raise CCAFLError("--identities: the dataset synthetic_persons has named sizes; use --layout market1501.")
+    generate(folder, size, given.seed, given.workers)
+
+
+def _size(numbers: Sequence[int]) -> Size:
+    if not 2 <= len(numbers) <= 3:
+        raise CCAFLError("--identities: two or three numbers: for training, for the test, in the gallery alone.")
+    return Size(*numbers, *[0] * (3 - len(numbers)))
