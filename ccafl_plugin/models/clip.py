@@ -193,8 +193,8 @@ def clip_state_dict(model: ClipReID) -> dict[str, Tensor]:
 def check_quick_gelu(clip: nn.Module) -> None:
     """
     Raises:
-        CCAFLError: a transformer of ``clip`` doesn't use QuickGELU, with which OpenAI's weights were trained; with plain
-            GELU they would give slightly wrong features without a word.
+        CCAFLError: a transformer of ``clip`` has another activation than QuickGELU. OpenAI's weights were trained with
+            it; plain GELU would give slightly wrong features without a word.
     """
     kinds = {type(module).__name__ for key, module in clip.named_modules() if key.endswith("mlp.gelu")}
     if kinds != {"QuickGELU"}:

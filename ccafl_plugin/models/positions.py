@@ -35,9 +35,8 @@ def interpolate_positions(embedding: Tensor, grid: Grid, target: Grid) -> Tensor
         return embedding
     token, rows = embedding[:1], embedding[1:]
     maps = rows.T.reshape(1, -1, *grid)
-    with torch.autocast(device_type=maps.device.type, enabled=False):
-        maps = F.interpolate(maps.float(), size=target, mode="bicubic", align_corners=False).to(maps.dtype)
-    return torch.cat([token, maps.flatten(2)[0].T])
+    resized = F.interpolate(maps.float(), size=target, mode="bicubic", align_corners=False)
+    return torch.cat([token, resized.flatten(2)[0].T.to(token.dtype)])
 
 
 def infer_grid(rows: int, like: Grid, stored: Grid | None = None) -> Grid:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import socket
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +64,8 @@ def download(name: str, openai_name: str) -> Path:
     """
     import open_clip
 
-    url = open_clip.get_pretrained_url(openai_name, "openai")
+    # The file is the same with and without QuickGELU; older versions list it under the plain name only.
+    url = open_clip.get_pretrained_url(openai_name.removesuffix("-quickgelu"), "openai")
     try:
         with _connection_timeout(30.0):
             return Path(open_clip.download_pretrained_from_url(url))
@@ -80,7 +81,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """All tensors of a file: OpenAI's TorchScript archive, a saved state dict, or safetensors.
 
     A state dict may sit below the key ``state_dict`` and its names may begin with ``module.``; open_clip's other layout
-    (text encoder below ``text.``) is understood. Nothing in the file is executed.
+    (text encoder below ``text.``) is understood. Pickled Python code is refused.
 
     Raises:
         CCAFLError: no such file, or none of these formats.
@@ -89,7 +90,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise CCAFLError(f"{WEIGHTS_KEY}: there is no file {path}. Name an existing one, or {WITHOUT_WEIGHTS}.")
     try:
         state = _read(path)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except Exception as error:  # every format has errors of its own
         reason = str(error).strip().split("\n")[0][:120]
         raise CCAFLError(
             f"{WEIGHTS_KEY}: {path} is neither a TorchScript archive nor a state dict nor safetensors ({reason})."
@@ -143,7 +144,9 @@ def _read(path: Path) -> dict:
 
         return load_file(path)
     if _is_torchscript(path):
-        return dict(torch.jit.load(path, map_location="cpu").state_dict())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # deprecated by torch, but it is what OpenAI's files are
+            return dict(torch.jit.load(path, map_location="cpu").state_dict())
     state = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]

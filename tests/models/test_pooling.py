@@ -36,7 +36,9 @@ def test_gem_of_a_constant_map_is_the_constant():
 def test_gem_gradients():
     pooling = GeM().double()
     maps = torch.rand(2, 2, 3, 2, dtype=torch.float64) + 0.1
-    assert torch.autograd.gradcheck(lambda maps, p: _with_exponent(pooling, maps, p), (maps.requires_grad_(), pooling.p))
+    assert torch.autograd.gradcheck(
+        lambda maps, p: _with_exponent(pooling, maps, p), (maps.requires_grad_(), pooling.p)
+    )
 
 
 def _with_exponent(pooling, maps, p):

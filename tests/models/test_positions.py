@@ -50,3 +50,15 @@ def test_wrong_number_of_rows():
 )
 def test_grid_of_a_number_of_rows(rows, like, stored, expected):
     assert infer_grid(rows, like, stored) == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_dtype_is_kept(dtype):
+    assert interpolate_positions(torch.randn(1 + 16, 3).to(dtype), (4, 4), (8, 2)).dtype == dtype
+
+
+def test_autocast_changes_nothing():
+    embedding = torch.randn(1 + 16, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = interpolate_positions(embedding, (4, 4), (8, 2))
+    assert torch.equal(got, interpolate_positions(embedding, (4, 4), (8, 2)))

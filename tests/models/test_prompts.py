@@ -23,7 +23,9 @@ def test_the_prompt_reads_a_photo_of_a_x_x_x_x_person():
 
     before, after = fixed_tokens(4)
     learned = open_clip.tokenize(["X X X X"])[0, 1:5]
-    assert torch.equal(torch.cat([before, learned, after]), open_clip.tokenize(["A photo of a X X X X person."])[0, :12])
+    assert torch.equal(
+        torch.cat([before, learned, after]), open_clip.tokenize(["A photo of a X X X X person."])[0, :12]
+    )
     assert open_clip.decode(before).endswith("a photo of a ")
     assert open_clip.decode(after).startswith("person .")
 
