@@ -6,11 +6,11 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 import time
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +26,8 @@ RENDERER = 1
 
 NAME = "synthetic_persons"
 PERSONS_FILE = "persons.json"
+PARTIAL = ".partial"
+STALE_SECONDS = 3600
 FEW = 64
 """Below this number of pictures, starting processes takes longer than rendering."""
 
@@ -89,7 +91,8 @@ def generate(folder: str | os.PathLike[str], size: Size, seed: int = 1, workers:
     partial = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+        _remove_stale(folder)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=PARTIAL, dir=folder.parent))
         _write(plan, partial, workers or _cores())
         partial.chmod(0o755)  # temporary folders are private
         _move(partial, folder)
@@ -120,22 +123,51 @@ def _write(plan: Plan, folder: Path, workers: int) -> None:
     (folder / PERSONS_FILE).write_text(json.dumps(persons, indent=1) + "\n", encoding="utf-8")
     if workers == 1 or len(plan.pictures) < FEW:
         _render_all(plan.pictures, folder)
-        return
+    else:
+        _render_in_processes([plan.pictures[first::workers] for first in range(workers)], folder)
+
+
+def _render_in_processes(shares: Sequence[Sequence[Picture]], folder: Path) -> None:
     # Forked processes start at once and need no guarded main module; other systems have to start them from nothing.
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    share = max(len(plan.pictures) // (workers * 8), 1)
-    shares = [plan.pictures[i : i + share] for i in range(0, len(plan.pictures), share)]
-    with warnings.catch_warnings():
-        # Python 3.12 warns of forking a process with threads; ours touch NumPy and Pillow only.
-        warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
-        with ProcessPoolExecutor(workers, multiprocessing.get_context(method)) as pool:
-            list(pool.map(_render_all, shares, [folder] * len(shares)))
+    context = multiprocessing.get_context(method)
+    processes = [context.Process(target=_work, args=(share, folder, os.getpid())) for share in shares]
+    try:
+        with warnings.catch_warnings():
+            # Python 3.12 warns of forking a process with threads; ours touch NumPy and Pillow only.
+            warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
+            for process in processes:
+                process.start()
+        for process in processes:
+            process.join()
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+                process.join()
+    if any(process.exitcode for process in processes):
+        raise OSError("a process that renders pictures has failed")
 
 
-def _render_all(pictures: Sequence[Picture], folder: Path) -> None:
+def _work(pictures: Sequence[Picture], folder: Path, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
+    _render_all(pictures, folder, parent)
+
+
+def _render_all(pictures: Sequence[Picture], folder: Path, parent: int | None = None) -> None:
+    """Renders and writes; stops when ``parent`` is gone, so that nobody renders for a run that was killed."""
     for picture in pictures:
+        if parent is not None and os.getppid() != parent:
+            return
         quality = CAMERAS[picture.frame.camera].quality
         Image.fromarray(render(picture.frame)).save(folder / picture.folder / picture.name, quality=quality)
+
+
+def _remove_stale(folder: Path) -> None:
+    """Removes what a run that was killed long ago has left of this folder."""
+    for partial in folder.parent.glob(f".{folder.name}.*{PARTIAL}"):
+        if time.time() - partial.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _cores() -> int:

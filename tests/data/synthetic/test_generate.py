@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -93,7 +94,7 @@ def test_made_once(tmp_path, monkeypatch):
 
 
 def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
-    def stop(pictures, folder):
+    def stop(pictures, folder, parent=None):
         (folder / TRAIN / "half.jpg").touch()
         raise KeyboardInterrupt
 
@@ -102,6 +103,32 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         ensure(tmp_path, "mini", 1, workers=1)
     assert [path for path in tmp_path.rglob("*") if path.name != "synthetic_persons"] == []
+
+
+def test_what_a_killed_run_left_is_removed_later(tmp_path):
+    old, new, other = (tmp_path / name for name in (".x.abc.partial", ".x.def.partial", ".y.abc.partial"))
+    for folder in (old, new, other):
+        folder.mkdir()
+    for folder in (old, other):
+        os.utime(folder, (0, 0))
+    generate(tmp_path / "x", Size(1, 1, 0), workers=1)
+    assert (old.exists(), new.exists(), other.exists()) == (False, True, True)
+
+
+def test_a_process_that_fails(tmp_path, monkeypatch):
+    def fail(frame):
+        os._exit(3)
+
+    monkeypatch.setattr(module, "FEW", 0)
+    monkeypatch.setattr(module, "render", fail)
+    with pytest.raises(CCAFLError, match="can't be written: a process that renders pictures has failed"):
+        generate(tmp_path / "x", MINI, workers=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_work_for_a_run_that_is_gone(tmp_path):
+    module._render_all(plan_benchmark(MINI, 1).pictures, tmp_path, parent=-1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_two_at_once(mini, tmp_path, monkeypatch):
