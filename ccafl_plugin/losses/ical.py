@@ -29,6 +29,14 @@ def positive_proxies(proxies: Tensor, camera_of_proxy: Tensor, pseudo_of_proxy: 
     return partners.scatter_(1, proxies[:, None], True)
 
 
+def clamp_cosines(cosines: Tensor) -> Tensor:
+    """Clamped to [-1, 1]; the gradient passes inside and at both ends.
+
+    What ``torch.clamp`` does with the gradient at its ends depends on torch's version.
+    """
+    return torch.where(cosines.abs() <= 1, cosines, cosines.detach().clamp(-1, 1))
+
+
 def additive_margin(cosines: Tensor, margin: float) -> Tensor:
     """cos(theta + margin) as in ArcFace, with finite gradients at cosines of exactly 1 and -1.
 
@@ -82,7 +90,7 @@ class ICALLoss(nn.Module):
             () float32 or wider; without any image left a zero that still has a graph.
         """
         features, weight = widen(features, weight.detach())
-        cosines = similarity_to_rows(features, weight).clamp(-1, 1)
+        cosines = clamp_cosines(similarity_to_rows(features, weight))
         own = proxies[:, None]
         own_camera = camera_of_proxy[proxies][:, None] == camera_of_proxy
         similarity = torch.where(own_camera, (1 + self.hardness) * cosines + self.hardness, cosines)

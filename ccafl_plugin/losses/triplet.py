@@ -44,12 +44,12 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3) ->
     with torch.no_grad():  # only who is hardest; the distances that count are computed below, for these pairs alone
         squared = _squared_distances(features, features)
         same = labels[:, None] == labels
-        positive = squared.masked_fill(~same, -torch.inf).fill_diagonal_(0).argmax(1)
+        positive = squared.masked_fill(~same, -torch.inf).argmax(1)
         rivals = ~same & kept
         negative = squared.masked_fill(~rivals, torch.inf).argmin(1)
     loss = _distances(features, features[positive]) - _distances(features, features[negative]) + margin
     counted = kept & rivals.any(1)
-    return torch.where(counted, loss.clamp(min=0), 0.0).sum() / kept.sum().clamp(min=1)
+    return torch.where(counted, loss.relu(), 0.0).sum() / kept.sum().clamp(min=1)
 
 
 @full_precision
@@ -72,4 +72,4 @@ def centroid_triplet(features: Tensor, centroids: Tensor, local: Tensor, margin:
         squared = _squared_distances(features, centroids)
         negative = squared.scatter_(1, local[:, None], torch.inf).argmin(1)
     loss = _distances(features, centroids[local]) - _distances(features, centroids[negative]) + margin
-    return loss.clamp(min=0).mean()
+    return loss.relu().mean()

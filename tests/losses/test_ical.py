@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.losses import ICALLoss, positive_proxies
-from ccafl_plugin.losses.ical import additive_margin
+from ccafl_plugin.losses.ical import additive_margin, clamp_cosines
 from tests.losses.problems import (
     assert_finite_in_half,
     assert_same,
@@ -74,7 +74,8 @@ def slow_ical(
 def test_equals_loops(
     batch: int, proxies: int, cameras: int, people: int, margin: float, smoothing: float, seed: int
 ) -> None:
-    features, weight = unit_rows(batch, 3, seed=seed), 2 * unit_rows(proxies, 3, seed=seed + 1)
+    features = 1.2 * unit_rows(batch, 3, seed=seed)  # some products lie beyond 1
+    weight = 2 * unit_rows(proxies, 3, seed=seed + 1)
     names, seen_by = labels(batch, proxies, seed), labels(proxies, cameras, seed + 1)
     pseudo = labels(proxies, people, seed + 2, lowest=-1)  # also two proxies of one camera, and groups of one
     loss = ICALLoss(margin=margin, smoothing=smoothing)
@@ -111,7 +112,9 @@ def test_cosines_of_one_and_minus_one_have_finite_gradients(margin: float, dtype
     cosines = torch.tensor([1.0, -1.0], dtype=dtype, requires_grad=True)
     additive_margin(cosines, margin).sum().backward()
     assert torch.isfinite(cosines.grad).all()
-    assert cosines.grad.abs().min() > 0.5  # cos(margin), resp. 1 in the fallback
+    expected = [math.cos(margin) - 1e-3 * math.sin(margin), -1 - margin * math.sin(margin)]  # the sine is 1e-3 at least
+    assert additive_margin(cosines, margin).tolist() == pytest.approx(expected, rel=1e-6)
+    assert cosines.grad.tolist() == pytest.approx([math.cos(margin), 1.0])  # resp. the fallback's
     axes = torch.eye(4, dtype=dtype)
     cameras, pseudo = torch.tensor([0, 1, 0, 1]), torch.tensor([0, 0, 1, 1])
     for features in (axes, -axes):
@@ -121,7 +124,20 @@ def test_cosines_of_one_and_minus_one_have_finite_gradients(margin: float, dtype
         )
         assert math.isfinite(value)
         assert torch.isfinite(gradient).all()
-        assert gradient.abs().max() > 0
+        beside, slope = value_and_gradient(
+            lambda f, loss=loss: loss(f, axes, torch.arange(4), cameras, pseudo), features * (1 - 1e-7)
+        )
+        torch.testing.assert_close(value, beside, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(gradient, slope, rtol=1e-4, atol=1e-3)
+
+
+def test_clamped_cosines() -> None:
+    cosines = torch.tensor([-1.5, -1.0, 0.25, 1.0, 1.5, math.nan], requires_grad=True)
+    clamped = clamp_cosines(cosines)
+    clamped[:-1].sum().backward()
+    assert clamped[:-1].tolist() == [-1.0, -1.0, 0.25, 1.0, 1.0]
+    assert math.isnan(clamped[-1].item())  # what is not finite must not be hidden
+    assert cosines.grad[:-1].tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
 
 
 def test_no_image_is_kept() -> None:
