@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK_ELEMENTS = 1 << 21  # similarities held at once, 8 MB
-BLOCK_ROWS = 128  # but at least as many rows: fewer would read all features for too little work
+BLOCK_ROWS = 256  # but at least as many rows: fewer would read all features for too little work
 REFINED_AT_ONCE = 1 << 21  # elements of differences held at once, 16 MB: they should stay in the cache
 SPARE_CANDIDATES = 200_000  # pairs that may wait for their exact distance beyond four times the pairs wanted
 
