@@ -128,7 +128,6 @@ def fill(clip: nn.Module, state: dict[str, Tensor], name: str, source: Path, gri
         )
     grid = _take_positions(clip, usable, state.get(GRID_KEY), grid)
     clip.load_state_dict(usable, strict=False)
-    clip.float()
     image = sum(key.startswith("visual.") for key in needed)
     text = len(needed) - image
     print(f"{name}: {image} of {image} image tensors and {text} of {text} text tensors loaded from {source}")

@@ -89,7 +89,6 @@ class ImageTower(nn.Module, abc.ABC):
             return
         with torch.inference_mode(False):  # a model first used for inference can still be trained
             self.positions.data = interpolate_positions(self.positions.data, self.grid, grid).contiguous()
-            self.positions.grad = None
             self._set_grid(grid)
 
     def see(self, images: Tensor) -> None:

@@ -72,6 +72,7 @@ def test_pooling_and_neck_are_float32_under_autocast():
         got = neck(GeM()(maps.bfloat16()))
     assert got.dtype == torch.float32
     assert torch.equal(got, expected)
+    assert neck(maps.flatten(1)[:, :8].bfloat16()).dtype == torch.float32
 
 
 def test_neck_is_batch_norm_without_bias():

@@ -215,6 +215,17 @@ def test_no_network_is_one_line_with_file_and_key(name, file, tmp_path, monkeypa
     assert "set ccafl.clip_weights to the file" in message and "model.pretrained False" in message
 
 
+def test_download_does_not_wait_for_ever(tmp_path, monkeypatch):
+    import open_clip
+
+    timeouts = []
+    monkeypatch.setattr(
+        open_clip, "download_pretrained_from_url", lambda url: timeouts.append(socket.getdefaulttimeout()) or "file"
+    )
+    assert pretrained_module.download("clip_rn50", "RN50-quickgelu") == Path("file")
+    assert timeouts == [30.0] and socket.getdefaulttimeout() is None
+
+
 @pytest.mark.parametrize("name", ["clip_rn50", "clip_vit_b16"])
 def test_large_models_through_open_clip(name, tmp_path, monkeypatch):
     """OpenAI's format at full size, handed over by open_clip's download; open_clip's own loader is the judge."""

@@ -141,3 +141,10 @@ def test_too_small_an_input_size(tiny):
         build_clip("clip_tiny", 4, pretrained=False)
     with pytest.raises(CCAFLError, match="4x4 pixels"):
         tiny(torch.zeros(2, 3, 4, 4))
+
+
+def test_distributed_training_leaves_the_parameters_alone(tiny, monkeypatch):
+    """DistributedDataParallel has laid out its gradient buckets by then."""
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    assert tiny.eval().image_embedding(torch.zeros(1, 3, 96, 48)).shape == (1, 128)
+    assert tiny.image_encoder.grid == (4, 2)
