@@ -22,25 +22,26 @@ setup(
     package_dir={"ccafl_plugin.configs": "configs"},
     package_data={"ccafl_plugin.configs": ["*.yaml", "**/*.yaml"]},
     entry_points={"console_scripts": ["ccafl-train = ccafl_train:main"]},
+    # The lower bounds are the versions in .ci/oldest.txt, with which the tests of models and losses run too.
     install_requires=[
-        "torch>=2.3",
-        "torchvision>=0.18",
-        "numpy>=2.0",
-        "Pillow",
-        "open_clip_torch>=2.24",
-        "safetensors",
-        "PyYAML",
-        "yacs",
+        "torch>=2.2",  # scaled_dot_product_attention under autocast
+        "torchvision>=0.17",
+        "numpy>=1.26",
+        "Pillow>=9.5",
+        "open_clip_torch>=2.26.1",  # transformers that take (batch, length, width)
+        "safetensors>=0.4.2",
+        "PyYAML>=6.0.1",
+        "yacs>=0.1.8",
         # No upper bound: torchreid 1.4.0 is the upstream version, installed from its repository; keep a user's own.
         "torchreid>=0.2.5",
         # What torchreid imports but PyPI's torchreid 0.2.5 doesn't declare.
-        "scipy",
-        "six",
-        "h5py",
-        "opencv-python-headless",
-        "matplotlib",
-        "tensorboard",
-        "gdown",
+        "scipy>=1.11.2",
+        "h5py>=3.10",
+        "opencv-python-headless>=4.8.1.78",
+        "matplotlib>=3.8",
+        "tensorboard>=2.15",
+        "gdown>=4.7.1",
+        "six>=1.16",
     ],
     extras_require={"test": ["pytest", "hypothesis", "ruff"]},
 )
