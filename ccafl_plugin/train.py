@@ -16,8 +16,10 @@ import torchreid
 from torch import nn
 from yacs.config import CfgNode
 
+from ccafl_plugin import results
 from ccafl_plugin.config import arguments, load_config
 from ccafl_plugin.data.checks import check_queries, check_sources
+from ccafl_plugin.data.label_noise import LabelNoise, damage_training_set
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine import ImageCCAFLEngine, NonFiniteLoss
 from ccafl_plugin.engine.supervision import Supervision
@@ -128,6 +130,7 @@ def run(config: CfgNode) -> None:
     """
     options.update(**arguments.option_values(config))
     use_threads(config.data.workers)
+    started = time.monotonic()
     torchreid.utils.set_random_seed(config.train.seed)
     print(f"Show configuration\n{config}\n")
     print(f"Collecting env info ...\n** System info **\n{torchreid.utils.collect_env_info()}\n")
@@ -142,17 +145,27 @@ def run(config: CfgNode) -> None:
     run_arguments = arguments.run_arguments(config)
     if config.model.resume:
         run_arguments["start_epoch"] = resume(config, engine, model, optimizer, scheduler)
-    engine.run(**run_arguments)
+    elif config.ccafl.branch_from:
+        run_arguments["start_epoch"] = engine.branch(config.ccafl.branch_from)
+    results.watch(engine).run(**run_arguments)
+    if not config.test.evaluate:
+        results.write(config.data.save_dir, results.summary(config, engine, time.monotonic() - started))
 
 
 def use_threads(workers: int) -> None:
-    """Leaves a core to every data worker: torch's threads would wait for cores that the workers hold."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
+    """Leaves a core to every data worker: torch's threads would wait for cores that the workers hold.
+
+    ``OMP_NUM_THREADS`` in the environment wins: who starts several runs side by side shares out the cores.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
 
 
 def build_data_manager(config: CfgNode) -> Any:
     """torchreid's data manager, with queries that no gallery image can answer found at once."""
     datamanager = torchreid.data.ImageDataManager(**arguments.data_manager_arguments(config))
+    noise = LabelNoise(**config.ccafl.label_noise)
+    damage_training_set(datamanager, noise, config.train.seed, arguments.sampler_arguments(config))
     for name, sets in datamanager.test_dataset.items():
         check_queries(name, sets["query"], sets["gallery"])
     return datamanager

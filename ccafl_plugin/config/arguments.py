@@ -61,6 +61,18 @@ def data_manager_arguments(config: CfgNode) -> dict[str, Any]:
     }
 
 
+def sampler_arguments(config: CfgNode) -> dict[str, Any]:
+    """For torchreid's ``build_train_sampler``, beside the training list."""
+    sampler = config.sampler
+    return {
+        "train_sampler": sampler.train_sampler,
+        "batch_size": config.train.batch_size,
+        "num_instances": sampler.num_instances,
+        "num_cams": sampler.num_cams,
+        "num_datasets": sampler.num_datasets,
+    }
+
+
 def optimizer_arguments(config: CfgNode) -> dict[str, Any]:
     """For torchreid's ``build_optimizer``."""
     train = config.train
@@ -137,5 +149,6 @@ def engine_arguments(config: CfgNode) -> dict[str, Any]:
         "supervision": ccafl.supervision,
         "amp": ccafl.amp,
         "keep": ccafl.keep,
+        "keep_epochs": list(ccafl.keep_epochs),
         "seed": config.train.seed,
     }

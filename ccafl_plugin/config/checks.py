@@ -59,6 +59,10 @@ _RANGES: dict[str, tuple[float, bool, float]] = {
     "ccafl.iters_per_epoch": (1, True, math.inf),
     "ccafl.prompt_length": (1, True, math.inf),
     "ccafl.keep": (1, True, math.inf),
+    "ccafl.keep_epochs": (0, True, math.inf),
+    "ccafl.label_noise.wrong": (0, True, 1),
+    "ccafl.label_noise.split": (0, True, 1),
+    "ccafl.label_noise.single_camera": (0, True, 1),
     "ccafl.bias_lr_factor": (0, True, math.inf),
     "warmup_epochs": (0, True, math.inf),
     "warmup_factor": (0, True, 1),
@@ -93,8 +97,13 @@ def check_config(config: CfgNode) -> None:
     for key in ("model.load_weights", "ccafl.clip_weights"):
         if _get(config, key) and not Path(_get(config, key)).is_file():
             raise CCAFLError(f"{key}: no file at {_get(config, key)!r}.")
-    if config.model.resume and not Path(config.model.resume).exists():
-        raise CCAFLError(f"model.resume: nothing at {config.model.resume!r}.")
+    for key in ("model.resume", "ccafl.branch_from"):
+        if _get(config, key) and not Path(_get(config, key)).exists():
+            raise CCAFLError(f"{key}: nothing at {_get(config, key)!r}.")
+    if config.model.resume and config.ccafl.branch_from:
+        raise CCAFLError("ccafl.branch_from: a run that goes on by model.resume can't branch; set one of the two.")
+    if config.ccafl.branch_from and config.loss.name != "ccafl":
+        raise CCAFLError("ccafl.branch_from: only runs with loss.name ccafl can branch.")
     if config.test.visrank and not config.test.evaluate:
         raise CCAFLError("test.visrank: pictures are made with test.evaluate True only.")
     if config.sampler.train_sampler in SAMPLERS:
@@ -142,6 +151,8 @@ def _check_range(key: str, value: Any) -> None:
         return
     smallest, included, largest = bounds
     for number in _as_list(value):
+        if isinstance(number, (bool, str)):
+            raise CCAFLError(f"{key}: expected a number, found {number!r}.")
         if not (smallest <= number <= largest) or (number == smallest and not included):
             limits = f"{'at least' if included else 'above'} {smallest:g}"
             limits += f" and at most {largest:g}" if largest < math.inf else ""

@@ -13,6 +13,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from ccafl_plugin.association import ASSOCIATIONS
+from ccafl_plugin.data.label_noise import LabelNoise
 from ccafl_plugin.engine.prompt_stage import PromptStage
 from ccafl_plugin.engine.terms import PAPER_TERMS, TERMS
 
@@ -102,6 +103,10 @@ def _ccafl_tree() -> dict[str, Any]:
         "cosine_final_factor": 0.0,
         "amp": True,
         "keep": 2,
+        "keep_epochs": [],
+        "branch_from": "",
+        "camera_probe": False,
+        "label_noise": _arguments(LabelNoise),
         "stage1": _arguments(PromptStage),
         "association": {
             "name": "nearest_pairs",

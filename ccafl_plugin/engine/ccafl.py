@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,6 +48,7 @@ class ImageCCAFLEngine(torchreid.engine.Engine):
         supervision: ``intra_camera``, or ``full`` for upper bounds: true identities instead of the association.
         amp: mixed precision where the model is on a GPU.
         keep: how many of the newest checkpoints stay.
+        keep_epochs: numbers of finished epochs whose checkpoint stays however old it is.
         seed: of all draws; None: ``options.seed``.
 
     Raises:
@@ -74,6 +76,7 @@ class ImageCCAFLEngine(torchreid.engine.Engine):
         supervision: str = "intra_camera",
         amp: bool = True,
         keep: int = 2,
+        keep_epochs: Sequence[int] = (),
         seed: int | None = None,
     ) -> None:
         super().__init__(datamanager, use_gpu)
@@ -82,6 +85,7 @@ class ImageCCAFLEngine(torchreid.engine.Engine):
         self.scheduler = scheduler
         self.register_model("model", model, optimizer, scheduler)
         self.keep = keep
+        self.keep_epochs = frozenset(keep_epochs)
         self.seed = options.seed if seed is None else seed
         self.device = next(model.parameters()).device
         self.amp = amp and self.device.type == "cuda"
@@ -89,6 +93,8 @@ class ImageCCAFLEngine(torchreid.engine.Engine):
         self.frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
         self.results: dict[str, dict[str, float]] = {}
         self.rank1 = 0.0
+        self.association_history: list[dict[str, float]] = []
+        self.training_seconds = 0.0
 
         self.labels = ProxyLabels.from_tuples(self.train_loader.dataset.train)
         self.supervision = Supervision(supervision, association, dict(association_options or {}), keep_unassociated)
@@ -151,18 +157,23 @@ class ImageCCAFLEngine(torchreid.engine.Engine):
             if self.writer is None:
                 self.writer = SummaryWriter(log_dir=save_dir)
             if self.text.is_open and any(term.needs_text and term.window(max_epoch) for term in self.terms):
+                started = time.monotonic()
                 self.text.learn(self)
+                self.training_seconds += time.monotonic() - started
                 self.save_model(start_epoch - 1, self.rank1, save_dir)
+        self.epoch = max(start_epoch - 1, 0)  # what the final test is of if no epoch is left
         super().run(save_dir=save_dir, max_epoch=max_epoch, start_epoch=start_epoch, **settings)
 
     def train(self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Any = None) -> None:
         """One epoch: fresh pseudo identities and memories, torchreid's loop, a checkpoint."""
+        started = time.monotonic()
         self._active = self.epoch_start([term for term in self.terms if term.is_active(self.epoch)])
         sampler = self.train_loader.batch_sampler.sampler
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(self.epoch)
         pin_global_state(self.seed, self.epoch, "training loop")  # torchvision's augmentation draws from these
         super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
+        self.training_seconds += time.monotonic() - started
         self.save_model(self.epoch, self.rank1, self.save_dir)
 
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
@@ -261,7 +272,9 @@ class ImageCCAFLEngine(torchreid.engine.Engine):
             if name == "model":
                 state["scaler"] = self.scaler.state_dict()
             parts[name] = state
-        checkpoints.save(save_dir, parts, {"architecture": self._architecture()}, self.keep)
+        history = {"seconds": self.training_seconds, "association": self.association_history}
+        facts = {"architecture": self._architecture(), "history": history}
+        checkpoints.save(save_dir, parts, facts, self.keep, self.keep_epochs)
 
     def resume(self, path: str) -> int:
         """Goes on from a checkpoint's end of epoch.
@@ -282,16 +295,62 @@ class ImageCCAFLEngine(torchreid.engine.Engine):
                 f"model.resume: {str(path)!r} is a checkpoint of {manifest.get('architecture')} with the parts "
                 f"{sorted(parts)}, this run is {expected} with {sorted(self.get_model_names())}."
             )
-        for name, state in parts.items():
-            self._models[name].load_state_dict(state["state_dict"])
-            if self._optims[name] is not None:
-                self._optims[name].load_state_dict(state["optimizer"])
-            if self._scheds[name] is not None:
-                self._scheds[name].load_state_dict(state["scheduler"])
-        self.scaler.load_state_dict(parts["model"]["scaler"])
-        self.rank1 = float(parts["model"]["rank1"])
+        self._continue_from(manifest, parts, "model.resume", path)
         print(f'Resumed from "{path}", epoch {manifest["epoch"]}')
         return manifest["epoch"]
+
+    def branch(self, path: str) -> int:
+        """Goes on from a checkpoint of another run, whose terms and later settings may differ.
+
+        Model, optimizer, scheduler and prompts must be there and fit. Another part that the checkpoint lacks (the
+        proxy classifier) starts fresh, one that this run lacks is ignored. If both runs have the same settings up to
+        the checkpoint's epoch, this run ends as if it had been trained from its first epoch.
+
+        Args:
+            path: a run's folder, a manifest or a part's file.
+
+        Returns:
+            The epoch to start with.
+
+        Raises:
+            CCAFLError: no whole checkpoint there, or one that doesn't fit.
+        """
+        manifest, parts = checkpoints.load(path, "ccafl.branch_from")
+        expected = self._architecture()
+        if manifest.get("architecture") != expected:
+            raise CCAFLError(
+                f"ccafl.branch_from: {str(path)!r} is a checkpoint of {manifest.get('architecture')}, "
+                f"this run is {expected}."
+            )
+        if "prompts" in self.get_model_names() and "prompts" not in parts:
+            raise CCAFLError(
+                f"ccafl.branch_from: {str(path)!r} has no prompts, but this run compares images with text; "
+                "branch from a run that had stage 1."
+            )
+        shared = {name: state for name, state in parts.items() if name in self.get_model_names()}
+        self._continue_from(manifest, shared, "ccafl.branch_from", path)
+        print(f'Branched from "{path}", epoch {manifest["epoch"]}, with {", ".join(shared)}')
+        return manifest["epoch"]
+
+    def _continue_from(self, manifest: dict[str, Any], parts: dict[str, Any], key: str, path: str) -> None:
+        """Loads the parts of a checkpoint and what has been noted up to it."""
+        for name, state in parts.items():
+            try:
+                self._models[name].load_state_dict(state["state_dict"])
+                if self._optims[name] is not None:
+                    self._optims[name].load_state_dict(state["optimizer"])
+                if self._scheds[name] is not None:
+                    self._scheds[name].load_state_dict(state["scheduler"])
+            except (RuntimeError, ValueError, KeyError) as error:
+                reason = " ".join(str(error).split())
+                raise CCAFLError(
+                    f"{key}: the part {name!r} of {str(path)!r} does not fit this run: {reason}"
+                ) from error
+        self.scaler.load_state_dict(parts["model"]["scaler"])
+        self.rank1 = float(parts["model"]["rank1"])
+        history = manifest.get("history", {})
+        self.training_seconds = float(history.get("seconds", 0.0))
+        self.association_history = list(history.get("association", []))
 
     def _architecture(self) -> dict[str, Any]:
         """What must agree between a checkpoint and the run that goes on from it."""

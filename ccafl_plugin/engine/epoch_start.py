@@ -87,10 +87,14 @@ class EpochStart:
             f"=> Epoch {engine.epoch + 1}: {count} pseudo identities over {kept} of {labels.num_proxies} proxies "
             f"(diagnostics from true identities: pair precision {scores.precision:.1%}, recall {scores.recall:.1%})"
         )
-        self._write(
-            "Association",
-            {"pseudo_identities": count, "proxies": kept, "precision": scores.precision, "recall": scores.recall},
-        )
+        values = {
+            "pseudo_identities": count,
+            "proxies": kept,
+            "precision": scores.precision,
+            "recall": scores.recall,
+        }
+        self._write("Association", values)
+        engine.association_history.append({"epoch": engine.epoch, **values})
         return pseudo.to(engine.device)
 
     def _write(self, group: str, values: dict[str, float]) -> None:

@@ -1,0 +1,144 @@
+"""Damage done to a training list on purpose, to see what a method makes of imperfect labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torchreid
+from torch.utils.data import DataLoader
+
+from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
+from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.integration.datasets import whole_batches
+from ccafl_plugin.randomness import generator
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """How much of a training list is damaged; each is a share in [0, 1], 0 for none.
+
+    Attributes:
+        wrong: of the images of each camera that get the label of another identity of the same camera.
+        split: of the proxies with several images whose images, in the order of their paths, become two proxies, as
+            if an annotator had taken the person for two.
+        single_camera: of the people of whom only the images of one camera, drawn at random, are kept.
+
+    Raises:
+        CCAFLError: a share outside [0, 1].
+    """
+
+    wrong: float = 0.0
+    split: float = 0.0
+    single_camera: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("wrong", "split", "single_camera"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise CCAFLError(f"ccafl.label_noise.{name}: {getattr(self, name)!r} is no share, it must be 0 to 1.")
+
+    def __bool__(self) -> bool:
+        return bool(self.wrong or self.split or self.single_camera)
+
+    def applied(self, train: Sequence[TrainTuple], seed: int) -> list[TrainTuple]:
+        """A damaged copy of a training list, in its order; people are numbered anew without gaps.
+
+        Images are dropped first, then labels exchanged, then proxies split. Which ones depends on the seed, the paths
+        and the cameras, not on the numbers of the identities.
+
+        Args:
+            train: (image path, person, camera, dataset) of each image.
+            seed: of the draws.
+        """
+        train = _with_single_cameras(list(train), self.single_camera, seed)
+        train = _with_wrong_labels(train, self.wrong, seed)
+        train = _with_split_proxies(train, self.split, seed)
+        number = {pid: index for index, pid in enumerate(sorted({pid for _, pid, _, _ in train}))}
+        return [(path, number[pid], camid, dsetid) for path, pid, camid, dsetid in train]
+
+
+def _with_single_cameras(train: list[TrainTuple], share: float, seed: int) -> list[TrainTuple]:
+    if not share:
+        return train
+    rng = generator(seed, "label noise", "single camera")
+    labels = ProxyLabels.from_tuples(train)
+    proxies_of_person: dict[int, list[int]] = {}
+    for proxy, person in enumerate(labels.person_of_proxy.tolist()):
+        proxies_of_person.setdefault(person, []).append(proxy)
+    dropped: set[int] = set()
+    for person in torch.randperm(len(proxies_of_person), generator=rng)[: round(share * len(proxies_of_person))]:
+        proxies = proxies_of_person[int(person)]
+        kept = proxies[int(torch.randint(len(proxies), (), generator=rng))]
+        dropped.update(proxy for proxy in proxies if proxy != kept)
+    return [entry for entry, proxy in zip(train, labels.proxy_of_image.tolist(), strict=True) if proxy not in dropped]
+
+
+def _with_wrong_labels(train: list[TrainTuple], share: float, seed: int) -> list[TrainTuple]:
+    if not share:
+        return train
+    rng = generator(seed, "label noise", "wrong")
+    labels = ProxyLabels.from_tuples(train)
+    person_of_proxy = [train[labels.images_of_proxy(proxy)[0]][1] for proxy in range(labels.num_proxies)]
+    damaged = list(train)
+    for camera in range(labels.num_cameras):
+        images = labels.path_order[labels.camera_of_image[labels.path_order] == camera]
+        identities, offset = int(labels.proxies_per_camera[camera]), int(labels.offsets[camera])
+        if identities == 1:
+            continue
+        for image in images[torch.randperm(len(images), generator=rng)[: round(share * len(images))]].tolist():
+            step = 1 + int(torch.randint(identities - 1, (), generator=rng))
+            other = offset + (int(labels.local_of_image[image]) + step) % identities
+            path, _, camid, dsetid = train[image]
+            damaged[image] = (path, person_of_proxy[other], camid, dsetid)
+    return damaged
+
+
+def _with_split_proxies(train: list[TrainTuple], share: float, seed: int) -> list[TrainTuple]:
+    if not share:
+        return train
+    rng = generator(seed, "label noise", "split")
+    labels = ProxyLabels.from_tuples(train)
+    several = [proxy for proxy in range(labels.num_proxies) if len(labels.images_of_proxy(proxy)) > 1]
+    new = 1 + max(pid for _, pid, _, _ in train)
+    damaged = list(train)
+    for choice in torch.randperm(len(several), generator=rng)[: round(share * len(several))].tolist():
+        images = labels.images_of_proxy(several[choice])
+        for image in images[len(images) // 2 :]:
+            path, _, camid, dsetid = train[image]
+            damaged[image] = (path, new, camid, dsetid)
+        new += 1
+    return damaged
+
+
+def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler: Mapping[str, Any]) -> None:
+    """Damages the training list of torchreid's data manager and makes its training loader anew.
+
+    Args:
+        datamanager: torchreid's ``ImageDataManager``.
+        noise: what is done; nothing if it is empty.
+        seed: of the draws.
+        sampler: arguments of torchreid's ``build_train_sampler`` beside the list.
+    """
+    if not noise:
+        return
+    old = datamanager.train_loader
+    dataset = old.dataset
+    before = ProxyLabels.from_tuples(dataset.train)
+    dataset.train = dataset.data = noise.applied(dataset.train, seed)
+    after = ProxyLabels.from_tuples(dataset.train)
+    datamanager._num_train_pids = len({pid for _, pid, _, _ in dataset.train})
+    loader = DataLoader(
+        dataset,
+        sampler=torchreid.data.sampler.build_train_sampler(dataset.train, **sampler),
+        batch_size=sampler["batch_size"],
+        num_workers=old.num_workers,
+        pin_memory=old.pin_memory,
+        drop_last=True,
+    )
+    datamanager.train_loader = whole_batches(loader)
+    print(
+        f"=> Damaged the training labels ({noise}): {before.num_images} images of {before.num_proxies} proxies became "
+        f"{after.num_images} images of {after.num_proxies} proxies"
+    )

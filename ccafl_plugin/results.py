@@ -1,0 +1,252 @@
+"""What a training run leaves behind for tables: one ``results.json`` in ``data.save_dir``."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import math
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchreid
+from yacs.config import CfgNode
+
+import ccafl_plugin
+from ccafl_plugin.config.tree import default_config
+from ccafl_plugin.resources import PACKAGE
+
+FILE = "results.json"
+
+WITHOUT_EFFECT = (
+    "data.root",
+    "data.save_dir",
+    "model.resume",
+    "train.print_freq",
+    "test.visrank",
+    "test.visrank_topk",
+    "ccafl.branch_from",
+    "ccafl.keep",
+    "ccafl.keep_epochs",
+)
+"""Settings that say where things are or what is shown; two runs that differ in these only are the same run."""
+
+
+def settings_of(config: CfgNode) -> dict[str, Any]:
+    """The settings that make a run what it is: those with an effect on its outcome that are not the defaults.
+
+    Only differences count, so a setting that a later version adds does not make old runs look different.
+
+    Returns:
+        Key -> value, sorted by key.
+    """
+    defaults = dict(_leaves(default_config()))
+    changed = {key: value for key, value in _leaves(config) if key not in defaults or defaults[key] != value}
+    return {key: changed[key] for key in sorted(changed) if key not in WITHOUT_EFFECT}
+
+
+def digest_of(value: Any) -> str:
+    """16 hexadecimal digits that name a value made of dicts, lists, words and numbers."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def code_digest() -> str:
+    """Names the package's source code; what only reads results is left out."""
+    sources = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "benchmark")
+    return digest_of([[str(path.relative_to(PACKAGE)), path.read_text(encoding="utf-8")] for path in sources])
+
+
+def watch(engine: Any) -> Any:
+    """Makes any engine keep what the results are made of; ``ImageCCAFLEngine`` does so by itself.
+
+    Args:
+        engine: torchreid's own engines get ``results``, ``training_seconds`` and an empty ``association_history``.
+
+    Returns:
+        The engine.
+    """
+    if hasattr(engine, "results"):
+        return engine
+    engine.results, engine.training_seconds, engine.association_history = {}, 0.0, []
+    evaluate, train = engine._evaluate, engine.train
+
+    def _evaluate(*args: Any, dataset_name: str = "", **settings: Any) -> Any:
+        with _copied_output() as printed:
+            rank1, mean_average_precision = evaluate(*args, dataset_name=dataset_name, **settings)
+        scores = parse_scores(printed.getvalue())
+        exact = {"mAP": float(mean_average_precision), "rank1": float(rank1)}
+        engine.results[dataset_name] = {**scores, **exact}
+        return rank1, mean_average_precision
+
+    def timed_train(*args: Any, **settings: Any) -> None:
+        started = time.monotonic()
+        train(*args, **settings)
+        engine.training_seconds += time.monotonic() - started
+
+    engine._evaluate, engine.train = _evaluate, timed_train
+    return engine
+
+
+def parse_scores(text: str) -> dict[str, float]:
+    """The scores that torchreid prints after a test, as shares (a printed 93.1 % is 0.931).
+
+    Args:
+        text: one block from ``** Results **`` on; of several, the last one's scores are given.
+
+    Returns:
+        ``mAP`` and ``rank1``, ``rank5``, ... as far as they stand there.
+    """
+    scores = {f"rank{rank}": float(value) / 100 for rank, value in re.findall(r"Rank-(\d+)\s*: ([\d.]+)%", text)}
+    found = re.findall(r"mAP: ([\d.]+)%", text)
+    return {"mAP": float(found[-1]) / 100, **scores} if found else scores
+
+
+def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
+    """Everything that a table may want to know of a finished run.
+
+    Args:
+        config: of the run.
+        engine: after its run, watched by :func:`watch` from before it.
+        seconds: that the process took so far, with data, tests and all.
+
+    Returns:
+        ``scores`` (per target dataset, shares in [0, 1]), ``association`` (per epoch), ``camera_probe`` (per target
+        dataset; empty unless ``ccafl.camera_probe``), ``training_seconds`` (stage 1 and all epochs, those before a
+        resumption or a branch too; without tests), ``settings``, ``config_digest``, ``versions``, ``machine``, ...
+    """
+    settings = settings_of(config)
+    return {
+        "scores": engine.results,
+        "association": engine.association_history,
+        "camera_probe": probe_cameras(engine, config.train.seed) if config.ccafl.camera_probe else {},
+        "training_seconds": engine.training_seconds,
+        "process_seconds": seconds,
+        "epochs": config.train.max_epoch,
+        "seed": config.train.seed,
+        "sources": list(config.data.sources),
+        "targets": list(config.data.targets),
+        "training_set": _training_set(engine),
+        "settings": settings,
+        "config_digest": digest_of(settings),
+        "branched_from": config.ccafl.branch_from,
+        "versions": versions(),
+        "code_digest": code_digest(),
+        "machine": machine(next(engine.model.parameters()).device),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def write(folder: str | Path, summary: Mapping[str, Any]) -> Path:
+    """Writes ``folder/results.json``; the file is whole or not there. What is not a number becomes null."""
+    file = Path(folder) / FILE
+    partial = file.with_name(FILE + ".partial")
+    partial.write_text(json.dumps(_finite(summary), indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, file)
+    return file
+
+
+def read(folder: str | Path) -> dict[str, Any] | None:
+    """The results in a run's folder; None if there are none or the file can't be read."""
+    try:
+        content = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of everything that has a part in the numbers."""
+    found = {"python": platform.python_version(), "ccafl_plugin": ccafl_plugin.__version__}
+    found |= {"torch": torch.__version__, "torchreid": torchreid.__version__}
+    for package in ("torchvision", "open_clip_torch", "numpy", "pillow"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What a run was computed on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {"device": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+
+
+@torch.no_grad()
+def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
+    """How well a linear probe tells the camera from the test features, per target dataset, beside chance."""
+    from ccafl_plugin.metrics.camera_probe import camera_predictability
+
+    engine.set_model_mode("eval")
+    found = {}
+    for name, loaders in engine.test_loader.items():
+        rows, persons, cameras = [], [], []
+        for part in ("query", "gallery"):
+            for batch in loaders[part]:
+                images, pids, camids = engine.parse_data_for_eval(batch)
+                rows.append(engine.extract_features(images.cuda() if engine.use_gpu else images).float().cpu())
+                persons.append(torch.as_tensor(pids))
+                cameras.append(torch.as_tensor(camids))
+        probe = camera_predictability(torch.cat(rows), torch.cat(cameras), torch.cat(persons), seed=seed)
+        found[name] = {"accuracy": float(probe.accuracy), "chance": float(probe.chance)}
+    return found
+
+
+def _training_set(engine: Any) -> dict[str, int]:
+    train = engine.train_loader.dataset.train
+    return {
+        "images": len(train),
+        "people": len({(dsetid, pid) for _, pid, _, dsetid in train}),
+        "cameras": len({(dsetid, camid) for _, _, camid, dsetid in train}),
+        "proxies": len({(dsetid, camid, pid) for _, pid, camid, dsetid in train}),
+    }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if found:
+            return found[1]
+    return platform.processor() or platform.machine()
+
+
+@contextlib.contextmanager
+def _copied_output() -> Iterator[io.StringIO]:
+    """What is printed meanwhile, which is still printed."""
+    console, copy = sys.stdout, io.StringIO()
+
+    class Both(io.TextIOBase):
+        def write(self, text: str) -> int:
+            console.write(text)
+            return copy.write(text)
+
+        def flush(self) -> None:
+            console.flush()
+
+    with contextlib.redirect_stdout(Both()):
+        yield copy
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", list(value) if isinstance(value, tuple) else value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
