@@ -175,14 +175,14 @@ def draw_relative(person: Identity, dice: Dice) -> Identity:
 
 
 def draw_identities(count: int, dice: Dice, taken: set[Identity]) -> list[Identity]:
-    """``count`` persons in families of one to five relatives, none of them in ``taken``, to which they are added."""
+    """``count`` persons in families of one to four relatives, none of them in ``taken``, to which they are added."""
     return list(islice(_families(dice, taken), count))
 
 
 def _families(dice: Dice, taken: set[Identity]) -> Iterator[Identity]:
     while True:
         person = draw_identity(dice)
-        for _ in range(dice.between(1, 5)):
+        for _ in range(dice.between(1, 4)):
             if person not in taken:
                 taken.add(person)
                 yield person

@@ -22,7 +22,7 @@ from ccafl_plugin.errors import CCAFLError
 
 module = sys.modules[generate.__module__]  # the package's attribute of that name is the function
 MINI = Size(4, 3, 1)
-PIXELS = "6304c05894b4038d3d77fb4f3fe32f4564d7c6660b025704870a5d74e3be94b1"
+PIXELS = "0643c7c07e7783e430210f6c1b7a8b9c36db7a7942b516ebf584eee776c5919b"
 
 
 def contents(folder):

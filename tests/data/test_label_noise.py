@@ -1,0 +1,116 @@
+"""Damaged training lists: the damage that was asked for, inside cameras only, whatever identities are called."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+import torch
+import torchreid
+
+from ccafl_plugin.data.label_noise import LabelNoise, damage_training_set
+from ccafl_plugin.data.proxies import TrainTuple
+from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.options import options
+from tests.layouts import write_market1501
+
+PEOPLE, CAMERAS, IMAGES = 20, 3, 5
+
+
+def make_list() -> list[TrainTuple]:
+    """Everybody before every camera, and one camera with a single person."""
+    entries = [
+        (f"d/{pid:02d}_{camid}_{image}.jpg", pid, camid, 0)
+        for pid in range(PEOPLE)
+        for camid in range(CAMERAS)
+        for image in range(IMAGES)
+    ]
+    return [*entries, *[(f"d/alone_{image}.jpg", 3, CAMERAS, 0) for image in range(IMAGES)]]
+
+
+def proxies(train: list[TrainTuple]) -> dict[tuple[int, int], set[str]]:
+    found = defaultdict(set)
+    for path, pid, camid, _ in train:
+        found[camid, pid].add(path)
+    return found
+
+
+def test_wrong_labels_stay_inside_their_camera() -> None:
+    train = make_list()
+    damaged = LabelNoise(wrong=0.2).applied(train, seed=1)
+    assert [(path, camid, dsetid) for path, _, camid, dsetid in damaged] == [(p, c, d) for p, _, c, d in train]
+    wrong = Counter(entry[2] for entry, other in zip(train, damaged, strict=True) if entry[1] != other[1])
+    assert wrong == dict.fromkeys(range(CAMERAS), PEOPLE * IMAGES // 5)  # none where there is nobody to mix up
+    assert {pid for _, pid, _, _ in damaged} == set(range(PEOPLE))
+
+
+def test_split_proxies_become_two() -> None:
+    train = make_list()
+    damaged = LabelNoise(split=0.2).applied(train, seed=1)
+    before, after = proxies(train), proxies(damaged)
+    count = round(0.2 * len(before))
+    assert len(after) == len(before) + count
+    new = [paths for (_, pid), paths in after.items() if pid >= PEOPLE]
+    assert len(new) == count
+    for paths in new:
+        (whole,) = (whole for whole in before.values() if paths < whole)
+        assert paths == set(sorted(whole)[IMAGES // 2 :])
+        assert whole - paths in after.values()
+
+
+def test_single_camera_people() -> None:
+    train = make_list()
+    damaged = LabelNoise(single_camera=0.5).applied(train, seed=1)
+    assert set(damaged) <= set(train)
+    cameras = defaultdict(set)
+    for _, pid, camid, _ in damaged:
+        cameras[pid].add(camid)
+    assert sorted(len(seen) for seen in cameras.values())[: PEOPLE // 2] == [1] * (PEOPLE // 2)
+    assert sum(len(seen) > 1 for seen in cameras.values()) == PEOPLE // 2
+    assert all(len(paths) == IMAGES for paths in proxies(damaged).values())  # a proxy stays whole
+
+
+def test_seeds_and_names() -> None:
+    noise = LabelNoise(wrong=0.1, split=0.2, single_camera=0.3)
+    train = make_list()
+    first = noise.applied(train, seed=1)
+    assert noise.applied(train, seed=1) == first
+    assert noise.applied(train, seed=2) != first
+    assert LabelNoise().applied(train, seed=1) == train
+    names = torch.randperm(PEOPLE, generator=torch.Generator().manual_seed(0)).tolist()
+    renamed = noise.applied([(path, names[pid], camid, dsetid) for path, pid, camid, dsetid in train], seed=1)
+    assert sorted(map(sorted, proxies(renamed).values())) == sorted(map(sorted, proxies(first).values()))
+    assert {pid for _, pid, _, _ in first} == set(range(max(pid for _, pid, _, _ in first) + 1))  # no gaps
+
+
+def test_impossible_shares() -> None:
+    with pytest.raises(CCAFLError, match=r"^ccafl\.label_noise\.split: 1\.5 is no share"):
+        LabelNoise(split=1.5)
+
+
+@pytest.mark.parametrize("sampler", ["ProxySampler", "IntraCameraSampler", "RandomIdentitySampler"])
+def test_torchreids_manager_gets_the_damaged_list(tmp_path: Path, sampler: str) -> None:
+    write_market1501(tmp_path, identities=6, cameras=3, images=4)
+    arguments = {"train_sampler": sampler, "batch_size": 8, "num_instances": 2}
+    with options.override(iters_per_epoch=3):
+        manager = torchreid.data.ImageDataManager(
+            root=str(tmp_path),
+            sources="market1501",
+            height=16,
+            width=8,
+            batch_size_train=8,
+            num_instances=2,
+            workers=0,
+            train_sampler=sampler,
+        )
+        before = list(manager.train_loader.dataset.train)
+        damage_training_set(manager, LabelNoise(), 1, arguments)
+        assert manager.train_loader.dataset.train == before
+        damage_training_set(manager, LabelNoise(split=0.5), 1, arguments)
+    damaged = manager.train_loader.dataset.train
+    assert len({(pid, camid) for _, pid, camid, _ in damaged}) == 27
+    assert manager.num_train_pids == 15
+    given = {(path, int(pid)) for batch in manager.train_loader for path, pid in zip(batch["impath"], batch["pid"])}  # noqa: B905
+    assert given <= {(path, pid) for path, pid, _, _ in damaged}
+    assert any(pid >= 6 for _, pid in given)
