@@ -16,6 +16,7 @@ from ccafl_plugin.integration.layout import attribute
 def dataset_changes() -> list[Change]:
     """The plugin's datasets among torchreid's image datasets."""
     registry = attribute("data.datasets", "__image_datasets", dict)
+    attribute("data", "ImageDataset", type)  # the datasets subclass it
     return [new_item(registry, "dataset", name, dataset) for name, dataset in build_datasets(torchreid).items()]
 
 

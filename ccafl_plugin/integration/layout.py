@@ -81,6 +81,17 @@ def require_parameters(function: Any, *names: str) -> inspect.Signature:
     return signature
 
 
+def require_attributes(owner: type, *names: str) -> None:
+    """Checks that one of torchreid's classes has the methods that the plugin's subclass overrides or calls.
+
+    Raises:
+        IncompatibleTorchreid: one is missing.
+    """
+    missing = [name for name in names if not hasattr(owner, name)]
+    if missing:
+        raise IncompatibleTorchreid(f"{owner.__module__}.{owner.__qualname__} has no {', '.join(missing)}")
+
+
 def uses(value: Any) -> Iterator[tuple[ModuleType, str]]:
     """Every (module of torchreid, name) that is bound to ``value``: the definition and all imports by name."""
     for module_name, module in list(sys.modules.items()):

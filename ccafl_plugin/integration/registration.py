@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from ccafl_plugin.integration import builders, datasets, images
 from ccafl_plugin.integration.changes import Change, apply_all, new_attribute, set_attribute
-from ccafl_plugin.integration.layout import torchreid_module, torchreid_package
+from ccafl_plugin.integration.layout import attribute, require_attributes, torchreid_module, torchreid_package
 
 MARK = "_ccafl_plugin_is_registered"
+ENGINE_METHODS = (
+    "run",
+    "train",
+    "forward_backward",
+    "test",
+    "_evaluate",
+    "two_stepped_transfer_learning",
+    "register_model",
+    "save_model",
+    "update_lr",
+    "get_current_lr",
+)
 
 
 def register() -> None:
@@ -39,7 +51,11 @@ def register() -> None:
 
 def engine_and_loss_changes() -> list[Change]:
     """``torchreid.engine.ImageCCAFLEngine``, ``torchreid.losses.ICDLLoss`` and ``ICALLoss``."""
-    from ccafl_plugin.engine import ImageCCAFLEngine  # subclasses torchreid's Engine, so it may fail to import
+    require_attributes(attribute("engine", "Engine", type), *ENGINE_METHODS)
+    for name in ("CrossEntropyLoss", "TripletLoss"):
+        attribute("losses", name, type)
+    # Not at the top: it subclasses torchreid's Engine when it is imported.
+    from ccafl_plugin.engine import ImageCCAFLEngine
     from ccafl_plugin.losses import ICALLoss, ICDLLoss
 
     losses = torchreid_module("losses")
