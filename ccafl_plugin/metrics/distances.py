@@ -1,0 +1,107 @@
+"""Distances between features that are computed when they are read, some rows at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ccafl_plugin.errors import CCAFLError, unknown_name
+
+BLOCK_ELEMENTS = 1 << 24  # distances held at once, 64 MB in float32
+
+
+class Distances(ABC):
+    """A (Q, G) matrix of distances of which only some rows exist at a time.
+
+    ``numpy.asarray`` makes the whole matrix, so whatever expects an array can have one.
+    """
+
+    shape: tuple[int, int]
+
+    @abstractmethod
+    def blocks(self) -> Iterator[tuple[int, NDArray[np.floating]]]:
+        """The matrix from top to bottom: (first row, (n, G) rows). The next block may overwrite the rows."""
+
+    def numpy(self) -> Distances:
+        """Itself. torchreid calls this on the matrix of distances before it hands it on."""
+        return self
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+        if copy is False:
+            raise ValueError("These distances are computed on demand, so an array of them is always a copy.")
+        matrix: NDArray | None = None
+        for first, rows in self.blocks():
+            if matrix is None:
+                matrix = np.empty(self.shape, dtype=rows.dtype if dtype is None else dtype)
+            matrix[first : first + len(rows)] = rows
+        return np.empty(self.shape, dtype=dtype or np.float32) if matrix is None else matrix
+
+
+class FeatureDistances(Distances):
+    """Distances between two sets of features, as torchreid's ``compute_distance_matrix`` gives them.
+
+    Args:
+        query: (Q, D) float; half precision is computed in float32.
+        gallery: (G, D) float, on the same device.
+        metric: ``euclidean`` (squared, as in torchreid) or ``cosine`` (1 - cosine).
+
+    Raises:
+        CCAFLError: shapes that don't fit, or an unknown metric.
+    """
+
+    def __init__(self, query: Tensor, gallery: Tensor, metric: str = "euclidean") -> None:
+        if query.ndim != 2 or gallery.ndim != 2 or query.shape[1] != gallery.shape[1]:
+            raise CCAFLError(
+                "Distances need query and gallery features of shape (number of images, dimension), "
+                f"got {tuple(query.shape)} and {tuple(gallery.shape)}."
+            )
+        if metric not in PREPARED:
+            raise unknown_name("metric", metric, PREPARED)
+        self.query, self.gallery, self.metric = query, gallery, metric
+        self.shape = (len(query), len(gallery))
+
+    def blocks(self) -> Iterator[tuple[int, NDArray[np.floating]]]:
+        """See :meth:`Distances.blocks`."""
+        to_gallery = PREPARED[self.metric](self.gallery)
+        size = max(1, BLOCK_ELEMENTS // max(1, self.shape[1]))
+        for first in range(0, self.shape[0], size):
+            yield first, to_gallery(self.query[first : first + size]).cpu().numpy()
+
+
+def _at_least_float32(features: Tensor) -> Tensor:
+    return features.detach().to(torch.promote_types(features.dtype, torch.float32))
+
+
+def squared_euclidean(gallery: Tensor) -> Callable[[Tensor], Tensor]:
+    """A function from (n, D) features to their (n, G) squared Euclidean distances, by the product of features."""
+    gallery = _at_least_float32(gallery)
+    squares = gallery.pow(2).sum(dim=1)
+
+    def distances(query: Tensor) -> Tensor:
+        query = _at_least_float32(query)
+        return (query.pow(2).sum(dim=1, keepdim=True) + squares).addmm_(query, gallery.T, beta=1, alpha=-2)
+
+    return distances
+
+
+def cosine(gallery: Tensor) -> Callable[[Tensor], Tensor]:
+    """A function from (n, D) features to their (n, G) values of 1 - cosine."""
+    gallery = F.normalize(_at_least_float32(gallery), dim=1)
+
+    def distances(query: Tensor) -> Tensor:
+        return (F.normalize(_at_least_float32(query), dim=1) @ gallery.T).neg_().add_(1)
+
+    return distances
+
+
+PREPARED: dict[str, Callable[[Tensor], Callable[[Tensor], Tensor]]] = {
+    "euclidean": squared_euclidean,
+    "cosine": cosine,
+}

@@ -1,0 +1,205 @@
+"""mAP and CMC: torchreid's numbers without a sorted gallery per query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.metrics.distances import Distances, FeatureDistances
+from ccafl_plugin.metrics.single_shot import SingleShot
+
+ROWS_AT_ONCE = 64  # of a matrix whose rows don't lie in one piece
+SORTED_FROM = 400  # images of one identity from which sorting a row costs less than counting for each
+
+
+class NoValidQuery(CCAFLError, AssertionError):
+    """No query has a right match. torchreid raises an AssertionError here, so this is one too."""
+
+
+class Ranking(NamedTuple):
+    """Where a query's right matches stand among the gallery images that count."""
+
+    positions: NDArray[np.int64]  # (k,) ascending, from 0; k >= 1
+    length: int  # gallery images without those of the query's identity and camera
+
+
+def evaluate_rank(
+    distmat: ArrayLike | Distances,
+    q_pids: ArrayLike,
+    g_pids: ArrayLike,
+    q_camids: ArrayLike,
+    g_camids: ArrayLike,
+    max_rank: int = 50,
+    use_metric_cuhk03: bool = False,
+    use_cython: bool = True,
+) -> tuple[NDArray[np.float32], np.float64]:
+    """CMC curve and mean average precision, in place of torchreid's function of this name.
+
+    Gallery images of the query's identity and camera don't count; a query without a right match in another camera is
+    passed over. Equal distances are ranked by their place in the gallery, where torchreid's evaluator leaves the order
+    to NumPy's unstable sort; besides ties the results are bit-equal to those of torchreid's Python evaluator.
+
+    Args:
+        distmat: (Q, G) float distances, or :class:`~ccafl_plugin.metrics.distances.Distances`, which are read a
+            block of rows at a time. NaN ranks behind everything else.
+        q_pids: (Q,) identities of the queries.
+        g_pids: (G,) identities of the gallery.
+        q_camids: (Q,) cameras of the queries.
+        g_camids: (G,) cameras of the gallery.
+        max_rank: length of the CMC curve; cut to G, with torchreid's note, if the gallery is smaller. If fewer images
+            count for a query, it stays found behind the last of them (torchreid fails there).
+        use_metric_cuhk03: CMC by drawing one gallery image per identity, ten times. The draws are torchreid's, from
+            NumPy's global generator, and the curve is not longer than the gallery has identities.
+        use_cython: not used; it is here for torchreid's signature.
+
+    Returns:
+        The (max_rank,) float32 CMC curve and the float64 mAP.
+
+    Raises:
+        NoValidQuery: no query has a right match.
+        CCAFLError: shapes that don't fit.
+    """
+    distances = distmat if isinstance(distmat, Distances) else np.asarray(distmat)
+    labels = [np.asarray(given) for given in (q_pids, g_pids, q_camids, g_camids)]
+    query_ids, gallery_ids, query_cameras, gallery_cameras = labels
+    _check(distances.shape, labels)
+    if distances.shape[1] < max_rank:
+        max_rank = distances.shape[1]
+        print(f"Note: number of gallery samples is quite small, got {max_rank}")
+
+    members, starts, stops = _images_of_identity(gallery_ids, query_ids)
+    precision_at = np.zeros(distances.shape[1])  # precision at the right matches, 0 elsewhere; empty between queries
+    single_shot = SingleShot(gallery_ids, max_rank) if use_metric_cuhk03 else None
+    first_matches, precisions = [], []
+    for query, row in _rows(distances):
+        same = members[starts[query] : stops[query]]
+        junk = gallery_cameras[same] == query_cameras[query]
+        if junk.all():
+            continue
+        ranking = _rank(row, same, junk)
+        first_matches.append(ranking.positions[0])
+        precisions.append(_average_precision(ranking, precision_at))
+        if single_shot is not None:
+            single_shot.add(row, same[junk], query_ids[query])
+    if not precisions:
+        raise NoValidQuery(
+            "Error: all query identities do not appear in gallery, or only before the query's own camera. "
+            "Check that query and gallery belong together."
+        )
+    cmc = _curve(first_matches, max_rank) if single_shot is None else single_shot.curve()
+    return cmc, np.mean(precisions)
+
+
+def evaluate_features(
+    query_features: Tensor,
+    gallery_features: Tensor,
+    q_pids: ArrayLike,
+    g_pids: ArrayLike,
+    q_camids: ArrayLike,
+    g_camids: ArrayLike,
+    metric: str = "euclidean",
+    max_rank: int = 50,
+    use_metric_cuhk03: bool = False,
+) -> tuple[NDArray[np.float32], np.float64]:
+    """:func:`evaluate_rank` from features; 64 MB of the distance matrix exist at a time.
+
+    Args:
+        query_features: (Q, D) float, on any device.
+        gallery_features: (G, D) float, on the same device.
+        q_pids: (Q,) identities of the queries.
+        g_pids: (G,) identities of the gallery.
+        q_camids: (Q,) cameras of the queries.
+        g_camids: (G,) cameras of the gallery.
+        metric: ``euclidean`` or ``cosine``, see :class:`~ccafl_plugin.metrics.distances.FeatureDistances`.
+        max_rank: length of the CMC curve.
+        use_metric_cuhk03: see :func:`evaluate_rank`.
+
+    Returns:
+        The (max_rank,) float32 CMC curve and the float64 mAP. Distances that are equal but for rounding may be ranked
+        otherwise than in a matrix computed in one piece.
+
+    Raises:
+        NoValidQuery: no query has a right match.
+        CCAFLError: shapes that don't fit, or an unknown metric.
+    """
+    distances = FeatureDistances(query_features, gallery_features, metric)
+    return evaluate_rank(distances, q_pids, g_pids, q_camids, g_camids, max_rank, use_metric_cuhk03)
+
+
+def stable_ranks(row: NDArray, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The places' positions in a stable sort of a row, by counting.
+
+    Args:
+        row: (G,) numbers.
+        places: (k,) places in it.
+
+    Returns:
+        (k,) positions from 0.
+    """
+    values = row[places]
+    if len(places) >= SORTED_FROM or np.isnan(values).any():  # NaN is last in a sort but compares as False
+        ranks = np.empty(len(row), dtype=np.int64)
+        ranks[np.argsort(row, kind="stable")] = np.arange(len(row))
+        return ranks[places]
+    before = np.empty(len(row), dtype=bool)
+    counts = []
+    for place, value in zip(places.tolist(), values, strict=True):
+        np.less_equal(row[:place], value, out=before[:place])
+        np.less(row[place:], value, out=before[place:])
+        counts.append(np.count_nonzero(before))
+    return np.array(counts, dtype=np.int64)
+
+
+def _check(shape: tuple[int, ...], labels: list[NDArray]) -> None:
+    expected = [shape[0], shape[-1], shape[0], shape[-1]]
+    if len(shape) != 2 or [label.shape for label in labels] != [(length,) for length in expected]:
+        raise CCAFLError(
+            "evaluate_rank needs distances (Q, G), q_pids (Q,), g_pids (G,), q_camids (Q,) and g_camids (G,), got "
+            f"{', '.join(str(given) for given in (tuple(shape), *(label.shape for label in labels)))}."
+        )
+
+
+def _images_of_identity(gallery_ids: NDArray, query_ids: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Gallery places grouped by identity, ascending in each group, and each query's group as [start, stop)."""
+    members = np.argsort(gallery_ids, kind="stable")
+    grouped = gallery_ids[members]
+    return members, np.searchsorted(grouped, query_ids, "left"), np.searchsorted(grouped, query_ids, "right")
+
+
+def _rows(distances: NDArray | Distances) -> Iterator[tuple[int, NDArray]]:
+    """(query, its distances in one piece of memory) of each query."""
+    if isinstance(distances, Distances):
+        blocks: Any = distances.blocks()
+    else:
+        starts = range(0, len(distances), ROWS_AT_ONCE)
+        blocks = ((first, np.ascontiguousarray(distances[first : first + ROWS_AT_ONCE])) for first in starts)
+    for first, rows in blocks:
+        yield from enumerate(rows, first)
+
+
+def _rank(row: NDArray, same: NDArray[np.int64], junk: NDArray[np.bool_]) -> Ranking:
+    """Positions of the right matches once the junk has been taken out of the ranking."""
+    ranks = stable_ranks(row, same)
+    order = np.argsort(ranks)
+    junk_so_far = np.cumsum(junk[order])
+    return Ranking((ranks[order] - junk_so_far)[~junk[order]], len(row) - int(junk_so_far[-1]))
+
+
+def _average_precision(ranking: Ranking, precision_at: NDArray[np.float64]) -> np.float64:
+    """Precision at the right matches, averaged; added up at their places, so that rounding is as in torchreid."""
+    found = len(ranking.positions)
+    precision_at[ranking.positions] = np.arange(1, found + 1) / (ranking.positions + 1.0)
+    total = precision_at[: ranking.length].sum()
+    precision_at[ranking.positions] = 0
+    return total / found
+
+
+def _curve(first_matches: list[np.int64], max_rank: int) -> NDArray[np.float32]:
+    """Share of the queries whose first right match stands within each rank."""
+    found_at = np.bincount(first_matches, minlength=max_rank)[:max_rank]
+    return np.cumsum(found_at).astype(np.float32) / np.float32(len(first_matches))

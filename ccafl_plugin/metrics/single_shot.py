@@ -1,0 +1,57 @@
+"""The CMC curve of CUHK03's classic protocol: one gallery image per identity, drawn ten times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+REPEATS = 10
+
+
+class SingleShot:
+    """Collects the curves of queries.
+
+    Every draw comes from NumPy's global generator, in torchreid's order: for each query, ten times, one image of each
+    identity in the order of the identities' nearest images. After the same ``np.random.seed`` the curve is torchreid's.
+
+    Args:
+        gallery_ids: (G,) identities.
+        max_rank: longest curve.
+    """
+
+    def __init__(self, gallery_ids: NDArray, max_rank: int) -> None:
+        self.gallery_ids = gallery_ids
+        self.max_rank = max_rank
+        self.curves: list[NDArray[np.float32]] = []
+
+    def add(self, row: NDArray, junk: NDArray[np.int64], identity: Any) -> None:
+        """One query that has a right match.
+
+        Args:
+            row: (G,) its distances.
+            junk: gallery images that don't count for it.
+            identity: the query's.
+        """
+        order = np.argsort(row, kind="stable")
+        counts_here = np.ones(len(row), dtype=bool)
+        counts_here[junk] = False
+        ranked = self.gallery_ids[order[counts_here[order]]]
+        _, first, group, counts = np.unique(ranked, return_index=True, return_inverse=True, return_counts=True)
+        by_nearest = np.argsort(first)
+        members = np.argsort(group, kind="stable")  # positions in the ranking, identity by identity
+        starts, counts = (np.cumsum(counts) - counts)[by_nearest], counts[by_nearest]
+        own = int(np.flatnonzero(ranked[first[by_nearest]] == identity)[0])
+
+        length = min(len(counts), self.max_rank)
+        curve = np.zeros(length, dtype=np.float32)
+        for _ in range(REPEATS):
+            drawn = members[starts + np.random.randint(0, counts)]
+            curve[np.count_nonzero(drawn < drawn[own]) :] += 1
+        curve /= REPEATS
+        self.curves.append(curve)
+
+    def curve(self) -> NDArray[np.float32]:
+        """Mean over the queries, at most as long as there are identities in the gallery."""
+        return np.asarray(self.curves).sum(0) / np.float32(len(self.curves))
