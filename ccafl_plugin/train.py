@@ -232,7 +232,10 @@ def resume(config: CfgNode, engine: Any, model: nn.Module, optimizer: Any, sched
 
 
 def _fail(error: Exception, code: int) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    message = str(error)
+    if "\nOriginal Traceback" in message:  # raised in a data worker: the error itself is the traceback's last line
+        message = message.strip().splitlines()[-1].partition(": ")[2]
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return code
 
 

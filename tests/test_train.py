@@ -147,11 +147,12 @@ def test_an_empty_training_folder(command: Callable, tmp_path: Path) -> None:
     assert re.match(r"error: [^\n]*bounding_box_train[^\n]*\n$", err)
 
 
-def test_an_unreadable_image_is_named(command: Callable, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_an_unreadable_image_is_named(command: Callable, tmp_path: Path, workers: str) -> None:
     folder = write_market1501(tmp_path / "data", cameras=2, test_identities=10)
     broken = sorted((folder.base / "bounding_box_train").iterdir())[3]
     broken.write_bytes(broken.read_bytes()[:100])
-    code, _, err = command(first=("--root", str(tmp_path / "data")))
+    code, _, err = command("data.workers", workers, first=("--root", str(tmp_path / "data")))
     assert code == 1
     assert re.match(rf"error: [^\n]*{broken.name}[^\n]*\n$", err)
 
