@@ -50,8 +50,8 @@ def settings_of(config: CfgNode) -> dict[str, Any]:
     Returns:
         Key -> value, sorted by key.
     """
-    defaults = dict(_leaves(default_config()))
-    changed = {key: value for key, value in _leaves(config) if key not in defaults or defaults[key] != value}
+    defaults = dict(leaves(default_config()))
+    changed = {key: value for key, value in leaves(config) if key not in defaults or defaults[key] != value}
     return {key: changed[key] for key in sorted(changed) if key not in WITHOUT_EFFECT}
 
 
@@ -236,10 +236,11 @@ def _copied_output() -> Iterator[io.StringIO]:
         yield copy
 
 
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a tree as (KEY with dots, value); tuples become lists."""
     for name, value in node.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", list(value) if isinstance(value, tuple) else value
 

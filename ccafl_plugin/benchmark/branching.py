@@ -1,0 +1,70 @@
+"""Whether a run that goes on from another run's checkpoint is the run that it would have been alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yacs.config import CfgNode
+
+from ccafl_plugin.engine.terms import TERMS
+from ccafl_plugin.results import WITHOUT_EFFECT, leaves
+
+_LATER = ("train.max_epoch", "ccafl.camera_probe", "data.targets")
+"""Settings that are read after the last epoch only."""
+
+_SCHEDULERS_OF_MAX_EPOCH = ("cosine", "warmup_cosine")
+
+_NEVER_MOVES_THE_ENCODER = "proxy_classifier"
+"""A term that a source may have beyond the row: it learns from detached features."""
+
+
+def difference_before(row: CfgNode, source: CfgNode, epoch: int) -> str:
+    """The first setting in which two runs differ before an epoch.
+
+    Terms that are active in neither run's first epochs may differ, and so may the association while no active term
+    needs it, and how long the runs are.
+
+    Args:
+        row: configuration of the run that branches.
+        source: configuration of the run whose checkpoint it takes.
+        epoch: number of epochs that the two share.
+
+    Returns:
+        Its key; empty if there is none.
+    """
+    ours, theirs = dict(leaves(row)), dict(leaves(source))
+    for key in ours:
+        if ours[key] == theirs[key] or key in WITHOUT_EFFECT or key in _LATER:
+            continue
+        if not key.startswith(("test.", "ccafl.terms.", "ccafl.association.")):
+            return key
+    if row.train.lr_scheduler in _SCHEDULERS_OF_MAX_EPOCH and row.train.max_epoch != source.train.max_epoch:
+        return "train.max_epoch"
+    associates = False
+    for name in row.ccafl.terms:
+        mine, other = row.ccafl.terms[name], source.ccafl.terms[name]
+        windows = [_window(mine, epoch), _window(other, epoch)]
+        if not mine.enabled and name == _NEVER_MOVES_THE_ENCODER:
+            continue
+        if windows[0] != windows[1]:
+            return f"ccafl.terms.{name}." + next(
+                key for key in ("enabled", "first_epoch", "last_epoch") if mine[key] != other[key]
+            )
+        if not windows[0]:
+            continue
+        associates = associates or TERMS[name].needs_association
+        for key in mine:
+            if key not in ("enabled", "first_epoch", "last_epoch") and mine[key] != other[key]:
+                return f"ccafl.terms.{name}.{key}"
+    if associates:
+        mine, other = row.ccafl.association, source.ccafl.association
+        for key in ("name", "keep_unassociated", mine.name):
+            if mine[key] != other[key]:
+                return f"ccafl.association.{key}"
+    return ""
+
+
+def _window(term: Any, epochs: int) -> list[int]:
+    """The first epochs in which a term is active."""
+    last = term.last_epoch if term.last_epoch >= 0 else epochs
+    return [epoch for epoch in range(epochs) if term.enabled and term.first_epoch <= epoch <= last]

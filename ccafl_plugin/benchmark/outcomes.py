@@ -1,0 +1,93 @@
+"""What the runs of a plan have left in their folders, by row, dataset and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ccafl_plugin import results
+from ccafl_plugin.benchmark.plan import Plan
+from ccafl_plugin.benchmark.runner import failure_of, is_finished
+from ccafl_plugin.benchmark.suite import Dataset, Row, Suite
+
+Results = dict[str, Any]
+"""The content of one ``results.json``."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a group of score columns is about.
+
+    Attributes:
+        dataset: the suite's name of it; empty if the configurations decide.
+        target: name of the dataset that is tested on.
+        label: stands before the columns' names; empty if there is only one.
+    """
+
+    dataset: str
+    target: str
+    label: str
+
+
+class Outcomes:
+    """Results of a suite.
+
+    Args:
+        suite: whose rows are asked for.
+        plan: made of it.
+    """
+
+    def __init__(self, suite: Suite, plan: Plan) -> None:
+        self.suite = suite
+        self.found: dict[tuple[str, str, int], Results] = {}
+        self.failures: dict[str, str] = {}
+        self.missing: list[str] = []
+        for key, run in plan.run_of.items():
+            if is_finished(run):
+                content = results.read(run.folder)
+                if content is not None:
+                    self.found[key] = content
+            elif failure_of(run):
+                self.failures[run.name] = failure_of(run)
+            elif run.name not in self.missing:
+                self.missing.append(run.name)
+        self.pairs = self._pairs()
+
+    def _pairs(self) -> list[Pair]:
+        datasets = self.suite.datasets or (Dataset((), ()),)
+        pairs = []
+        for dataset in datasets:
+            targets = list(dataset.targets)
+            for (_, name, _), content in self.found.items():
+                if name == dataset.name:
+                    targets += [target for target in content["scores"] if target not in targets]
+            sources = f"{' + '.join(dataset.sources)} -> " if dataset.sources else ""
+            pairs += [Pair(dataset.name, target, f"{sources}{target}") for target in targets]
+        return pairs if len(pairs) != 1 else [Pair(pairs[0].dataset, pairs[0].target, "")]
+
+    def of(self, row: str, dataset: str | None = None) -> dict[int, Results]:
+        """Seed -> results of a row on a dataset; on its first if none is given."""
+        name = dataset if dataset is not None else (self.pairs[0].dataset if self.pairs else "")
+        return {seed: content for (r, d, seed), content in self.found.items() if (r, d) == (row, name)}
+
+    def values(self, row: str, pair: Pair, read: Callable[[Results], Any]) -> dict[int, float]:
+        """Seed -> a number of a row's results; seeds whose results don't have it are left out."""
+        found = {}
+        for seed, content in self.of(row, pair.dataset).items():
+            try:
+                value = read(content)
+            except (KeyError, IndexError, TypeError):
+                continue
+            if value is not None:
+                found[seed] = float(value)
+        return found
+
+    def scores(self, row: str, pair: Pair, name: str) -> dict[int, float]:
+        """Seed -> a score in percent."""
+        return self.values(row, pair, lambda content: 100 * content["scores"][pair.target][name])
+
+    def seeds_of(self, row: Row) -> int:
+        """How many seeds of a row are finished on every dataset."""
+        datasets = {dataset.name for dataset in self.suite.datasets} or {""}
+        return min(len(self.of(row.name, dataset)) for dataset in datasets)

@@ -1,0 +1,129 @@
+"""The table of a suite, with what it was measured on above it and what is missing below it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from ccafl_plugin.benchmark.columns import COLUMNS
+from ccafl_plugin.benchmark.outcomes import Outcomes, Results
+from ccafl_plugin.errors import unknown_name
+
+FORMATS = ("github", "latex", "simple", "csv")
+
+
+def make_table(outcomes: Outcomes, form: str = "github", columns: Sequence[str] | None = None) -> str:
+    """The table as text.
+
+    Args:
+        outcomes: of a suite.
+        form: ``github``, ``latex``, ``simple`` or ``csv``; csv is the bare table.
+        columns: groups of columns; None: those that the suite names.
+
+    Raises:
+        CCAFLError: an unknown form or group.
+    """
+    if form not in FORMATS:
+        raise unknown_name("--format", form, FORMATS)
+    chosen = tuple(columns or outcomes.suite.columns)
+    for name in chosen:
+        if name not in COLUMNS:
+            raise unknown_name("--columns", name, COLUMNS)
+    headers, rows = _cells(outcomes, chosen)
+    if form == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([headers, *rows])
+        return text.getvalue()
+    above, below = header_lines(outcomes), footer_lines(outcomes, chosen)
+    align = ["left", *["right"] * (len(headers) - 1)]
+    body = tabulate(rows, headers, tablefmt=form, disable_numparse=True, colalign=align if rows else None)
+    if form == "latex":
+        return "\n".join([*(f"% {line}" for line in above), body, *(f"% {line}" for line in below)]) + "\n"
+    if form == "github":
+        below = [f"- {line}" for line in below]
+    return "\n\n".join(filter(None, ["\n".join(above), body, "\n".join(below)])) + "\n"
+
+
+def _cells(outcomes: Outcomes, columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows; columns without any content, other than scores, are left out."""
+    shown = outcomes.suite.shown
+    wanted = len(outcomes.suite.seeds)
+    table = [("", [row.name for row in shown])]
+    if any(outcomes.seeds_of(row) != wanted for row in shown):
+        table.append(("Seeds", [f"{outcomes.seeds_of(row)} of {wanted}" for row in shown]))
+    for name in columns:
+        for header, cell in COLUMNS[name](outcomes):
+            cells = [cell(row) for row in shown]
+            if any(cells) or name == "scores":
+                table.append((header, cells))
+    return [header for header, _ in table], [list(row) for row in zip(*(cells for _, cells in table), strict=True)]
+
+
+def header_lines(outcomes: Outcomes) -> list[str]:
+    """Title, versions, hardware and training set; where runs differ, all values stand there."""
+    suite = outcomes.suite
+    found = [content for (name, _, _), content in outcomes.found.items() if name in {row.name for row in suite.shown}]
+    lines = [suite.title]
+    if not found:
+        return [*lines, "Nothing measured yet."]
+    seeds = f"Seeds {', '.join(map(str, suite.seeds))}; mean ± standard deviation" if len(suite.seeds) > 1 else (
+        f"Seed {suite.seeds[0]}"
+    )  # fmt: skip
+    versions = ", ".join(
+        f"{name} {_either(content['versions'].get(name) for content in found)}"
+        for name in ("ccafl_plugin", "torch", "torchreid", "python")
+    )
+    machines = _either(
+        "{device}, {cores} cores, {threads} threads per run".format(**content["machine"]) for content in found
+    )
+    return [
+        *lines,
+        f"{seeds}; scores in % after the last epoch.",
+        f"Training: {_either(_training(content) for content in found)}.",
+        f"Measured with {versions} (code {_either(content['code_digest'] for content in found)}) on {machines}.",
+    ]
+
+
+def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
+    """What is missing and why, rows measured with different code, and the rows' notes."""
+    suite, lines = outcomes.suite, []
+    lines += [f"FAILED: {name}: {reason}" for name, reason in outcomes.failures.items()]
+    if outcomes.missing:
+        lines.append(f"Not run yet: {'; '.join(outcomes.missing)}")
+    codes = {row.name: {content["code_digest"] for content in _all_of(outcomes, row.name)} for row in suite.shown}
+    if len(set().union(*codes.values())) > 1:
+        listed = "; ".join(f"{name}: {', '.join(sorted(digests))}" for name, digests in codes.items() if digests)
+        lines.append(f"Rows were measured with different versions of the code: {listed}")
+    if "difference" in columns:
+        above = dict(zip(suite.shown[1:], suite.shown, strict=False))
+        for row in suite.shown:
+            if row.compare and (row not in above or above[row].name != row.compare):
+                lines.append(f"{row.name}: the difference is to {row.compare!r}.")
+    lines += [f"{row.name}: {row.note}" for row in suite.shown if row.note]
+    if "published" in columns and any(row.published for row in suite.shown):
+        lines.append(f"(published): not measured here; {suite.published_source or 'see the row'}.")
+    return [*lines, *suite.notes]
+
+
+def _all_of(outcomes: Outcomes, row: str) -> list[Results]:
+    return [content for (name, _, _), content in outcomes.found.items() if name == row]
+
+
+def _training(content: Results) -> str:
+    settings, data = content["settings"], content["training_set"]
+    size = settings.get("ccafl.synthetic.size")
+    name = " + ".join(content["sources"]) + (f" ({size})" if size else "")
+    iterations = settings.get("ccafl.iters_per_epoch", 200)
+    batch = settings.get("train.batch_size", 32)
+    return (
+        f"{name}, {data['images']} images of {data['people']} people in {data['cameras']} cameras "
+        f"({data['proxies']} proxies), {content['epochs']} epochs of {iterations} batches of {batch} images"
+    )
+
+
+def _either(values: Iterable[Any]) -> str:
+    return " or ".join(dict.fromkeys(str(value) for value in values))

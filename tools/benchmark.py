@@ -1,0 +1,8 @@
+"""Runs a suite and prints its table: ``python tools/benchmark.py configs/benchmarks/synthetic_ablation.yaml``."""
+
+import sys
+
+from ccafl_plugin.benchmark.tool import main
+
+if __name__ == "__main__":
+    sys.exit(main())
