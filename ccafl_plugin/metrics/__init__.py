@@ -2,5 +2,15 @@
 
 from ccafl_plugin.metrics.distances import Distances, FeatureDistances
 from ccafl_plugin.metrics.rank import NoValidQuery, evaluate_features, evaluate_rank
+from ccafl_plugin.metrics.rerank import RerankedDistances, re_ranking, rerank_features
 
-__all__ = ["Distances", "FeatureDistances", "NoValidQuery", "evaluate_features", "evaluate_rank"]
+__all__ = [
+    "Distances",
+    "FeatureDistances",
+    "NoValidQuery",
+    "RerankedDistances",
+    "evaluate_features",
+    "evaluate_rank",
+    "re_ranking",
+    "rerank_features",
+]

@@ -62,14 +62,14 @@ class FeatureDistances(Distances):
                 "Distances need query and gallery features of shape (number of images, dimension), "
                 f"got {tuple(query.shape)} and {tuple(gallery.shape)}."
             )
-        if metric not in PREPARED:
-            raise unknown_name("metric", metric, PREPARED)
+        if metric not in METRICS:
+            raise unknown_name("metric", metric, METRICS)
         self.query, self.gallery, self.metric = query, gallery, metric
         self.shape = (len(query), len(gallery))
 
     def blocks(self) -> Iterator[tuple[int, NDArray[np.floating]]]:
         """See :meth:`Distances.blocks`."""
-        to_gallery = PREPARED[self.metric](self.gallery)
+        to_gallery = METRICS[self.metric](self.gallery)
         size = max(1, BLOCK_ELEMENTS // max(1, self.shape[1]))
         for first in range(0, self.shape[0], size):
             yield first, to_gallery(self.query[first : first + size]).cpu().numpy()
@@ -79,29 +79,41 @@ def _at_least_float32(features: Tensor) -> Tensor:
     return features.detach().to(torch.promote_types(features.dtype, torch.float32))
 
 
-def squared_euclidean(gallery: Tensor) -> Callable[[Tensor], Tensor]:
-    """A function from (n, D) features to their (n, G) squared Euclidean distances, by the product of features."""
-    gallery = _at_least_float32(gallery)
-    squares = gallery.pow(2).sum(dim=1)
+class SquaredEuclidean:
+    """Squared Euclidean distances to a gallery, by the product of features.
 
-    def distances(query: Tensor) -> Tensor:
+    Args:
+        gallery: (G, D) float.
+    """
+
+    def __init__(self, gallery: Tensor) -> None:
+        self.gallery = _at_least_float32(gallery)
+        self.squares = self.gallery.pow(2).sum(dim=1)
+
+    def __call__(self, query: Tensor, places: Tensor | None = None) -> Tensor:
+        """(n, D) features to (n, G) distances, or to (n, m) of the gallery's images at (m,) ``places`` only."""
         query = _at_least_float32(query)
+        gallery, squares = (x if places is None else x[places] for x in (self.gallery, self.squares))
         return (query.pow(2).sum(dim=1, keepdim=True) + squares).addmm_(query, gallery.T, beta=1, alpha=-2)
 
-    return distances
 
+class Cosine:
+    """1 - cosine to a gallery.
 
-def cosine(gallery: Tensor) -> Callable[[Tensor], Tensor]:
-    """A function from (n, D) features to their (n, G) values of 1 - cosine."""
-    gallery = F.normalize(_at_least_float32(gallery), dim=1)
+    Args:
+        gallery: (G, D) float.
+    """
 
-    def distances(query: Tensor) -> Tensor:
+    def __init__(self, gallery: Tensor) -> None:
+        self.gallery = F.normalize(_at_least_float32(gallery), dim=1)
+
+    def __call__(self, query: Tensor, places: Tensor | None = None) -> Tensor:
+        """(n, D) features to (n, G) distances, or to (n, m) of the gallery's images at (m,) ``places`` only."""
+        gallery = self.gallery if places is None else self.gallery[places]
         return (F.normalize(_at_least_float32(query), dim=1) @ gallery.T).neg_().add_(1)
 
-    return distances
 
-
-PREPARED: dict[str, Callable[[Tensor], Callable[[Tensor], Tensor]]] = {
-    "euclidean": squared_euclidean,
-    "cosine": cosine,
+METRICS: dict[str, Callable[[Tensor], SquaredEuclidean | Cosine]] = {
+    "euclidean": SquaredEuclidean,
+    "cosine": Cosine,
 }

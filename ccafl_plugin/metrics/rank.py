@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -174,12 +174,11 @@ def _images_of_identity(gallery_ids: NDArray, query_ids: NDArray) -> tuple[NDArr
 def _rows(distances: NDArray | Distances) -> Iterator[tuple[int, NDArray]]:
     """(query, its distances in one piece of memory) of each query."""
     if isinstance(distances, Distances):
-        blocks: Any = distances.blocks()
+        blocks = distances.blocks()
     else:
-        starts = range(0, len(distances), ROWS_AT_ONCE)
-        blocks = ((first, np.ascontiguousarray(distances[first : first + ROWS_AT_ONCE])) for first in starts)
+        blocks = ((first, distances[first : first + ROWS_AT_ONCE]) for first in range(0, len(distances), ROWS_AT_ONCE))
     for first, rows in blocks:
-        yield from enumerate(rows, first)
+        yield from enumerate(np.ascontiguousarray(rows), first)
 
 
 def _rank(row: NDArray, same: NDArray[np.int64], junk: NDArray[np.bool_]) -> Ranking:

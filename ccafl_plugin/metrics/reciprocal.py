@@ -1,0 +1,45 @@
+"""k-reciprocal neighbours: images that are among each other's nearest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+
+def expanded_neighbours(ranking: NDArray[np.int32], k1: int, rows: int) -> Iterator[tuple[int, sparse.csr_matrix]]:
+    """The set R* of each image: its k1-reciprocal neighbours, and what these add to it.
+
+    A k1-reciprocal neighbour j adds its own k1/2-reciprocal neighbours if more than two thirds of them are
+    k1-reciprocal neighbours of the image already.
+
+    Args:
+        ranking: (N, k) the images nearest to each, in order; k > k1 unless N is smaller.
+        k1: neighbours besides the image itself among which reciprocal ones are sought.
+        rows: images per part.
+
+    Yields:
+        (first image, (n, N) 0/1 matrix with ascending indices).
+    """
+    neighbours = reciprocal(ranking[:, : k1 + 1])
+    candidates = reciprocal(ranking[:, : int(np.around(k1 / 2)) + 1])
+    sizes = np.diff(candidates.indptr)
+    candidates_transposed = candidates.T.tocsr()
+    for first in range(0, len(ranking), rows):
+        own = neighbours[first : first + rows]
+        shared = own.multiply(own @ candidates_transposed).tocsr()  # of j's candidates, how many i has already
+        shared.data = (shared.data > 2.0 / 3 * sizes[shared.indices]).astype(np.int32)
+        shared.eliminate_zeros()
+        expanded = (own + shared @ candidates).tocsr()
+        expanded.sort_indices()
+        yield first, expanded
+
+
+def reciprocal(ranking: NDArray[np.int32]) -> sparse.csr_matrix:
+    """(N, N) 0/1 int32: image i's list holds j and image j's list holds i."""
+    total, count = ranking.shape
+    indptr = np.arange(0, total * count + 1, count)
+    listed = sparse.csr_matrix((np.ones(total * count, dtype=np.int32), ranking.ravel(), indptr), (total, total))
+    return listed.multiply(listed.T.tocsr()).tocsr()
