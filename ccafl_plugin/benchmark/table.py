@@ -40,10 +40,13 @@ def make_table(outcomes: Outcomes, form: str = "github", columns: Sequence[str] 
         return text.getvalue()
     above, below = header_lines(outcomes), footer_lines(outcomes, chosen)
     align = ["left", *["right"] * (len(headers) - 1)]
-    body = tabulate(rows, headers, tablefmt=form, disable_numparse=True, colalign=align if rows else None)
+    # "pipe" is github's form with the alignment of its columns.
+    style = "pipe" if form == "github" else form
+    body = tabulate(rows, headers, tablefmt=style, disable_numparse=True, colalign=align if rows else None)
     if form == "latex":
         return "\n".join([*(f"% {line}" for line in above), body, *(f"% {line}" for line in below)]) + "\n"
     if form == "github":
+        above[0] = f"**{above[0]}**\n"
         below = [f"- {line}" for line in below]
     return "\n\n".join(filter(None, ["\n".join(above), body, "\n".join(below)])) + "\n"
 
@@ -99,9 +102,8 @@ def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
         listed = "; ".join(f"{name}: {', '.join(sorted(digests))}" for name, digests in codes.items() if digests)
         lines.append(f"Rows were measured with different versions of the code: {listed}")
     if "difference" in columns:
-        above = dict(zip(suite.shown[1:], suite.shown, strict=False))
-        for row in suite.shown:
-            if row.compare and (row not in above or above[row].name != row.compare):
+        for above, row in zip(suite.shown, suite.shown[1:], strict=False):
+            if row.compare not in ("", above.name):
                 lines.append(f"{row.name}: the difference is to {row.compare!r}.")
     lines += [f"{row.name}: {row.note}" for row in suite.shown if row.note]
     if "published" in columns and any(row.published for row in suite.shown):
