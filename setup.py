@@ -30,6 +30,7 @@ setup(
         "Pillow>=9.5",
         "open_clip_torch>=2.26.1",  # transformers that take (batch, length, width)
         "safetensors>=0.4.2",
+        "tabulate>=0.9.0",
         "PyYAML>=6.0.1",
         "yacs>=0.1.8",
         # No upper bound: torchreid 1.4.0 is the upstream version, installed from its repository; keep a user's own.

@@ -12,7 +12,9 @@ from ccafl_plugin.train import main
 from tests.layouts import write_dukemtmcreid, write_market1501, write_msmt17
 
 CONFIGS = sorted(
-    str(path.relative_to(configs_folder())) for path in configs_folder().rglob("*.yaml") if path.parent.name != "base"
+    str(path.relative_to(configs_folder()))
+    for path in configs_folder().rglob("*.yaml")
+    if path.parent.name not in ("base", "benchmarks")
 )
 
 # What the three datasets share: paper, Sec. IV-B, and the values that its authors train with.

@@ -14,6 +14,9 @@ _LATER = ("train.max_epoch", "ccafl.camera_probe", "data.targets")
 
 _SCHEDULERS_OF_MAX_EPOCH = ("cosine", "warmup_cosine")
 
+_OF_CLASSES = ("softmax", "triplet")
+"""Terms that tell apart what the supervision makes classes."""
+
 _NEVER_MOVES_THE_ENCODER = "proxy_classifier"
 """A term that a source may have beyond the row: it learns from detached features."""
 
@@ -21,8 +24,8 @@ _NEVER_MOVES_THE_ENCODER = "proxy_classifier"
 def difference_before(row: CfgNode, source: CfgNode, epoch: int) -> str:
     """The first setting in which two runs differ before an epoch.
 
-    Terms that are active in neither run's first epochs may differ, and so may the association while no active term
-    needs it, and how long the runs are.
+    Terms that are active in neither run's first epochs may differ, and so may association and supervision while no
+    active term needs them, and how long the runs are.
 
     Args:
         row: configuration of the run that branches.
@@ -36,11 +39,11 @@ def difference_before(row: CfgNode, source: CfgNode, epoch: int) -> str:
     for key in ours:
         if ours[key] == theirs[key] or key in WITHOUT_EFFECT or key in _LATER:
             continue
-        if not key.startswith(("test.", "ccafl.terms.", "ccafl.association.")):
+        if not key.startswith(("test.", "ccafl.terms.", "ccafl.association.", "ccafl.supervision")):
             return key
     if row.train.lr_scheduler in _SCHEDULERS_OF_MAX_EPOCH and row.train.max_epoch != source.train.max_epoch:
         return "train.max_epoch"
-    associates = False
+    associates = supervised = False
     for name in row.ccafl.terms:
         mine, other = row.ccafl.terms[name], source.ccafl.terms[name]
         windows = [_window(mine, epoch), _window(other, epoch)]
@@ -53,9 +56,12 @@ def difference_before(row: CfgNode, source: CfgNode, epoch: int) -> str:
         if not windows[0]:
             continue
         associates = associates or TERMS[name].needs_association
+        supervised = supervised or name in _OF_CLASSES
         for key in mine:
             if key not in ("enabled", "first_epoch", "last_epoch") and mine[key] != other[key]:
                 return f"ccafl.terms.{name}.{key}"
+    if (associates or supervised) and row.ccafl.supervision != source.ccafl.supervision:
+        return "ccafl.supervision"
     if associates:
         mine, other = row.ccafl.association, source.ccafl.association
         for key in ("name", "keep_unassociated", mine.name):

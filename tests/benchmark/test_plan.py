@@ -107,6 +107,7 @@ def test_mistakes(tmp_path: Path, content: dict[str, Any], fragment: str) -> Non
         ("ccafl.terms.icdl.last_epoch", 1, 2),
         ("ccafl.terms.inter.margin", 0.1, 2),
         ("ccafl.terms.inter.first_epoch", 2, 2),
+        ("ccafl.supervision", "full", 2),
         ("ccafl.association.keep_unassociated", True, 2),
         ("ccafl.association.nearest_pairs.rate", 1.0, 2),
         ("ccafl.terms.ical.margin", 0.1, 3),
@@ -148,6 +149,16 @@ def test_a_source_may_train_a_classifier_that_the_row_does_without(tmp_path: Pat
     )
     assert difference_before(without, base, 3) == ""
     assert difference_before(base, without, 3) == "ccafl.terms.proxy_classifier.enabled"
+
+
+def test_torchreids_losses_read_classes_of_the_supervision(tmp_path: Path) -> None:
+    write_suite(tmp_path)
+    triplet = ["ccafl.terms.triplet.enabled", "True"]
+    full, own = (
+        load_config(tmp_path / "base.yaml", [*triplet, *extra]) for extra in (["ccafl.supervision", "full"], [])
+    )
+    assert difference_before(full, own, 0) == ""
+    assert difference_before(full, own, 1) == "ccafl.supervision"
 
 
 def test_the_cosine_schedule_depends_on_the_number_of_epochs(tmp_path: Path) -> None:
