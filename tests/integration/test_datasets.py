@@ -10,6 +10,9 @@ from torch.utils.data import DataLoader, RandomSampler, Sampler
 
 from ccafl_plugin.data.samplers import IntraCameraSampler, ProxySampler
 from ccafl_plugin.integration.datasets import whole_batches
+from ccafl_plugin.integration.layout import attribute
+from ccafl_plugin.options import options
+from tests.engine.small_runs import write_pictures
 
 # Camera 0 has two persons, camera 1 has five: a batch of three proxies is smaller in camera 0.
 TRAIN = [
@@ -69,7 +72,32 @@ def test_the_samplers_epochs_go_on_in_the_new_loader():
     assert list(drawn(again)) == second
 
 
+def test_the_data_manager_keeps_batches_whole_for_sources_and_targets(tmp_path, monkeypatch):
+    registry = attribute("data.datasets", "__image_datasets", dict)
+    monkeypatch.setitem(registry, "same_again", registry["market1501"])  # sources and targets must differ
+    with options.override(iters_per_epoch=3):
+        manager = torchreid.data.ImageDataManager(
+            root=str(write_pictures(tmp_path)),
+            sources="market1501",
+            targets="same_again",
+            height=32,
+            width=16,
+            batch_size_train=20,
+            num_instances=2,
+            train_sampler="IntraCameraSampler",
+            train_sampler_t="IntraCameraSampler",
+            load_train_targets=True,
+            workers=0,
+        )
+    for made in (manager.train_loader, manager.train_loader_t):
+        batches = list(made)
+        assert len(batches) == len(made) == 3
+        # Six persons of one camera, two images of each, where ten persons were asked for.
+        assert all(batch["img"].shape == (12, 3, 32, 16) for batch in batches)
+        assert all(len(set(batch["camid"].tolist())) == 1 for batch in batches)
+
+
 @pytest.mark.parametrize("name", ["synthetic_persons", "msmt17_trainval"])
 def test_datasets_are_torchreids_image_datasets(name):
-    registry = getattr(__import__(torchreid.data.__name__ + ".datasets", fromlist=["x"]), "__image_datasets")
+    registry = attribute("data.datasets", "__image_datasets", dict)
     assert issubclass(registry[name], torchreid.data.ImageDataset)
