@@ -5,7 +5,12 @@
 
 __version__ = "0.1.0"
 
-from ccafl_plugin.integration import register
+import warnings
+
+with warnings.catch_warnings():
+    # torchreid warns at its import that its compiled evaluator is missing; ccafl_plugin.metrics takes that place.
+    warnings.filterwarnings("ignore", "Cython evaluation", UserWarning)
+    from ccafl_plugin.integration import register
 
 __all__ = ["__version__", "register"]
 

@@ -39,8 +39,8 @@ class Options:
         prompt_length: learnable tokens in the prompt of one proxy.
         input_size: (height, width) in pixels for which positional embeddings are made when a model is built.
         freeze_patch_projection: keep the patch projection of ``clip_vit_b16`` fixed.
-        synthetic_size: which of its sizes the dataset ``synthetic_persons`` is rendered in.
-        synthetic_seed: seed of that rendering.
+        fast_evaluation: whether torchreid's evaluation and re-ranking run on ``ccafl_plugin.metrics``, which give the
+            same numbers without full distance matrices.
         synthetic_size: size of the dataset ``synthetic_persons``, one of its names.
         synthetic_seed: another seed is another set of people and cameras.
     """
@@ -56,8 +56,7 @@ class Options:
     prompt_length: int = 4
     input_size: tuple[int, int] = (256, 128)
     freeze_patch_projection: bool = True
-    synthetic_size: str = "tiny"
-    synthetic_seed: int = 1
+    fast_evaluation: bool = True
     synthetic_size: str = "tiny"
     synthetic_seed: int = 1
 

@@ -49,6 +49,7 @@ def test_unknown_name_is_named_with_the_nearest():
         ("warmup_factor", -0.1),
         ("bias_lr_factor", float("nan")),
         ("prompt_length", 0),
+        ("fast_evaluation", 1),
         ("input_size", 256),
         ("input_size", (256,)),
         ("input_size", (256, 0)),

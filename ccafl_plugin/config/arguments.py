@@ -25,6 +25,7 @@ def option_values(config: CfgNode) -> dict[str, Any]:
         "prompt_length": ccafl.prompt_length,
         "freeze_patch_projection": ccafl.freeze_patch_projection,
         "input_size": (config.data.height, config.data.width),
+        "fast_evaluation": ccafl.fast_evaluation,
         "synthetic_size": ccafl.synthetic.size,
         "synthetic_seed": ccafl.synthetic.seed,
     }

@@ -103,6 +103,7 @@ def _ccafl_tree() -> dict[str, Any]:
         "cosine_final_factor": 0.0,
         "amp": True,
         "keep": 2,
+        "fast_evaluation": True,
         "keep_epochs": [],
         "branch_from": "",
         "camera_probe": False,

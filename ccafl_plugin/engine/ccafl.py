@@ -21,6 +21,7 @@ from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.engine.terms import PAPER_TERMS, TERMS, Batch, Setup, Term, order_by_needs
 from ccafl_plugin.engine.text import TextSide
 from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.integration.evaluation import watched_scores
 from ccafl_plugin.options import options
 from ccafl_plugin.randomness import pin_global_state
 from ccafl_plugin.wrapping import unwrap
@@ -245,12 +246,17 @@ class ImageCCAFLEngine(torchreid.engine.Engine):
     # --- evaluation and checkpoints ----------------------------------------------------------------------------
 
     def _evaluate(self, dataset_name: str = "", ranks: Sequence[int] = (1, 5, 10, 20), **settings: Any) -> Any:
-        """torchreid's, whose scores are kept in :attr:`results`; ranks beyond the gallery's size are left out."""
+        """torchreid's, whose scores (``mAP``, ``rank1`` and the other ranks that it prints) stay in :attr:`results`.
+
+        Ranks beyond the gallery's size are left out.
+        """
         images = len(settings["gallery_loader"].dataset)
         shown = [rank for rank in ranks if rank <= images]
-        rank1, mean_average_precision = super()._evaluate(dataset_name=dataset_name, ranks=shown, **settings)
+        with watched_scores() as seen:
+            rank1, mean_average_precision = super()._evaluate(dataset_name=dataset_name, ranks=shown, **settings)
         self.rank1 = float(rank1)
-        self.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": self.rank1}
+        curve = {f"rank{rank}": float(scores.cmc[rank - 1]) for scores in seen for rank in shown}
+        self.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": self.rank1, **curve}
         return self.rank1, float(mean_average_precision)
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:

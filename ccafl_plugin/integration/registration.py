@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ccafl_plugin.integration import builders, datasets, images
+from ccafl_plugin.integration import builders, datasets, evaluation, images
 from ccafl_plugin.integration.changes import Change, apply_all, new_attribute, set_attribute
 from ccafl_plugin.integration.layout import attribute, require_attributes, torchreid_module, torchreid_package
 
@@ -24,7 +24,8 @@ ENGINE_METHODS = (
 def register() -> None:
     """Adds the plugin's models, samplers, transforms, schedulers, datasets, engine and losses to torchreid.
 
-    ``import ccafl_plugin`` calls it. Calling it again does nothing. torchreid's own names go on to give what they gave.
+    ``import ccafl_plugin`` calls it. Calling it again does nothing. torchreid's own names go on to give what they gave,
+    its evaluation faster (``options.fast_evaluation``).
     Functions that a program imported from torchreid *by name* before it imported ``ccafl_plugin`` stay as they were.
 
     Raises:
@@ -43,6 +44,7 @@ def register() -> None:
         *images.extractor_changes(),
         *datasets.dataset_changes(),
         *datasets.manager_changes(),
+        *evaluation.evaluation_changes(),
         *engine_and_loss_changes(),
         set_attribute(package, MARK, True),
     ]

@@ -168,9 +168,7 @@ def _neighbourhood_vectors(
         distances /= np.where(largest > 0, largest, 1)[images]
         weights = np.exp(-distances)
         # One sum per row, as NumPy adds up a vector: numpy.add.reduceat rounds otherwise.
-        sums = [
-            weights[start:stop].sum() for start, stop in zip(neighbours.indptr, neighbours.indptr[1:], strict=False)
-        ]
+        sums = [weights[start:stop].sum() for start, stop in itertools.pairwise(neighbours.indptr.tolist())]
         weights /= np.repeat(np.array(sums, dtype=np.float32), counts)
         parts.append(sparse.csr_matrix((weights, neighbours.indices, neighbours.indptr), neighbours.shape))
     return sparse.vstack(parts, format="csr")

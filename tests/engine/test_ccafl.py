@@ -39,7 +39,24 @@ def test_terms_are_active_in_their_windows(pictures: Path, tmp_path: Path) -> No
         assert {key.partition("/")[0] for key in report} == active | {"loss"}
         encoder = sum(value for key, value in report.items() if key not in ("loss", "proxy_classifier/classification"))
         assert report["loss"] == pytest.approx(encoder, rel=1e-5)
-    assert 0 < engine.results["market1501"]["mAP"] <= 1
+    results = engine.results["market1501"]
+    assert list(results) == ["mAP", "rank1", "rank5", "rank10", "rank20"]
+    assert 0 < results["mAP"] <= 1
+    assert 0 <= results["rank1"] <= results["rank5"] <= results["rank10"] <= results["rank20"] <= 1
+
+
+def test_results_are_what_is_printed(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    engine = make_engine(pictures)
+    for settings in ({}, {"rerank": True}, {"dist_metric": "cosine"}):
+        capsys.readouterr()
+        engine.run(save_dir=str(tmp_path), test_only=True, ranks=[1, 2, 3, 36, 37], **settings)
+        printed = capsys.readouterr().out
+        results = engine.results["market1501"]
+        assert list(results) == ["mAP", "rank1", "rank2", "rank3", "rank36"]
+        assert all(type(value) is float for value in results.values())
+        expected = [f"mAP: {results['mAP']:.1%}", "CMC curve"]
+        expected += [f"Rank-{rank:<3}: {results[f'rank{rank}']:.1%}" for rank in (1, 2, 3, 36)]
+        assert "\n".join(expected) in printed
 
 
 def test_what_is_written_for_tensorboard(pictures: Path, tmp_path: Path) -> None:

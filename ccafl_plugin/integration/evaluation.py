@@ -1,0 +1,103 @@
+"""torchreid's evaluation and re-ranking on :mod:`ccafl_plugin.metrics`, its engines' without full distance matrices.
+
+``Engine._evaluate`` itself stays torchreid's. It hands a matrix of distances from ``compute_distance_matrix`` to
+``re_ranking`` and ``evaluate_rank``; here that matrix becomes one that computes its rows when they are read.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ccafl_plugin import metrics as fast
+from ccafl_plugin.integration.changes import Change, replace_everywhere, set_attribute
+from ccafl_plugin.integration.layout import IncompatibleTorchreid, attribute, require_parameters, torchreid_module
+from ccafl_plugin.options import options
+
+
+class Scores(NamedTuple):
+    """What one call of ``evaluate_rank`` gave."""
+
+    cmc: NDArray[np.float32]  # (max_rank,)
+    mean_average_precision: float
+
+
+_watchers: list[list[Scores]] = []
+
+
+@contextmanager
+def watched_scores() -> Iterator[list[Scores]]:
+    """A list that fills with the scores of torchreid's ``evaluate_rank`` inside the ``with`` block.
+
+    torchreid's ``_evaluate`` prints the CMC curve but returns its first value only.
+    """
+    seen: list[Scores] = []
+    _watchers.append(seen)
+    try:
+        yield seen
+    finally:
+        _watchers.remove(seen)
+
+
+class EngineMetrics(ModuleType):
+    """What the module of torchreid's ``Engine`` has as ``metrics``: torchreid's own with distances on demand.
+
+    Args:
+        metrics: torchreid's ``metrics``; everything else is looked up there, when it is asked for.
+        readers_in_place: whether all that will be handed the distances can read them on demand.
+    """
+
+    def __init__(self, metrics: ModuleType, readers_in_place: Callable[[], bool]) -> None:
+        super().__init__(metrics.__name__, metrics.__doc__)
+        self._metrics = metrics
+        self._readers_in_place = readers_in_place
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._metrics, name)
+
+    def compute_distance_matrix(self, input1: Any, input2: Any, metric: str = "euclidean") -> Any:
+        """torchreid's matrix, or distances on demand in its place."""
+        if self._readers_in_place():
+            return fast.FeatureDistances(input1, input2, metric)
+        return self._metrics.compute_distance_matrix(input1, input2, metric)
+
+
+def evaluation_changes() -> list[Change]:
+    """``evaluate_rank`` and ``re_ranking``, and the engine's ``metrics``."""
+    metrics, engine = torchreid_module("metrics"), torchreid_module("engine.engine")
+    if attribute("engine.engine", "metrics", ModuleType) is not metrics:
+        raise IncompatibleTorchreid(f"{engine.__name__} does not use {metrics.__name__}")
+    compute_distance_matrix = attribute("metrics", "compute_distance_matrix")
+    original_rank = attribute("metrics.rank", "evaluate_rank")
+    original_reranking = attribute("utils.rerank", "re_ranking")
+    require_parameters(compute_distance_matrix, "input1", "input2", "metric")
+    require_parameters(original_rank, "distmat", "q_pids", "g_pids", "q_camids", "g_camids", "max_rank")
+    require_parameters(original_reranking, "q_g_dist", "q_q_dist", "g_g_dist", "k1", "k2", "lambda_value")
+
+    @functools.wraps(original_rank)
+    def evaluate_rank(*args: Any, **kwargs: Any) -> Any:
+        result = (fast.evaluate_rank if options.fast_evaluation else original_rank)(*args, **kwargs)
+        for seen in _watchers:
+            seen.append(Scores(*result))
+        return result
+
+    @functools.wraps(original_reranking)
+    def re_ranking(*args: Any, **kwargs: Any) -> Any:
+        return (fast.re_ranking if options.fast_evaluation else original_reranking)(*args, **kwargs)
+
+    def readers_in_place() -> bool:
+        """A program may have put a function of its own in one of the places since."""
+        found = (metrics.compute_distance_matrix, metrics.evaluate_rank, engine.re_ranking)
+        return options.fast_evaluation and found == (compute_distance_matrix, evaluate_rank, re_ranking)
+
+    return [
+        *replace_everywhere(original_rank, evaluate_rank, "metrics.rank", "metrics"),
+        *replace_everywhere(original_reranking, re_ranking, "utils.rerank", "engine.engine"),
+        set_attribute(engine, "metrics", EngineMetrics(metrics, readers_in_place)),
+    ]
