@@ -7,10 +7,10 @@ __version__ = "0.1.0"
 
 import warnings
 
-with warnings.catch_warnings():
-    # torchreid warns at its import that its compiled evaluator is missing; ccafl_plugin.metrics takes that place.
-    warnings.filterwarnings("ignore", "Cython evaluation", UserWarning)
-    from ccafl_plugin.integration import register
+# torchreid warns at its import that its compiled evaluator is missing; ccafl_plugin.metrics stands in for it.
+warnings.filterwarnings("ignore", "Cython evaluation", UserWarning)
+
+from ccafl_plugin.integration import register  # noqa: E402
 
 __all__ = ["__version__", "register"]
 
