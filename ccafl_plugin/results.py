@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import io
 import json
 import math
 import os
 import platform
 import re
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,10 @@ from yacs.config import CfgNode
 
 import ccafl_plugin
 from ccafl_plugin.config.tree import default_config
+from ccafl_plugin.integration.evaluation import watched_scores
+from ccafl_plugin.metrics.complexity import retrieval_complexity
 from ccafl_plugin.resources import PACKAGE
+from ccafl_plugin.wrapping import unwrap
 
 FILE = "results.json"
 
@@ -81,12 +82,11 @@ def watch(engine: Any) -> Any:
     engine.results, engine.training_seconds, engine.association_history = {}, 0.0, []
     evaluate, train = engine._evaluate, engine.train
 
-    def _evaluate(*args: Any, dataset_name: str = "", **settings: Any) -> Any:
-        with _copied_output() as printed:
-            rank1, mean_average_precision = evaluate(*args, dataset_name=dataset_name, **settings)
-        scores = parse_scores(printed.getvalue())
-        exact = {"mAP": float(mean_average_precision), "rank1": float(rank1)}
-        engine.results[dataset_name] = {**scores, **exact}
+    def _evaluate(*args: Any, dataset_name: str = "", ranks: Sequence[int] = (1, 5, 10, 20), **settings: Any) -> Any:
+        with watched_scores() as seen:
+            rank1, mean_average_precision = evaluate(*args, dataset_name=dataset_name, ranks=ranks, **settings)
+        curve = {f"rank{rank}": float(scores.cmc[rank - 1]) for scores in seen for rank in ranks}
+        engine.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": float(rank1), **curve}
         return rank1, mean_average_precision
 
     def timed_train(*args: Any, **settings: Any) -> None:
@@ -123,7 +123,8 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
     Returns:
         ``scores`` (per target dataset, shares in [0, 1]), ``association`` (per epoch), ``camera_probe`` (per target
         dataset; empty unless ``ccafl.camera_probe``), ``training_seconds`` (stage 1 and all epochs, those before a
-        resumption or a branch too; without tests), ``settings``, ``config_digest``, ``versions``, ``machine``, ...
+        resumption or a branch too; without tests), ``model`` (as torchreid's model zoo describes one), ``settings``,
+        ``config_digest``, ``versions``, ``machine``, ...
     """
     settings = settings_of(config)
     return {
@@ -136,7 +137,9 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         "seed": config.train.seed,
         "sources": list(config.data.sources),
         "targets": list(config.data.targets),
+        "model": _model(config, engine),
         "training_set": _training_set(engine),
+        "test_sets": _test_sets(config, engine),
         "settings": settings,
         "config_digest": digest_of(settings),
         "branched_from": config.ccafl.branch_from,
@@ -201,6 +204,29 @@ def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
     return found
 
 
+def _model(config: CfgNode, engine: Any) -> dict[str, Any]:
+    data = config.data
+    complexity = retrieval_complexity(unwrap(engine.model), data.height, data.width)
+    return {
+        "name": config.model.name,
+        **complexity._asdict(),
+        "loss": config.loss.name,
+        "input": [data.height, data.width],
+        "transforms": list(data.transforms),
+        "distance": config.test.dist_metric,
+    }
+
+
+def _test_sets(config: CfgNode, engine: Any) -> dict[str, dict[str, Any]]:
+    """Per target dataset where its images lie below the data root, which tells its version, and how many there are."""
+    found = {}
+    for name, sets in engine.datamanager.test_dataset.items():
+        query, gallery = ([entry[0] for entry in sets[part]] for part in ("query", "gallery"))
+        folder = os.path.relpath(os.path.commonpath(query + gallery), os.path.expanduser(config.data.root))
+        found[name] = {"folder": folder, "queries": len(query), "gallery": len(gallery)}
+    return found
+
+
 def _training_set(engine: Any) -> dict[str, int]:
     train = engine.train_loader.dataset.train
     return {
@@ -217,23 +243,6 @@ def _processor() -> str:
         if found:
             return found[1]
     return platform.processor() or platform.machine()
-
-
-@contextlib.contextmanager
-def _copied_output() -> Iterator[io.StringIO]:
-    """What is printed meanwhile, which is still printed."""
-    console, copy = sys.stdout, io.StringIO()
-
-    class Both(io.TextIOBase):
-        def write(self, text: str) -> int:
-            console.write(text)
-            return copy.write(text)
-
-        def flush(self) -> None:
-            console.flush()
-
-    with contextlib.redirect_stdout(Both()):
-        yield copy
 
 
 def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

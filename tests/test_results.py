@@ -50,6 +50,12 @@ def test_a_run_of_ccafl(root: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         "cameras": CAMERAS,
         "proxies": IDENTITIES * CAMERAS,
     }
+    assert written["test_sets"] == {
+        "market1501": {"folder": "market1501/Market-1501-v15.09.15", "queries": 18, "gallery": 36}
+    }
+    assert written["model"]["name"] == "clip_tiny"
+    assert 0 < written["model"]["parameters"] < 1e6
+    assert (written["model"]["input"], written["model"]["distance"]) == ([64, 32], "euclidean")
     assert (written["seed"], written["epochs"], written["targets"]) == (1, 2, ["market1501"])
     assert written["versions"]["torch"] == torch.__version__
     assert written["machine"]["threads"] == torch.get_num_threads()

@@ -87,6 +87,7 @@ def header_lines(outcomes: Outcomes) -> list[str]:
         *lines,
         f"{seeds}; scores in % after the last epoch.",
         f"Training: {_either(_training(content) for content in found)}.",
+        f"Test: {_either(_test(content) for content in found)}.",
         f"Measured with {versions} (code {_either(content['code_digest'] for content in found)}) on {machines}.",
     ]
 
@@ -124,6 +125,13 @@ def _training(content: Results) -> str:
     return (
         f"{name}, {data['images']} images of {data['people']} people in {data['cameras']} cameras "
         f"({data['proxies']} proxies), {content['epochs']} epochs of {iterations} batches of {batch} images"
+    )
+
+
+def _test(content: Results) -> str:
+    return ", ".join(
+        f"{facts['queries']} queries and {facts['gallery']} gallery images of {facts['folder']}"
+        for facts in content["test_sets"].values()
     )
 
 

@@ -56,6 +56,14 @@ def test_every_group_of_columns(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_what_the_model_zoo_says_of_a_model(tmp_path: Path) -> None:
+    outcomes, _ = measured(tmp_path)
+    assert cells(outcomes, "model")[:2] == [
+        ["", "Model", "# Param (10^6)", "GFLOPs", "Loss", "Input", "Transforms", "Distance"],
+        ["without", "clip_tiny", "0.6", "0.02", "ccafl", "(64, 32)", "random_flip, pad_crop", "cosine"],
+    ]
+
+
 def test_camera_probe(tmp_path: Path) -> None:
     outcomes, _ = measured(tmp_path)
     for seed in (1, 2):
@@ -76,6 +84,7 @@ def test_head_and_foot(tmp_path: Path) -> None:
         "\n"
         "Seeds 1, 2; mean ± standard deviation; scores in % after the last epoch.\n"
         "Training: market1501, 40 images of 5 people in 3 cameras (15 proxies), 3 epochs of 200 batches of 32 images.\n"
+        "Test: 6 queries and 12 gallery images of market1501/v15.\n"
         "Measured with ccafl_plugin 0.1.0, torch 2.15.0, torchreid 0.2.5, python 3.11.4 (code c0de) on a processor, "
         "2 cores, 1 threads per run.\n"
         "\n"

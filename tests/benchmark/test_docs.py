@@ -1,0 +1,36 @@
+"""docs/benchmarks.md: its suite can be planned, and it names every group of columns and every argument."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ccafl_plugin.benchmark import suite as suites
+from ccafl_plugin.benchmark.columns import COLUMNS
+from ccafl_plugin.benchmark.plan import make_plan
+from ccafl_plugin.benchmark.suite import load_suite
+from ccafl_plugin.benchmark.tool import parser
+from ccafl_plugin.resources import configs_folder
+from tests.layouts_torchreid import REPOSITORY
+
+TEXT = (REPOSITORY / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+
+
+def test_the_example_can_be_planned(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    file = tmp_path / "suite.yaml"
+    file.write_text(example.replace("../synthetic", str(configs_folder() / "synthetic")))
+    for quick, seeds in ((False, 3), (True, 1)):
+        plan = make_plan(load_suite(file, quick), tmp_path / "out")
+        assert len(plan.runs) == 2 * seeds
+
+
+def test_everything_is_named() -> None:
+    words = set(re.findall(r"`([^`\n]+)`", TEXT))
+    assert set(COLUMNS) <= words
+    named = " ".join(words)
+    for action in parser()._actions:
+        for option in action.option_strings:
+            assert option in ("-h", "--help") or option in named
+    for key in suites._SUITE_KEYS | suites._ROW_KEYS | suites._AXIS_KEYS | suites._QUICK_KEYS:
+        assert key in words or f"{key}:" in TEXT, key
