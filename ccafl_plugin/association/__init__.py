@@ -4,6 +4,7 @@ A further kind is one file with a function under :func:`register_association`, i
 """
 
 from ccafl_plugin.association.diagnostics import PairScores, pair_scores
+from ccafl_plugin.association.margin import margin
 from ccafl_plugin.association.nearest_pairs import nearest_pairs
 from ccafl_plugin.association.registry import ASSOCIATIONS, associate, keep_unassociated, register_association
 
@@ -12,6 +13,7 @@ __all__ = [
     "PairScores",
     "associate",
     "keep_unassociated",
+    "margin",
     "nearest_pairs",
     "pair_scores",
     "register_association",

@@ -1,0 +1,164 @@
+"""Each proxy's two highest cosines in every other camera, exactly, without a matrix of all pairs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK_ELEMENTS = 1 << 21  # similarities held at once, 8 MB
+BLOCK_ROWS = 256  # but at least as many rows: fewer would read all features for too little work
+REFINED_AT_ONCE = 1 << 18  # elements of products held at once, 2 MB: they should stay in the cache
+
+
+class BestMatches(NamedTuple):
+    """The two highest cosines in short, and the best matches that no other proxy of their camera equals."""
+
+    mean_of_two: NDArray[np.float64]  # (N, C) mean of the two highest; of the only one; -inf for the own camera
+    a: NDArray[np.int64]  # (P,) proxy with such a best match in some camera,
+    b: NDArray[np.int64]  # (P,) this match,
+    cosine: NDArray[np.float64]  # (P,) and their cosine
+
+
+def cosines(unit: NDArray[np.float64], a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Products of rows a with rows b, added up by ``numpy.sum``: in a matrix product equal rows may get unequal ones.
+
+    Args:
+        unit: (N, D) float64, rows of length 1.
+        a, b: (P,) int64.
+
+    Returns:
+        (P,) float64.
+    """
+    values = np.empty(len(a))
+    for some in _chunks(len(a), max(1, REFINED_AT_ONCE // unit.shape[1])):
+        product = unit[a[some]]
+        product *= unit[b[some]]
+        values[some] = product.sum(axis=1)
+    return values
+
+
+def best_matches(unit: NDArray[np.float64], camera: NDArray[np.int64]) -> BestMatches:
+    """Find the two highest :func:`cosines` of each proxy with the proxies of each other camera.
+
+    A blockwise product in float32, whose rounding error has a bound, rules out pairs that can't be among the two
+    highest of either proxy; only the others get their exact cosine.
+
+    Args:
+        unit: (N, D) float64, rows of length 1 (or 0), N > 0.
+        camera: (N,) int64, cameras 0 to C - 1, none of them empty.
+    """
+    order = np.argsort(camera, kind="stable")
+    cameras = camera[order]
+    ends = np.cumsum(np.bincount(camera)).tolist()
+    total, dim = unit.shape
+    narrow = np.empty((total, dim), dtype=np.float32)
+    for some in _chunks(total, max(1, REFINED_AT_ONCE // dim)):
+        narrow[some] = unit[order[some]]
+    # A product of rows of length 1 is off by at most D u by adding in any order, some u more for rounding the rows to
+    # float32 and for the float64 cosines; doubled, since both cosines compared may be off.
+    slack = 2 * (1.1 * dim + 20) * float(np.finfo(np.float32).eps) / 2
+    best = _TwoHighest(total, len(ends))
+    start = 0
+    while start < total and (begin := ends[cameras[start]]) < total:
+        # Rows are sorted by camera: those of later cameras than row ``start``'s lie from ``begin`` on.
+        stop = min(total, start + max(BLOCK_ROWS, BLOCK_ELEMENTS // (total - begin)))
+        close = narrow[start:stop] @ narrow[begin:].T
+        rows, columns = _candidates(close, cameras[start:stop], begin, ends, best.second[begin:], slack)
+        rows, columns = rows + start, columns + begin
+        cosine = cosines(unit, order[rows], order[columns])
+        best.add(rows, columns, cameras[columns], cosine)
+        best.add(columns, rows, cameras[rows], cosine)
+        start = stop
+    return best.matches(order)
+
+
+def _candidates(
+    close: NDArray[np.float32],
+    cameras: NDArray[np.int64],
+    begin: int,
+    ends: list[int],
+    known: NDArray[np.float64],
+    slack: float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where a block may hold one of the two highest cosines of a row, or of a column, in a camera.
+
+    Args:
+        close: the block; what isn't a pair of a row with a column of a later camera becomes -inf.
+        cameras: of the rows, in rising order.
+        begin: place of the first column among all proxies in the order of cameras.
+        ends: first place behind each camera.
+        known: (columns, C) what the second highest of a column in a camera can't be below.
+        slack: how far a pair's value may fall behind another pair's if its cosine is as high.
+
+    Returns:
+        Rows and columns of the candidates.
+    """
+    lowest = np.finfo(close.dtype).min
+    near = np.zeros(close.shape, dtype=bool)
+    present = np.unique(cameras).tolist()
+    parts = [slice(*np.searchsorted(cameras, [c, c + 1]).tolist()) for c in present]
+    for c, rows in zip(present, parts, strict=True):
+        close[rows, : ends[c] - begin] = -np.inf
+    for c in range(present[0] + 1, len(ends)):
+        columns = slice(ends[c - 1] - begin, ends[c] - begin)
+        limit = np.maximum(_second_of_rows(close[:, columns]) - slack, lowest)
+        near[:, columns] = close[:, columns] >= limit[:, None]
+    for c, rows in zip(present, parts, strict=True):
+        limit = np.maximum(_second_of_columns(close[rows]), known[:, c]) - slack
+        near[rows] |= close[rows] >= np.maximum(limit, lowest).astype(close.dtype)
+    return np.divmod(np.flatnonzero(near), close.shape[1])
+
+
+def _second_of_rows(values: NDArray) -> NDArray:
+    """The second highest of each row; -inf where there is one column."""
+    rows, best = np.arange(len(values)), values.argmax(axis=1)
+    highest = values[rows, best]
+    values[rows, best] = -np.inf
+    second = values.max(axis=1)
+    values[rows, best] = highest
+    return second
+
+
+def _second_of_columns(values: NDArray) -> NDArray:
+    """The second highest of each column; -inf where there is one row."""
+    highest, second, lower = np.full((3, values.shape[1]), -np.inf, dtype=values.dtype)
+    for row in values:
+        np.minimum(highest, row, out=lower)
+        np.maximum(highest, row, out=highest)
+        np.maximum(second, lower, out=second)
+    return second
+
+
+class _TwoHighest:
+    """The two highest cosines of each proxy in each camera among those that were added."""
+
+    def __init__(self, num_proxies: int, num_cameras: int) -> None:
+        self.highest, self.second = np.full((2, num_proxies, num_cameras), -np.inf)
+        self.partner = np.zeros((num_proxies, num_cameras), dtype=np.int64)  # whose cosine is the highest
+
+    def add(self, a: NDArray, b: NDArray, camera: NDArray, cosine: NDArray) -> None:
+        """Take note of the cosines of ``a`` with ``b`` of ``camera``; no pair comes twice."""
+        ranks = np.lexsort((-cosine, camera, a))
+        a, b, camera, cosine = a[ranks], b[ranks], camera[ranks], cosine[ranks]
+        starts = np.ones(len(a) + 1, dtype=bool)  # of an a's partners in one camera, and behind the last
+        starts[1:-1] = (a[1:] != a[:-1]) | (camera[1:] != camera[:-1])
+        best = np.flatnonzero(starts[:-1])
+        runner_up = np.where(starts[best + 1], -np.inf, cosine[best + ~starts[best + 1]])
+        place = a[best], camera[best]
+        old, new = self.highest[place], cosine[best]
+        self.second[place] = np.maximum(np.minimum(old, new), np.maximum(self.second[place], runner_up))
+        self.partner[place] = np.where(new > old, b[best], self.partner[place])
+        self.highest[place] = np.maximum(old, new)
+
+    def matches(self, names: NDArray[np.int64]) -> BestMatches:
+        """The result, once all cosines that count have been added, of the proxies with these numbers."""
+        mean_of_two = np.empty_like(self.highest)
+        mean_of_two[names] = np.where(self.second > -np.inf, (self.highest + self.second) / 2, self.highest)
+        a, camera = np.nonzero((self.highest > self.second) & (self.second > -np.inf))
+        return BestMatches(mean_of_two, names[a], names[self.partner[a, camera]], self.highest[a, camera])
+
+
+def _chunks(total: int, size: int) -> list[slice]:
+    return [slice(first, first + size) for first in range(0, total, size)]
