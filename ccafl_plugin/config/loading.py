@@ -102,7 +102,8 @@ def _assign(config: CfgNode, key: str, value: Any, where: str) -> None:
         raise unknown_key(config, key, where)
     old = node[leaf]
     if isinstance(old, CfgNode):
-        raise CCAFLError(f"{where}{key}: expected keys below it ({', '.join(sorted(old))}), found {value!r}.")
+        expected = f"expected keys below it ({', '.join(sorted(old))})" if old else "has no keys to set"
+        raise CCAFLError(f"{where}{key}: {expected}, found {value!r}.")
     node[leaf] = _converted(value, old, f"{where}{key}")
 
 
