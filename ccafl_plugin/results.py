@@ -77,6 +77,7 @@ def watch(engine: Any) -> Any:
     Returns:
         The engine.
     """
+    code_digest()  # now, not when the run has ended and the files may have changed
     if hasattr(engine, "results"):
         return engine
     engine.results, engine.training_seconds, engine.association_history = {}, 0.0, []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ccafl_plugin import results
-from ccafl_plugin.benchmark.plan import Plan
+from ccafl_plugin.benchmark.plan import Key, Plan
 from ccafl_plugin.benchmark.runner import failure_of, is_finished
 from ccafl_plugin.benchmark.suite import Dataset, Row, Suite
 
@@ -35,24 +35,42 @@ class Outcomes:
 
     Args:
         suite: whose rows are asked for.
-        plan: made of it.
+        found: (row, dataset, seed) -> results.
+        failures: name of a run -> its last line.
+        missing: names of runs without results that have not failed.
     """
 
-    def __init__(self, suite: Suite, plan: Plan) -> None:
+    def __init__(
+        self,
+        suite: Suite,
+        found: dict[Key, Results],
+        failures: dict[str, str] | None = None,
+        missing: Sequence[str] = (),
+    ) -> None:
         self.suite = suite
-        self.found: dict[tuple[str, str, int], Results] = {}
-        self.failures: dict[str, str] = {}
-        self.missing: list[str] = []
+        self.found = found
+        self.failures = failures or {}
+        self.missing = list(missing)
+        self.pairs = self._pairs()
+
+    @classmethod
+    def of_plan(cls, suite: Suite, plan: Plan) -> Outcomes:
+        """What the folders of a plan hold."""
+        found, failures, missing = {}, {}, []
         for key, run in plan.run_of.items():
             if is_finished(run):
-                content = results.read(run.folder)
-                if content is not None:
-                    self.found[key] = content
+                found[key] = results.read(run.folder) or {}
             elif failure_of(run):
-                self.failures[run.name] = failure_of(run)
-            elif run.name not in self.missing:
-                self.missing.append(run.name)
-        self.pairs = self._pairs()
+                failures[run.name] = failure_of(run)
+            elif run.name not in missing:
+                missing.append(run.name)
+        return cls(suite, found, failures, missing)
+
+    @property
+    def measured(self) -> dict[Key, Results]:
+        """The results of the rows that are shown, without published ones."""
+        rows = {row.name for row in self.suite.shown if not row.is_published}
+        return {key: content for key, content in self.found.items() if key[0] in rows}
 
     def _pairs(self) -> list[Pair]:
         datasets = self.suite.datasets or (Dataset((), ()),)

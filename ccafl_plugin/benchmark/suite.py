@@ -39,6 +39,7 @@ class Row:
         note: stands below the table.
         published: column -> cell, of what somebody else has published.
         is_trunk: not shown, and run only if a row needs it.
+        is_published: never run; somebody else's scores.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Row:
     note: str = ""
     published: dict[str, str] = field(default_factory=dict)
     is_trunk: bool = False
+    is_published: bool = False
 
 
 @dataclass(frozen=True)

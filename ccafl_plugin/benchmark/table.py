@@ -13,6 +13,9 @@ from ccafl_plugin.benchmark.columns import COLUMNS
 from ccafl_plugin.benchmark.outcomes import Outcomes, Results
 from ccafl_plugin.errors import unknown_name
 
+FEW_VERSIONS = 3
+"""Up to so many different versions of the code are listed."""
+
 FORMATS = ("github", "latex", "simple", "csv")
 
 
@@ -56,8 +59,9 @@ def _cells(outcomes: Outcomes, columns: Sequence[str]) -> tuple[list[str], list[
     shown = outcomes.suite.shown
     wanted = len(outcomes.suite.seeds)
     table = [("", [row.name for row in shown])]
-    if any(outcomes.seeds_of(row) != wanted for row in shown):
-        table.append(("Seeds", [f"{outcomes.seeds_of(row)} of {wanted}" for row in shown]))
+    if any(outcomes.seeds_of(row) != wanted for row in shown if not row.is_published):
+        counts = ["" if row.is_published else f"{outcomes.seeds_of(row)} of {wanted}" for row in shown]
+        table.append(("Seeds", counts))
     for name in columns:
         for header, cell in COLUMNS[name](outcomes):
             cells = [cell(row) for row in shown]
@@ -69,26 +73,32 @@ def _cells(outcomes: Outcomes, columns: Sequence[str]) -> tuple[list[str], list[
 def header_lines(outcomes: Outcomes) -> list[str]:
     """Title, versions, hardware and training set; where runs differ, all values stand there."""
     suite = outcomes.suite
-    found = [content for (name, _, _), content in outcomes.found.items() if name in {row.name for row in suite.shown}]
+    found = list(outcomes.measured.values())
     lines = [suite.title]
     if not found:
         return [*lines, "Nothing measured yet."]
     seeds = f"Seeds {', '.join(map(str, suite.seeds))}; mean ± standard deviation" if len(suite.seeds) > 1 else (
         f"Seed {suite.seeds[0]}"
     )  # fmt: skip
+    codes = list(dict.fromkeys(content["code_digest"] for content in found if "code_digest" in content))
     versions = ", ".join(
         f"{name} {_either(content['versions'].get(name) for content in found)}"
         for name in ("ccafl_plugin", "torch", "torchreid", "python")
     )
-    machines = _either(
-        "{device}, {cores} cores, {threads} threads per run".format(**content["machine"]) for content in found
-    )
     return [
         *lines,
         f"{seeds}; scores in % after the last epoch.",
-        f"Training: {_either(_training(content) for content in found)}.",
-        f"Test: {_either(_test(content) for content in found)}.",
-        f"Measured with {versions} (code {_either(content['code_digest'] for content in found)}) on {machines}.",
+        *_line("Training: {}.", map(_training, found)),
+        *_line("Test: {}.", map(_test, found)),
+        f"Measured with {versions}{f', code {_either(codes)}' if len(codes) <= FEW_VERSIONS else ''}.",
+        *_line(
+            "On {}.",
+            (
+                "{device}, {cores} cores, {threads} threads per run".format(**content["machine"])
+                for content in found
+                if "machine" in content
+            ),
+        ),
     ]
 
 
@@ -98,8 +108,13 @@ def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
     lines += [f"FAILED: {name}: {reason}" for name, reason in outcomes.failures.items()]
     if outcomes.missing:
         lines.append(f"Not run yet: {'; '.join(outcomes.missing)}")
-    codes = {row.name: {content["code_digest"] for content in _all_of(outcomes, row.name)} for row in suite.shown}
-    if len(set().union(*codes.values())) > 1:
+    codes: dict[str, set[str]] = {row.name: set() for row in suite.shown}
+    for (name, _, _), content in outcomes.measured.items():
+        codes[name] |= {content["code_digest"]} if "code_digest" in content else set()
+    different = set().union(*codes.values())
+    if len(different) > FEW_VERSIONS:
+        lines.append(f"Rows were measured with {len(different)} different versions of the code.")
+    elif len(different) > 1:
         listed = "; ".join(f"{name}: {', '.join(sorted(digests))}" for name, digests in codes.items() if digests)
         lines.append(f"Rows were measured with different versions of the code: {listed}")
     if "difference" in columns:
@@ -112,11 +127,15 @@ def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
     return [*lines, *suite.notes]
 
 
-def _all_of(outcomes: Outcomes, row: str) -> list[Results]:
-    return [content for (name, _, _), content in outcomes.found.items() if name == row]
+def _line(form: str, values: Iterable[str]) -> list[str]:
+    """One line with all different values; none if nothing is known."""
+    known = list(filter(None, values))
+    return [form.format(_either(known))] if known else []
 
 
 def _training(content: Results) -> str:
+    if "training_set" not in content:
+        return ""
     settings, data = content["settings"], content["training_set"]
     size = settings.get("ccafl.synthetic.size")
     name = " + ".join(content["sources"]) + (f" ({size})" if size else "")
@@ -131,7 +150,7 @@ def _training(content: Results) -> str:
 def _test(content: Results) -> str:
     return ", ".join(
         f"{facts['queries']} queries and {facts['gallery']} gallery images of {facts['folder']}"
-        for facts in content["test_sets"].values()
+        for facts in content.get("test_sets", {}).values()
     )
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from ccafl_plugin.benchmark.columns import COLUMNS
 from ccafl_plugin.benchmark.figures import draw_figures
+from ccafl_plugin.benchmark.logs import read_logs
 from ccafl_plugin.benchmark.outcomes import Outcomes
 from ccafl_plugin.benchmark.plan import Plan, make_plan
 from ccafl_plugin.benchmark.processes import launch
+from ccafl_plugin.benchmark.published import with_published
 from ccafl_plugin.benchmark.runner import Launcher, Runner
 from ccafl_plugin.benchmark.suite import Suite, load_suite
 from ccafl_plugin.benchmark.table import FORMATS, make_table
@@ -34,11 +36,18 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
     """
     given = parser().parse_args(argv)
     try:
+        if given.parse:
+            outcomes = read_logs(given.parse)
+            outcomes = with_published(outcomes) if given.published else outcomes
+            print(make_table(outcomes, given.format, given.columns), end="")
+            return 0
+        if given.suite is None:
+            raise CCAFLError("SUITE.yaml: name a suite, or a folder with --parse.")
         suite = load_suite(find_suite(given.suite), quick=given.quick)
         out = Path(given.out or f"log/benchmarks/{suite.name}")
         plan = make_plan(suite, out, given.root, given.opts)
         runner = Runner(plan, jobs=given.jobs, start=start)
-        make_table(Outcomes(suite, plan), given.format, given.columns)  # wrong names are found now
+        make_table(Outcomes.of_plan(suite, plan), given.format, given.columns)  # wrong names are found now
     except CCAFLError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -62,10 +71,12 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="benchmark.py", description="Runs what is missing of a suite of training runs and prints its table."
     )
-    made.add_argument("suite", metavar="SUITE.yaml", help="file; also looked up in configs/benchmarks")
+    made.add_argument("suite", nargs="?", metavar="SUITE.yaml", help="file; also looked up in configs/benchmarks")
     made.add_argument("--quick", action="store_true", help="the suite's quick form")
     made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes side by side (default: 1)")
     made.add_argument("--table", action="store_true", help="print the table of what is there; run nothing")
+    made.add_argument("--parse", metavar="LOGDIR", help="print the table of all runs below a folder, torchreid's too")
+    made.add_argument("--published", action="store_true", help="add published rows for the same test sets, marked")
     made.add_argument("--format", default="github", metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: github)")
     made.add_argument("--columns", nargs="+", metavar="GROUP", help=f"groups of columns: {', '.join(COLUMNS)}")
     made.add_argument("--out", metavar="DIR", help="folder of all runs (default: log/benchmarks/SUITE)")
@@ -84,8 +95,9 @@ def find_suite(name: str) -> Path:
 
 def report(suite: Suite, plan: Plan, out: Path, given: Any) -> None:
     """Prints the table; writes ``runs.csv`` (a line per run) and the figures into the suite's folder."""
-    outcomes = Outcomes(suite, plan)
-    print(make_table(outcomes, given.format, given.columns), end="")
+    outcomes = Outcomes.of_plan(suite, plan)
+    shown = with_published(outcomes) if given.published else outcomes
+    print(make_table(shown, given.format, given.columns), end="")
     if outcomes.found:
         write_runs(outcomes, out / "runs.csv")
         for file in draw_figures(outcomes, out / "figures"):
@@ -100,7 +112,7 @@ def write_runs(outcomes: Outcomes, file: Path) -> None:
         association = [f"{when}_{name}" for when in ("first", "last") for name in ("precision", "recall")]
         writer.writerow(["row", "dataset", "seed", "target", *ranks, *association, "camera_probe", "camera_chance",
                          "training_seconds", "config_digest", "code_digest"])  # fmt: skip
-        for (row, dataset, seed), content in outcomes.found.items():
+        for (row, dataset, seed), content in outcomes.measured.items():
             steps = content["association"]
             pairs = [step[name] for step in (steps[:1] + steps[-1:]) for name in ("precision", "recall")]
             for target, scores in content["scores"].items():

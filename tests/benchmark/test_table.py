@@ -30,7 +30,7 @@ def measured(tmp_path: Path, start: Pretender | None = None, **content: Any) -> 
     suite, plan = planned(tmp_path, **{"title": "T", "seeds": [1, 2], "rows": ROWS, **content})
     start = start or Pretender(lambda row, seed: SCORES[row, seed])
     Runner(plan, start=start, report=lambda line: None, pause=0).run()
-    return Outcomes(suite, plan), plan
+    return Outcomes.of_plan(suite, plan), plan
 
 
 def cells(outcomes: Outcomes, *columns: str) -> list[list[str]]:
@@ -85,8 +85,8 @@ def test_head_and_foot(tmp_path: Path) -> None:
         "Seeds 1, 2; mean ± standard deviation; scores in % after the last epoch.\n"
         "Training: market1501, 40 images of 5 people in 3 cameras (15 proxies), 3 epochs of 200 batches of 32 images.\n"
         "Test: 6 queries and 12 gallery images of market1501/v15.\n"
-        "Measured with ccafl_plugin 0.1.0, torch 2.15.0, torchreid 0.2.5, python 3.11.4 (code c0de) on a processor, "
-        "2 cores, 1 threads per run.\n"
+        "Measured with ccafl_plugin 0.1.0, torch 2.15.0, torchreid 0.2.5, python 3.11.4, code c0de.\n"
+        "On a processor, 2 cores, 1 threads per run.\n"
         "\n"
         "|         |        mAP |     Rank-1 |   mAP to the row above [95 %] |   Market-1501 (published) |\n"
         "|:--------|-----------:|-----------:|------------------------------:|--------------------------:|\n"
@@ -111,7 +111,7 @@ def test_missing_and_failed_runs_are_named(tmp_path: Path) -> None:
     ]
     for run in plan.runs:
         (run.folder / "run.json").unlink()
-    nothing = Outcomes(outcomes.suite, plan)
+    nothing = Outcomes.of_plan(outcomes.suite, plan)
     assert "Nothing measured yet." in make_table(nothing)
     assert "Not run yet: without, seed 1; with, seed 1; without, seed 2; with, seed 2" in make_table(nothing)
 
@@ -132,6 +132,10 @@ def test_code_that_has_moved_on_is_said(tmp_path: Path) -> None:
     outcomes.found["with", "", 2]["code_digest"] = "beef"
     line = "Rows were measured with different versions of the code: without: c0de; with: beef, c0de"
     assert line in make_table(outcomes)
+    for number, content in enumerate(outcomes.found.values()):
+        content["code_digest"] = f"code{number}"
+    assert "Rows were measured with 4 different versions of the code." in make_table(outcomes)
+    assert "code0" not in make_table(outcomes)
 
 
 def test_several_datasets(tmp_path: Path) -> None:
