@@ -1,0 +1,108 @@
+"""How well the camera can be told from a feature: what camera-agnostic features are meant to forget."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.randomness import generator
+
+WEIGHT_DECAY = 0.1  # the optimum is unique and found in few steps, with more dimensions than images too
+MAX_STEPS = 100
+
+
+class CameraPredictability(NamedTuple):
+    """Both nan where fewer than two cameras could be judged."""
+
+    accuracy: float  # share of images whose camera was told, mean over the cameras
+    chance: float  # the accuracy of any guess that doesn't look at the feature: 1 / number of cameras
+
+
+def camera_predictability(
+    features: Tensor, cameras: Tensor, persons: Tensor | None = None, seed: int = 1
+) -> CameraPredictability:
+    """Accuracy of a linear probe that tells the camera from the feature.
+
+    The images are split into two halves, by person if persons are given; else the images of each camera are. A
+    probe learns from each half and is judged on the other, so every image is judged once, by a probe that has seen
+    neither it nor its person. Cameras without images in both halves are left out. Cameras count equally, in learning
+    and in the accuracy, however many images they have: a probe that learns nothing is right for one camera in C.
+
+    The probe is multinomial logistic regression on standardised features with weight decay. This has one optimum, found
+    by L-BFGS from 0, so only the split is random. (Least squares on indicators would be a shorter way, but it can fail
+    to see cameras that lie between others.)
+
+    Args:
+        features: (M, D) float, finite, on any device; the probe learns there, in float32.
+        cameras: (M,) int64, any numbers.
+        persons: (M,) int64, images with the same number stay in one half.
+        seed: of the split.
+
+    Returns:
+        Accuracy and chance.
+
+    Raises:
+        CCAFLError: shapes that don't fit.
+    """
+    cameras = cameras.to(features.device)
+    persons = None if persons is None else persons.to(features.device)
+    if features.ndim != 2 or any(x is not None and x.shape != features.shape[:1] for x in (cameras, persons)):
+        shapes = ", ".join(str(tuple(x.shape)) for x in (features, cameras, persons) if x is not None)
+        raise CCAFLError(f"camera_predictability needs features (M, D), cameras (M,) and persons (M,), got {shapes}.")
+    in_first = _halves(cameras, persons, seed)
+    judged = torch.tensor(sorted(set(cameras[in_first].tolist()) & set(cameras[~in_first].tolist())))
+    if len(judged) < 2:
+        return CameraPredictability(math.nan, math.nan)
+    kept = torch.isin(cameras, judged.to(cameras))
+    features, in_first = features.detach()[kept].float(), in_first[kept]
+    labels = torch.searchsorted(judged.to(cameras), cameras[kept])
+    right = torch.zeros_like(labels, dtype=torch.float64)
+    for learn in (in_first, ~in_first):
+        predicted = _fit_and_predict(features[learn], labels[learn], features[~learn])
+        right[~learn] = (predicted == labels[~learn]).double()
+    return CameraPredictability(float((right * _equal_shares(labels)).sum()), 1 / len(judged))
+
+
+def _halves(cameras: Tensor, persons: Tensor | None, seed: int) -> Tensor:
+    """(M,) bool: a random half of the persons' images, or of each camera's."""
+    if persons is not None:
+        names, person = persons.unique(return_inverse=True)
+        chosen = torch.randperm(len(names), generator=generator(seed, "camera probe")).to(persons.device)
+        return (chosen < len(names) / 2)[person]
+    shuffled = torch.randperm(len(cameras), generator=generator(seed, "camera probe")).to(cameras.device)
+    by_camera = shuffled[cameras[shuffled].argsort(stable=True)]
+    in_first = torch.zeros(len(cameras), dtype=torch.bool, device=cameras.device)
+    in_first[by_camera[::2]] = True  # every second of a camera's
+    return in_first
+
+
+def _fit_and_predict(learned: Tensor, labels: Tensor, judged: Tensor) -> Tensor:
+    """Labels of ``judged`` by logistic regression on ``learned``."""
+    mean, deviation = learned.mean(dim=0), learned.std(dim=0, correction=0)
+    deviation = torch.where(deviation > 0, deviation, 1)
+    learned, judged = (learned - mean) / deviation, (judged - mean) / deviation
+    shares = _equal_shares(labels).float()
+    weight = learned.new_zeros(int(labels.max()) + 1, learned.shape[1], requires_grad=True)
+    bias = learned.new_zeros(len(weight), requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=MAX_STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        errors = F.cross_entropy(F.linear(learned, weight, bias), labels, reduction="none")
+        total = errors @ shares + WEIGHT_DECAY / 2 * weight.square().sum()
+        total.backward()
+        return total
+
+    optimizer.step(loss)
+    return F.linear(judged, weight, bias).argmax(dim=1)
+
+
+def _equal_shares(labels: Tensor) -> Tensor:
+    """(M,) float64 weights that sum to 1, to the same for each label."""
+    counts = labels.bincount().double()
+    return 1 / (len(counts) * counts[labels])

@@ -1,0 +1,127 @@
+"""The camera probe on features that hold the camera, that don't, and in between."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.metrics.camera_probe import camera_predictability
+
+
+def problem(count: int, dim: int, cameras: int, strength: float, seed: int = 0) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    seen_by = torch.arange(count) % cameras
+    features = torch.randn(count, dim, generator=rng)
+    return features + strength * torch.randn(cameras, dim, generator=rng)[seen_by], seen_by
+
+
+def test_cameras_that_are_told_apart_with_ease() -> None:
+    accuracy, chance = camera_predictability(*problem(600, 32, 6, 3.0))
+    assert accuracy > 0.99
+    assert chance == 1 / 6
+
+
+@pytest.mark.parametrize("dim", [4, 64, 1000])
+def test_features_without_cameras_give_chance(dim: int) -> None:
+    accuracy, chance = camera_predictability(*problem(2000, dim, 5, 0.0))
+    assert chance == 0.2
+    assert accuracy == pytest.approx(chance, abs=0.035)
+
+
+def test_accuracy_rises_with_what_the_features_hold() -> None:
+    found = [camera_predictability(*problem(1200, 16, 4, s)).accuracy for s in (0.0, 0.2, 0.5, 1.0)]
+    assert found == sorted(found)
+    assert found[1] < 0.6 < found[2]
+
+
+def test_it_is_near_the_best_possible_accuracy() -> None:
+    """Two cameras at distance 2 in one dimension: the best rule is right with probability Phi(1) = 0.841."""
+    features, cameras = problem(4000, 8, 2, 0.0)
+    features[:, 3] += 2 * cameras
+    assert camera_predictability(features, cameras).accuracy == pytest.approx(0.841, abs=0.02)
+
+
+def test_a_camera_between_two_others_is_seen() -> None:
+    features, cameras = problem(900, 1, 3, 0.0)
+    assert camera_predictability(features + 10 * cameras[:, None], cameras).accuracy > 0.98
+
+
+def test_cameras_count_equally() -> None:
+    """Nine of ten images are camera 0's; always guessing it would be right for nine of ten images."""
+    features, cameras = problem(2000, 8, 10, 0.0)
+    cameras = (cameras == 3).long()
+    accuracy, chance = camera_predictability(features, cameras)
+    assert chance == 0.5
+    assert accuracy == pytest.approx(0.5, abs=0.06)
+    features[cameras == 1] += 3
+    assert camera_predictability(features, cameras).accuracy > 0.99
+
+
+def test_a_person_is_never_in_both_halves() -> None:
+    """Each person has a look of their own and is seen by one camera: by image this tells the camera, by person not."""
+    rng = torch.Generator().manual_seed(0)
+    persons = torch.arange(100).repeat_interleave(10)
+    features = torch.randn(100, 64, generator=rng)[persons] + 0.1 * torch.randn(1000, 64, generator=rng)
+    cameras = torch.randint(4, (100,), generator=rng)[persons]
+    assert camera_predictability(features, cameras).accuracy > 0.9
+    assert camera_predictability(features, cameras, persons).accuracy < 0.45
+
+
+def test_only_seed_and_images_decide() -> None:
+    features, cameras = problem(500, 8, 4, 0.3)
+    persons = torch.arange(500) // 4
+    for known in (None, persons):
+        first = camera_predictability(features, cameras, known, seed=3)
+        torch.manual_seed(5)
+        with torch.no_grad():
+            assert camera_predictability(features, cameras, known, seed=3) == first
+        assert camera_predictability(features, cameras, known, seed=4) != first
+        assert camera_predictability(features, 7 * cameras - 9, known, seed=3) == first
+        assert camera_predictability(1000 * features + 50, cameras, known, seed=3).accuracy == pytest.approx(
+            first.accuracy, abs=0.01
+        )
+
+
+def test_inputs_stay_as_they_were() -> None:
+    features, cameras = problem(60, 4, 3, 0.3)
+    before = features.clone(), cameras.clone()
+    features.requires_grad_()
+    camera_predictability(features, cameras)
+    assert features.grad is None
+    assert torch.equal(features.detach(), before[0])
+    assert torch.equal(cameras, before[1])
+
+
+def test_cameras_that_one_half_does_not_have_are_left_out() -> None:
+    features, cameras = problem(400, 8, 2, 3.0)
+    cameras[7] = 5  # an only image
+    accuracy, chance = camera_predictability(features, cameras)
+    assert chance == 0.5
+    assert accuracy > 0.99
+    persons = torch.where(cameras == 5, 999, torch.arange(400))
+    assert camera_predictability(features, cameras, persons).chance == 0.5
+
+
+@pytest.mark.parametrize("count", [0, 1, 10])
+def test_one_camera_can_not_be_judged(count: int) -> None:
+    accuracy, chance = camera_predictability(torch.randn(count, 3), torch.zeros(count, dtype=torch.int64))
+    assert math.isnan(accuracy)
+    assert math.isnan(chance)
+
+
+def test_dimensions_without_variance_and_half_precision() -> None:
+    features, cameras = problem(300, 8, 3, 3.0)
+    features[:, 2] = 0.5
+    assert camera_predictability(features.half(), cameras).accuracy > 0.95
+
+
+def test_errors() -> None:
+    features, cameras = problem(6, 2, 2, 0.0)
+    with pytest.raises(CCAFLError, match=r"got \(6, 2\), \(5,\)\."):
+        camera_predictability(features, cameras[:5])
+    with pytest.raises(CCAFLError, match=r"got \(6, 2\), \(6,\), \(3,\)\."):
+        camera_predictability(features, cameras, cameras[:3])
