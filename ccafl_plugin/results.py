@@ -18,11 +18,13 @@ from typing import Any
 
 import torch
 import torchreid
+from torch import Tensor
 from yacs.config import CfgNode
 
 import ccafl_plugin
 from ccafl_plugin.config.tree import default_config
 from ccafl_plugin.integration.evaluation import watched_scores
+from ccafl_plugin.metrics.camera_probe import camera_predictability
 from ccafl_plugin.metrics.complexity import retrieval_complexity
 from ccafl_plugin.resources import PACKAGE
 from ccafl_plugin.wrapping import unwrap
@@ -185,24 +187,27 @@ def machine(device: torch.device) -> dict[str, Any]:
     return {"device": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
 
 
-@torch.no_grad()
 def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
     """How well a linear probe tells the camera from the test features, per target dataset, beside chance."""
-    from ccafl_plugin.metrics.camera_probe import camera_predictability
-
     engine.set_model_mode("eval")
     found = {}
     for name, loaders in engine.test_loader.items():
-        rows, persons, cameras = [], [], []
-        for part in ("query", "gallery"):
-            for batch in loaders[part]:
-                images, pids, camids = engine.parse_data_for_eval(batch)
-                rows.append(engine.extract_features(images.cuda() if engine.use_gpu else images).float().cpu())
-                persons.append(torch.as_tensor(pids))
-                cameras.append(torch.as_tensor(camids))
-        probe = camera_predictability(torch.cat(rows), torch.cat(cameras), torch.cat(persons), seed=seed)
-        found[name] = {"accuracy": float(probe.accuracy), "chance": float(probe.chance)}
+        features, persons, cameras = _test_features(engine, [loaders["query"], loaders["gallery"]])
+        found[name] = camera_predictability(features, cameras, persons, seed=seed)._asdict()
     return found
+
+
+@torch.no_grad()
+def _test_features(engine: Any, loaders: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """(M, D) features on the CPU, (M,) persons and (M,) cameras."""
+    rows, persons, cameras = [], [], []
+    for loader in loaders:
+        for batch in loader:
+            images, pids, camids = engine.parse_data_for_eval(batch)
+            rows.append(engine.extract_features(images.cuda() if engine.use_gpu else images).float().cpu())
+            persons.append(torch.as_tensor(pids))
+            cameras.append(torch.as_tensor(camids))
+    return torch.cat(rows), torch.cat(persons), torch.cat(cameras)
 
 
 def _model(config: CfgNode, engine: Any) -> dict[str, Any]:

@@ -69,7 +69,11 @@ def test_a_run_of_ccafl(root: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_runs_of_torchreids_own_engines(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], loss: str
 ) -> None:
-    written = run(root, tmp_path, "loss.name", loss, "sampler.train_sampler", "RandomIdentitySampler")
+    more = ["sampler.train_sampler", "RandomIdentitySampler", "ccafl.camera_probe", "True"]
+    written = run(root, tmp_path, "loss.name", loss, *more)
+    probe = written["camera_probe"]["market1501"]
+    assert probe["chance"] == pytest.approx(1 / CAMERAS)
+    assert 0 <= probe["accuracy"] <= 1
     printed = results.parse_scores(capsys.readouterr().out)
     assert set(printed) == {"mAP", "rank1", "rank5", "rank10"}
     assert written["scores"]["market1501"] == pytest.approx(printed, abs=5.1e-4)
@@ -128,6 +132,22 @@ def test_printed_scores() -> None:
         {"mAP": 0.842, "rank1": 0.941, "rank5": 0.98, "rank10": 0.987}
     )
     assert results.parse_scores("nothing") == {}
+
+
+def test_the_probe_sees_every_test_image_and_its_camera(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With features that name the camera the probe is always right."""
+    model = torchreid.models.build_model("clip_tiny", num_classes=IDENTITIES, loss="softmax", pretrained=False)
+    engine = torchreid.engine.ImageSoftmaxEngine(make_manager(root), model, torch.optim.SGD(model.parameters(), lr=1))
+    paths = [path for part in ("query", "gallery") for path, *_ in engine.datamanager.test_dataset["market1501"][part]]
+    cameras = iter([int(Path(path).name.partition("_c")[2][0]) for path in paths])
+
+    def extract_features(images: torch.Tensor) -> torch.Tensor:
+        return torch.eye(CAMERAS + 1)[[next(cameras) for _ in images]]
+
+    monkeypatch.setattr(engine, "extract_features", extract_features)
+    found = results.probe_cameras(engine, seed=1)
+    assert found == {"market1501": pytest.approx({"accuracy": 1.0, "chance": 1 / CAMERAS})}
+    assert next(cameras, None) is None
 
 
 def test_watching_changes_no_number(root: Path, tmp_path: Path) -> None:
