@@ -1,0 +1,49 @@
+"""What a table was measured on."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "numpy", "scipy", "torchreid", "open_clip_torch", "ccafl_plugin")
+
+
+def describe(threads: int, device: str) -> dict[str, Any]:
+    """Machine, threads, wait policy, load and versions."""
+    import torch
+
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": processor(),
+        "cores": os.cpu_count(),
+        "memory GB": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "threads": threads,
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "not set"),
+        "load before": round(os.getloadavg()[0], 2),
+        "GPU": torch.cuda.get_device_name() if device == "cuda" else "none",
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def version(package: str) -> str:
+    """Installed version; a checkout that isn't installed has the one it was written for."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        import importlib
+
+        return getattr(importlib.import_module(package), "__version__", "unknown")

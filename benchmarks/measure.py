@@ -1,0 +1,82 @@
+"""Measures one way of one row; run as a process of its own, so that memory is its alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.rows import ROWS
+
+ENOUGH_SECONDS = {"full": 3.0, "usual": 3.0, "quick": 0.1}
+MOST_RUNS = 20
+
+
+def main(arguments: list[str]) -> None:
+    """NAME WAY SIZE DEVICE FOLDER: writes ``FOLDER/measured.json`` and the result as ``FOLDER/result.npz``."""
+    name, way, size, device, folder = arguments
+    row = ROWS[name]
+    problem = row.prepare(**row.size(size), device=device)
+    run = getattr(row, way)
+    start_counting(device)
+    before = resident()
+    seconds: list[float] = []
+    while not seconds or (sum(seconds) < ENOUGH_SECONDS[size] and len(seconds) < MOST_RUNS):
+        started = time.perf_counter()
+        result = run(problem)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+        if len(seconds) == 1:
+            used = peak(device) - (before if device == "cpu" else 0)
+            first_result = {key: as_array(value) for key, value in result.items()}
+    measured = {"seconds": min(seconds), "runs": len(seconds), "peak_mb": round(used / 2**20), "size": row.size(size)}
+    Path(folder, "measured.json").write_text(json.dumps(measured))
+    np.savez(Path(folder, "result.npz"), **first_result)
+
+
+def as_array(value: Any) -> np.ndarray:
+    return value.detach().cpu().numpy().copy() if isinstance(value, torch.Tensor) else np.array(value)
+
+
+def resident() -> int:
+    """Bytes of memory in use now."""
+    try:
+        return status("VmRSS")
+    except OSError:
+        return peak("cpu")
+
+
+def start_counting(device: str) -> None:
+    """Forgets the peak so far, where the system can."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):  # the peak then includes what preparing needed
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak(device: str) -> int:
+    """Most bytes in use since :func:`start_counting`, the input included."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        return status("VmHWM")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def status(entry: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{entry}:"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,64 @@
+"""Inputs that look like a trained model's: identities are clouds, and each camera shifts them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BLOCK = 4096  # rows made at once, so that preparing does not use more memory than what is measured
+
+
+class Retrieval(NamedTuple):
+    """Queries and gallery with their labels."""
+
+    query: Tensor  # (Q, D) unit rows
+    gallery: Tensor  # (G, D) unit rows
+    q_pids: Tensor
+    g_pids: Tensor
+    q_camids: Tensor
+    g_camids: Tensor
+
+
+def clouds(identities: Tensor, cameras: Tensor, dim: int, generator: torch.Generator, spread: float = 1.4) -> Tensor:
+    """(M, D) unit rows for (M,) identities and cameras."""
+    centres = torch.randn(int(identities.max()) + 1, dim, generator=generator)
+    shifts = 0.5 * torch.randn(int(cameras.max()) + 1, dim, generator=generator)
+    rows = torch.empty(len(identities), dim)
+    for some in torch.arange(len(identities)).split(BLOCK):
+        noise = torch.randn(len(some), dim, generator=generator)
+        rows[some] = F.normalize(centres[identities[some]] + shifts[cameras[some]] + spread * noise, dim=1)
+    return rows
+
+
+def retrieval(queries: int, gallery: int, identities: int, cameras: int, dim: int) -> Retrieval:
+    """A gallery of which a sixth are people that nobody asks for."""
+    generator = torch.Generator().manual_seed(0)
+    person = torch.randint(identities, (queries + gallery,), generator=generator)
+    person[queries::6] = identities
+    camera = torch.randint(cameras, (queries + gallery,), generator=generator)
+    rows = clouds(person, camera, dim, generator)
+    query, rest = slice(0, queries), slice(queries, None)
+    return Retrieval(rows[query], rows[rest], person[query], person[rest], camera[query], camera[rest])
+
+
+class Proxies(NamedTuple):
+    """Proxies of all cameras, camera by camera."""
+
+    features: Tensor  # (N, D) unit rows
+    cameras: Tensor  # (N,) int64
+    pseudo: Tensor  # (N,) int64, pseudo identities, -1 for none
+
+
+def proxies(count: int, cameras: int, dim: int) -> Proxies:
+    """People before most of the cameras each, as Market-1501's 751 are the origin of 3262 proxies in six cameras."""
+    generator = torch.Generator().manual_seed(0)
+    people = round(count / cameras * 1.4)
+    seen = torch.rand(people, cameras, generator=generator).flatten().argsort(descending=True)[:count].sort().values
+    person, camera = seen // cameras, seen % cameras
+    order = camera.argsort(stable=True)
+    person, camera = person[order], camera[order]
+    pseudo = torch.where(torch.rand(people, generator=generator) < 0.1, -1, torch.arange(people))[person]
+    return Proxies(clouds(person, camera, dim, generator, spread=0.9), camera, pseudo)

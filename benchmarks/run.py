@@ -1,0 +1,121 @@
+"""The command: measures rows in processes of their own, writes them as data, prints the table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # also when called as benchmarks/run.py
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of this process and those it starts
+
+from benchmarks import machine, table  # noqa: E402
+from benchmarks.row import Row  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parses, measures, prints."""
+    options = parse(arguments)
+    if options.show:
+        print(table.make_table(json.loads(Path(options.show).read_text())))
+        return 0
+    from benchmarks.rows import ROWS
+
+    for name in options.only:
+        if name not in ROWS:
+            print(f"--only: {name!r} is not a row. Choose from: {', '.join(ROWS)}.", file=sys.stderr)
+            return 2
+    chosen = [row for name, row in ROWS.items() if name in (options.only or ROWS)]
+    chosen = [row for row in chosen if row.on_gpu or options.device == "cpu"]
+    results: dict[str, Any] = {"head": machine.describe(options.threads, options.device), "rows": []}
+    for row in chosen:
+        print(f"{row.name} ...", file=sys.stderr, flush=True)
+        results["rows"].append(measure_row(row, "quick" if options.quick else "full", options))
+    if options.save:
+        write(results, Path(options.save))
+    print(table.make_table(results))
+    return 0 if all(row["passed"] for row in results["rows"]) else 1
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The command's options."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these rows")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything runs")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each process; all cores")
+    parser.add_argument("--ours-only", action="store_true", help="leave the usual ways out; nothing is compared then")
+    parser.add_argument("--save", metavar="FILE", help="write the results as data: benchmarks/results/DATE_NAME.json")
+    parser.add_argument("--show", metavar="FILE", help="print the table of a file of results, measure nothing")
+    return parser.parse_args(arguments)
+
+
+def measure_row(row: Row, size: str, options: argparse.Namespace) -> dict[str, Any]:
+    """All ways of a row, and whether their results agree."""
+    entry: dict[str, Any] = {
+        "name": row.name,
+        "title": row.title if size == "full" else f"{row.title} (small)",
+        "usual_title": row.usual_title,
+    }
+    entry["ours"], own_result = measure(row, "ours", size, options)
+    if row.bound is not None:
+        entry["bound"], _ = measure(row, "bound", size, options)
+    if options.ours_only:
+        return {**entry, "equality": "not compared", "passed": True}
+    compared = size
+    if size == "full" and row.usual_size:
+        compared = "usual"
+        entry["compared_at"] = dict(row.usual_size)
+        entry["usual_bytes"] = row.usual_bytes(**row.size("full"))
+        entry["ours_compared"], own_result = measure(row, "ours", compared, options)
+    entry["usual"], usual_result = measure(row, "usual", compared, options)
+    difference = largest_difference(usual_result, own_result)
+    entry["passed"] = difference <= row.tolerance
+    entry["equality"] = "equal" if difference == 0 else f"within {difference:.1e}"
+    if not entry["passed"]:
+        entry["equality"] = f"DIFFER by {difference:.1e}"
+    return entry
+
+
+def measure(row: Row, way: str, size: str, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """One way in a process of its own: what :mod:`benchmarks.measure` wrote, and the result."""
+    import numpy as np
+
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(options.threads))
+    environment = {**os.environ, **threads}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmarks.measure", row.name, way, size, options.device, folder]
+        subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        measured = json.loads(Path(folder, "measured.json").read_text())
+        with np.load(Path(folder, "result.npz")) as result:
+            return measured, dict(result)
+
+
+def largest_difference(first: dict[str, Any], second: dict[str, Any]) -> float:
+    """Over all named arrays, as a share of an array's largest value if that is above 1; infinite if shapes differ."""
+    import numpy as np
+
+    if set(first) != set(second) or any(first[name].shape != second[name].shape for name in first):
+        return float("inf")
+    differences = [
+        np.abs(first[name].astype(np.float64) - second[name]).max(initial=0) / np.abs(first[name]).max(initial=1)
+        for name in first
+    ]
+    return float(max(differences, default=0.0))
+
+
+def write(results: dict[str, Any], path: Path) -> None:
+    """As JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The command from end to end with a small row, and its table."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import run, table
+from benchmarks.run import largest_difference, main
+
+
+def test_one_row(tmp_path, capsys):
+    file = tmp_path / "results" / "today.json"
+    assert main(["--quick", "--only", "nearest_pairs", "--threads", "1", "--save", str(file)]) == 0
+    printed = capsys.readouterr().out
+    for word in ("threads 1", "OMP_WAIT_POLICY", "load before", "torch 2", "nearest_pairs", "equal"):
+        assert word in printed
+    (row,) = json.loads(file.read_text())["rows"]
+    assert row["ours"]["seconds"] > 0
+    assert row["usual"]["runs"] >= 1
+    assert row["ours"]["size"] == {"proxies_": 200, "dim": 32}
+    assert main(["--show", str(file)]) == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_rows_are_chosen_by_name(capsys):
+    assert main(["--only", "nearest"]) == 2
+    assert "'nearest' is not a row. Choose from: evaluate_rank, " in capsys.readouterr().err
+
+
+def measured(seconds, megabytes=5):
+    return {"seconds": seconds, "runs": 1, "peak_mb": megabytes, "size": {}}
+
+
+def test_the_table_of_a_size_at_which_the_usual_way_is_impossible():
+    row = {
+        "name": "a",
+        "title": "work",
+        "usual_title": "plain",
+        "ours": measured(10.0, 700),
+        "bound": measured(8.0),
+        "usual": measured(6.0, 900),
+        "ours_compared": measured(0.05),
+        "compared_at": {"queries": 3},
+        "usual_bytes": 35 * 2**30,
+        "equality": "equal",
+        "passed": True,
+    }
+    text = table.make_table({"head": {"machine": "m"}, "rows": [row]})
+    cells = [cell.strip() for cell in text.splitlines()[6].strip("|").split("|")]
+    assert cells == ["work", "plain", "6.00 *", "10.00", "120.0 *", "8.00", "1.25", "900 *", "700", "equal *"]
+    assert "work: the usual way would need 35 GB. The two are compared at queries 3, where this" in text
+    alone = {key: row[key] for key in ("name", "title", "usual_title", "ours", "equality")}
+    line = table.make_table({"head": {}, "rows": [alone]}).splitlines()[6]
+    assert [cell.strip() for cell in line.strip("|").split("|")][2:] == ["-", "10.00", *"----", "700", "equal"]
+
+
+def test_a_difference_above_the_tolerance_fails(monkeypatch, capsys):
+    results = iter([0.0, 1.0])
+    monkeypatch.setattr(run, "measure", lambda *_: (measured(1.0), {"x": np.array(next(results))}))
+    assert main(["--quick", "--only", "nearest_pairs"]) == 1
+    assert "DIFFER by 1.0e+00" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ({"a": [1.0, 2]}, {"a": [1.0, 2]}, 0),
+        ({"a": [0.0, 0.5]}, {"a": [0.25, 0.5]}, 0.25),
+        ({"a": [0.0, 50]}, {"a": [0.5, 50]}, 0.01),
+        ({"a": [1, 2]}, {"a": [1, 3]}, 0.5),
+        ({"a": [1.0]}, {"a": [1.0, 2]}, np.inf),
+        ({"a": [1.0]}, {"b": [1.0]}, np.inf),
+    ],
+)
+def test_largest_difference(first, second, expected):
+    arrays = [{name: np.array(value) for name, value in given.items()} for given in (first, second)]
+    assert largest_difference(*arrays) == expected
