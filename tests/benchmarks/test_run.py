@@ -13,13 +13,14 @@ from benchmarks.run import largest_difference, main
 
 def test_one_row(tmp_path, capsys):
     file = tmp_path / "results" / "today.json"
-    assert main(["--quick", "--only", "nearest_pairs", "--threads", "1", "--save", str(file)]) == 0
+    chosen = ["--quick", "--only", "nearest_pairs", "--ours-only"]
+    assert main([*chosen, "--threads", "1", "--save", str(file)]) == 0
     printed = capsys.readouterr().out
-    for word in ("threads 1", "OMP_WAIT_POLICY", "load before", "torch 2", "nearest_pairs", "equal"):
+    for word in ("threads 1", "OMP_WAIT_POLICY", "load before", "torch 2", "nearest_pairs", "not compared"):
         assert word in printed
     (row,) = json.loads(file.read_text())["rows"]
     assert row["ours"]["seconds"] > 0
-    assert row["usual"]["runs"] >= 1
+    assert row["ours"]["runs"] >= 1
     assert row["ours"]["size"] == {"proxies_": 200, "dim": 32}
     assert main(["--show", str(file)]) == 0
     assert capsys.readouterr().out == printed
@@ -57,11 +58,25 @@ def test_the_table_of_a_size_at_which_the_usual_way_is_impossible():
     assert [cell.strip() for cell in line.strip("|").split("|")][2:] == ["-", "10.00", *"----", "700", "equal"]
 
 
-def test_a_difference_above_the_tolerance_fails(monkeypatch, capsys):
-    results = iter([0.0, 1.0])
-    monkeypatch.setattr(run, "measure", lambda *_: (measured(1.0), {"x": np.array(next(results))}))
-    assert main(["--quick", "--only", "nearest_pairs"]) == 1
-    assert "DIFFER by 1.0e+00" in capsys.readouterr().out
+@pytest.mark.parametrize(("usual", "code", "shown"), [(1.0, 1, "DIFFER by 1.0e+00"), (0.0, 0, " equal ")])
+def test_a_difference_above_the_tolerance_fails(usual, code, shown, monkeypatch, capsys):
+    results = {"ours": 0.0, "usual": usual}
+    monkeypatch.setattr(run, "measure", lambda row, way, *_: (measured(1.0), {"x": np.array(results[way])}))
+    assert main(["--quick", "--only", "nearest_pairs"]) == code
+    assert shown in capsys.readouterr().out
+
+
+def test_what_is_measured_where_the_usual_way_is_impossible(monkeypatch, capsys):
+    asked = []
+
+    def measure(row, way, size, options):
+        asked.append((way, size))
+        return measured(1.0), {"x": np.array(0.0)}
+
+    monkeypatch.setattr(run, "measure", measure)
+    assert main(["--only", "evaluate_features"]) == 0
+    assert asked == [("ours", "full"), ("bound", "full"), ("ours", "usual"), ("usual", "usual")]
+    assert "would need 15 GB. The two are compared at queries 300" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
