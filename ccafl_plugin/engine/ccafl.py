@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torchreid
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
 from ccafl_plugin.data.proxies import ProxyLabels
-from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.engine.epoch_start import EpochStart
 from ccafl_plugin.engine.prompt_stage import PromptStage
+from ccafl_plugin.engine.resumable import ResumableEngine
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.engine.terms import PAPER_TERMS, TERMS, Batch, Setup, Term, order_by_needs
 from ccafl_plugin.engine.text import TextSide
@@ -31,7 +30,7 @@ class NonFiniteLoss(RuntimeError):
     """A loss became infinite or NaN; the message names the term, its part, epoch and iteration."""
 
 
-class ImageCCAFLEngine(torchreid.engine.Engine):
+class ImageCCAFLEngine(ResumableEngine):
     """Trains a model by a list of terms; loop, evaluation and logging are torchreid's.
 
     Args:
@@ -243,7 +242,7 @@ class ImageCCAFLEngine(torchreid.engine.Engine):
             if name in self.frozen:
                 parameter.requires_grad = False
 
-    # --- evaluation and checkpoints ----------------------------------------------------------------------------
+    # --- evaluation --------------------------------------------------------------------------------------------
 
     def _evaluate(self, dataset_name: str = "", ranks: Sequence[int] = (1, 5, 10, 20), **settings: Any) -> Any:
         """torchreid's, whose scores (``mAP``, ``rank1`` and the other ranks that it prints) stay in :attr:`results`.
@@ -258,114 +257,6 @@ class ImageCCAFLEngine(torchreid.engine.Engine):
         curve = {f"rank{rank}": float(scores.cmc[rank - 1]) for scores in seen for rank in shown}
         self.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": self.rank1, **curve}
         return self.rank1, float(mean_average_precision)
-
-    def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
-        """Everything a run needs, in torchreid's layout, and a manifest.
-
-        Args:
-            epoch: the epoch that has ended, from 0; -1 after stage 1.
-            rank1: of the last test.
-            save_dir: folder of the run.
-            is_best: kept for torchreid's signature; scores are of the last epoch, no best is picked.
-        """
-        parts = {}
-        for name in self.get_model_names():
-            state = {"state_dict": self._models[name].state_dict(), "epoch": epoch + 1, "rank1": float(rank1)}
-            if self._optims[name] is not None:
-                state["optimizer"] = self._optims[name].state_dict()
-            if self._scheds[name] is not None:
-                state["scheduler"] = self._scheds[name].state_dict()
-            if name == "model":
-                state["scaler"] = self.scaler.state_dict()
-            parts[name] = state
-        history = {"seconds": self.training_seconds, "association": self.association_history}
-        facts = {"architecture": self._architecture(), "history": history}
-        checkpoints.save(save_dir, parts, facts, self.keep, self.keep_epochs)
-
-    def resume(self, path: str) -> int:
-        """Goes on from a checkpoint's end of epoch.
-
-        Args:
-            path: a run's folder, a manifest or a part's file.
-
-        Returns:
-            The epoch to start with.
-
-        Raises:
-            CCAFLError: no whole checkpoint there, or one of another model or other terms.
-        """
-        manifest, parts = checkpoints.load(path)
-        expected = self._architecture()
-        if manifest.get("architecture") != expected or set(parts) != set(self.get_model_names()):
-            raise CCAFLError(
-                f"model.resume: {str(path)!r} is a checkpoint of {manifest.get('architecture')} with the parts "
-                f"{sorted(parts)}, this run is {expected} with {sorted(self.get_model_names())}."
-            )
-        self._continue_from(manifest, parts, "model.resume", path)
-        print(f'Resumed from "{path}", epoch {manifest["epoch"]}')
-        return manifest["epoch"]
-
-    def branch(self, path: str) -> int:
-        """Goes on from a checkpoint of another run, whose terms and later settings may differ.
-
-        Model, optimizer, scheduler and prompts must be there and fit. Another part that the checkpoint lacks (the
-        proxy classifier) starts fresh, one that this run lacks is ignored. If both runs have the same settings up to
-        the checkpoint's epoch, this run ends as if it had been trained from its first epoch.
-
-        Args:
-            path: a run's folder, a manifest or a part's file.
-
-        Returns:
-            The epoch to start with.
-
-        Raises:
-            CCAFLError: no whole checkpoint there, or one that doesn't fit.
-        """
-        manifest, parts = checkpoints.load(path, "ccafl.branch_from")
-        expected = self._architecture()
-        if manifest.get("architecture") != expected:
-            raise CCAFLError(
-                f"ccafl.branch_from: {str(path)!r} is a checkpoint of {manifest.get('architecture')}, "
-                f"this run is {expected}."
-            )
-        if "prompts" in self.get_model_names() and "prompts" not in parts:
-            raise CCAFLError(
-                f"ccafl.branch_from: {str(path)!r} has no prompts, but this run compares images with text; "
-                "branch from a run that had stage 1."
-            )
-        shared = {name: state for name, state in parts.items() if name in self.get_model_names()}
-        self._continue_from(manifest, shared, "ccafl.branch_from", path)
-        print(f'Branched from "{path}", epoch {manifest["epoch"]}, with {", ".join(shared)}')
-        return manifest["epoch"]
-
-    def _continue_from(self, manifest: dict[str, Any], parts: dict[str, Any], key: str, path: str) -> None:
-        """Loads the parts of a checkpoint and what has been noted up to it."""
-        for name, state in parts.items():
-            try:
-                self._models[name].load_state_dict(state["state_dict"])
-                if self._optims[name] is not None:
-                    self._optims[name].load_state_dict(state["optimizer"])
-                if self._scheds[name] is not None:
-                    self._scheds[name].load_state_dict(state["scheduler"])
-            except (RuntimeError, ValueError, KeyError) as error:
-                reason = " ".join(str(error).split())
-                raise CCAFLError(
-                    f"{key}: the part {name!r} of {str(path)!r} does not fit this run: {reason}"
-                ) from error
-        self.scaler.load_state_dict(parts["model"]["scaler"])
-        self.rank1 = float(parts["model"]["rank1"])
-        history = manifest.get("history", {})
-        self.training_seconds = float(history.get("seconds", 0.0))
-        self.association_history = list(history.get("association", []))
-
-    def _architecture(self) -> dict[str, Any]:
-        """What must agree between a checkpoint and the run that goes on from it."""
-        backbone = unwrap(self.model)
-        return {
-            "model": getattr(backbone, "name", type(backbone).__name__),
-            "feature_dim": backbone.feature_dim,
-            "proxies": self.labels.num_proxies,
-        }
 
 
 def _split_outputs(outputs: Any) -> tuple[Tensor, Tensor | None, Tensor | None]:
