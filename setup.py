@@ -20,7 +20,7 @@ setup(
     packages=[*find_packages(include=["ccafl_plugin", "ccafl_plugin.*"]), "ccafl_plugin.configs"],
     py_modules=["ccafl_train"],
     package_dir={"ccafl_plugin.configs": "configs"},
-    package_data={"ccafl_plugin.configs": ["*.yaml", "**/*.yaml"]},
+    package_data={"ccafl_plugin": ["weights/*.safetensors"], "ccafl_plugin.configs": ["*.yaml", "**/*.yaml"]},
     entry_points={"console_scripts": ["ccafl-train = ccafl_train:main"]},
     # The lower bounds are the versions in .ci/oldest.txt, with which the tests of models and losses run too.
     install_requires=[

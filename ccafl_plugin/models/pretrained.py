@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models.positions import GRID_KEY, Grid, infer_grid
+from ccafl_plugin.models.token_rows import restore_rows
 
 WEIGHTS_KEY = "ccafl.clip_weights"
 WITHOUT_WEIGHTS = "set model.pretrained False for random weights"
@@ -81,10 +82,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """All tensors of a file: OpenAI's TorchScript archive, a saved state dict, or safetensors.
 
     A state dict may sit below the key ``state_dict`` and its names may begin with ``module.``; open_clip's other layout
-    (text encoder below ``text.``) is understood. Pickled Python code is refused.
+    (text encoder below ``text.``) is understood, and files that hold the embeddings of some tokens only
+    (``token_rows``). Pickled Python code is refused.
 
     Raises:
-        CCAFLError: no such file, or none of these formats.
+        CCAFLError: no such file, none of these formats, or one that contradicts itself.
     """
     if not path.is_file():
         raise CCAFLError(f"{WEIGHTS_KEY}: there is no file {path}. Name an existing one, or {WITHOUT_WEIGHTS}.")
@@ -98,7 +100,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     state = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
     if "text.token_embedding.weight" in state:
         state = {key.removeprefix("text."): value for key, value in state.items()}
-    return state
+    return restore_rows(state, path)
 
 
 def fill(clip: nn.Module, state: dict[str, Tensor], name: str, source: Path, grid: Grid) -> Grid:

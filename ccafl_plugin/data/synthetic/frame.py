@@ -48,12 +48,16 @@ class _Track:
     brightness: int
 
 
-def render(frame: Frame) -> np.ndarray:
+def render(frame: Frame, camera: Camera | None = None) -> np.ndarray:
     """The picture, (128, 64, 3) uint8, as the camera sees it and before its JPEG compression.
 
     Equal frames give equal pixels on every machine.
+
+    Args:
+        frame: what to render.
+        camera: instead of the benchmark's camera of the frame's number.
     """
-    camera = CAMERAS[frame.camera]
+    camera = camera or CAMERAS[frame.camera]
     track = _draw_track(camera, Dice(frame.seed, "track", frame.track))
     dice = Dice(frame.seed, "frame", frame.track, frame.number)
     lines = max(camera.lines * track.percent // 100, 24) // 2 * 2

@@ -90,15 +90,19 @@ class _Visit:
     frames: int
 
 
-def plan_benchmark(size: Size, seed: int) -> Plan:
-    """The benchmark of that size and seed; equal arguments give equal plans on every machine."""
+def plan_persons(size: Size, seed: int) -> dict[int, tuple[str, Identity]]:
+    """Everybody of a benchmark by identity number, as in :class:`Plan`."""
     dice = Dice(seed, "persons")
     taken: set[Identity] = set()
     parts = [("train", size.train), ("test", size.test), ("bystander", size.bystanders)]
     people = [(part, person) for part, count in parts for person in draw_identities(count, dice, taken)]
     numbers = dice.sample(range(1, len(people) + 1), len(people))  # the number says nothing about the part
-    persons = dict(sorted(zip(numbers, people, strict=True)))
+    return dict(sorted(zip(numbers, people, strict=True)))
 
+
+def plan_benchmark(size: Size, seed: int) -> Plan:
+    """The benchmark of that size and seed; equal arguments give equal plans on every machine."""
+    persons = plan_persons(size, seed)
     visits = _plan_visits(persons, Dice(seed, "visits"))
     pictures = _plan_pictures(persons, visits, seed, Dice(seed, "clock"))
     return Plan(persons, tuple(sorted(pictures, key=lambda picture: (picture.folder, picture.name))))
