@@ -14,6 +14,7 @@ from ccafl_plugin.data.transforms import PadCrop
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.integration.changes import Change, replace_everywhere, set_attribute
 from ccafl_plugin.integration.layout import IncompatibleTorchreid, attribute, require_parameters
+from ccafl_plugin.options import options
 
 # torchreid has no list of its own names: it asks for each in turn and passes over all others in silence.
 TORCHREID_TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
@@ -96,14 +97,19 @@ def reading_changes() -> list[Change]:
 
 
 def extractor_changes() -> list[Change]:
-    """``FeatureExtractor`` resizes bicubically, as in training, if its model is one of the plugin's."""
+    """``FeatureExtractor`` builds the plugin's models for its image size and resizes bicubically, as in training."""
     extractor = attribute("utils.feature_extractor", "FeatureExtractor", type)
     original = extractor.__init__
-    require_parameters(original, "model_name", "image_size")
+    signature = require_parameters(original, "model_name", "image_size")
 
     @functools.wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
+        given = signature.bind(self, *args, **kwargs)
+        given.apply_defaults()
+        size = given.arguments["image_size"]
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        with options.override(input_size=size):  # torchreid drops a checkpoint's positions if they are of another size
+            original(self, *args, **kwargs)
         if getattr(self.model, "is_ccafl_backbone", False):
             self.preprocess = bicubic(self.preprocess)
 

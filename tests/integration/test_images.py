@@ -18,6 +18,7 @@ from ccafl_plugin.data.transforms import PadCrop
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.integration.images import TORCHREID_TRANSFORMS
 from ccafl_plugin.integration.layout import torchreid_module
+from ccafl_plugin.options import options
 
 ALL = list(TORCHREID_TRANSFORMS)
 
@@ -176,3 +177,21 @@ def test_feature_extractor_is_as_before_for_torchreids_models(extractor):
     resize = made.preprocess.transforms[0]
     assert isinstance(resize, Resize)
     assert resize.interpolation is InterpolationMode.BILINEAR
+
+
+def test_feature_extractor_takes_the_positions_of_a_checkpoint(tmp_path):
+    """torchreid passes over tensors of another shape in silence; the model is built for the extractor's size instead."""
+    with options.override(input_size=(64, 32)):
+        model = torchreid.models.build_model("clip_tiny", 1, pretrained=False)
+    images = torch.randn(2, 3, 64, 32)
+    with torch.no_grad():
+        expected = model.eval()(images)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "model.pth.tar-1")
+    extractor = torchreid_module("utils").FeatureExtractor(
+        "clip_tiny", str(tmp_path / "model.pth.tar-1"), image_size=(64, 32), device="cpu", verbose=False
+    )
+    torch.testing.assert_close(extractor(images), expected)
+    positions = {name: tensor for name, tensor in model.state_dict().items() if "positional" in name}
+    assert positions
+    assert all(torch.equal(extractor.model.state_dict()[name], tensor) for name, tensor in positions.items())
+    assert options.input_size == (256, 128)
