@@ -180,7 +180,7 @@ def test_feature_extractor_is_as_before_for_torchreids_models(extractor):
 
 
 def test_feature_extractor_takes_the_positions_of_a_checkpoint(tmp_path):
-    """torchreid passes over tensors of another shape in silence; the model is built for the extractor's size instead."""
+    """torchreid drops tensors of another shape in silence; the model is built for the extractor's size instead."""
     with options.override(input_size=(64, 32)):
         model = torchreid.models.build_model("clip_tiny", 1, pretrained=False)
     images = torch.randn(2, 3, 64, 32)
