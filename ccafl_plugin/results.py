@@ -190,6 +190,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
     """How well a linear probe tells the camera from the test features, per target dataset, beside chance."""
     engine.set_model_mode("eval")
+    device = next(engine.model.parameters()).device
     found = {}
     for name, loaders in engine.test_loader.items():
         features, persons, cameras = _test_features(engine, [loaders["query"], loaders["gallery"]])
@@ -204,7 +205,7 @@ def _test_features(engine: Any, loaders: Sequence[Any]) -> tuple[Tensor, Tensor,
     for loader in loaders:
         for batch in loader:
             images, pids, camids = engine.parse_data_for_eval(batch)
-            rows.append(engine.extract_features(images.cuda() if engine.use_gpu else images).float().cpu())
+            rows.append(engine.extract_features(images.to(device)).float().cpu())
             persons.append(torch.as_tensor(pids))
             cameras.append(torch.as_tensor(camids))
     return torch.cat(rows), torch.cat(persons), torch.cat(cameras)

@@ -195,7 +195,7 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
     if config.model.load_weights:
         load_weights(model, config.model.load_weights)
     if config.use_gpu and torch.cuda.is_available():
-        model = nn.DataParallel(model).cuda()
+        model = nn.DataParallel(model).to("cuda")
     return model
 
 
