@@ -70,22 +70,23 @@ class MatrixPairs(AllPairs):
         buffer = np.empty((self._block_size(), self.total), dtype=query_gallery.dtype)  # new memory is slow to touch
         for first, stop in self._cuts(queries):
             rows = buffer[: stop - first]
-            _square_transposed(query_query[:, first:stop], out=rows[:, :queries])
-            np.square(query_gallery[first:stop], out=rows[:, queries:])
-            yield first, rows.astype(np.float32, copy=False)
+            _transpose(query_query[:, first:stop], out=rows[:, :queries])
+            rows[:, queries:] = query_gallery[first:stop]
+            yield first, _squared(rows)
         for first, stop in self._cuts(self.total - queries):
             rows = buffer[: stop - first]
-            _square_transposed(query_gallery[:, first:stop], out=rows[:, :queries])
-            _square_transposed(gallery_gallery[:, first:stop], out=rows[:, queries:])
-            yield first + queries, rows.astype(np.float32, copy=False)
+            _transpose(query_gallery[:, first:stop], out=rows[:, :queries])
+            _transpose(gallery_gallery[:, first:stop], out=rows[:, queries:])
+            yield first + queries, _squared(rows)
 
     def query_rows(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """See :meth:`AllPairs.query_rows`."""
         query_gallery = self._parts[0]
         buffer = np.empty((self._block_size(), query_gallery.shape[1]), dtype=query_gallery.dtype)
         for first, stop in self._cuts(self.num_query):
-            rows = np.square(query_gallery[first:stop], out=buffer[: stop - first])
-            yield first, rows.astype(np.float32, copy=False)
+            rows = buffer[: stop - first]
+            rows[:] = query_gallery[first:stop]
+            yield first, _squared(rows)
 
     def entries(self, images: NDArray[np.int64], others: NDArray[np.int32]) -> NDArray[np.float32]:
         """See :meth:`AllPairs.entries`."""
@@ -146,11 +147,11 @@ class FeaturePairs(AllPairs):
 
 
 def _squared(own: NDArray) -> NDArray[np.float32]:
-    """Squares in place."""
-    return np.square(own, out=own).astype(np.float32, copy=False)
+    """Squares in place, by the function that torchreid calls: in NumPy 1.26 it rounds otherwise than a product."""
+    return np.power(own, 2, out=own).astype(np.float32, copy=False)
 
 
-def _square_transposed(matrix: NDArray, out: NDArray) -> None:
-    """``out[:] = matrix.T ** 2``, tile by tile: NumPy would go through the memory in long strides."""
+def _transpose(matrix: NDArray, out: NDArray) -> None:
+    """``out[:] = matrix.T``, tile by tile: NumPy would go through the memory in long strides."""
     for start in range(0, len(matrix), TILE):
-        np.square(matrix[start : start + TILE].T, out=out[:, start : start + TILE])
+        out[:, start : start + TILE] = matrix[start : start + TILE].T
