@@ -32,10 +32,14 @@ def cosines(unit: NDArray[np.float64], a: NDArray[np.int64], b: NDArray[np.int64
         (P,) float64.
     """
     values = np.empty(len(a))
-    for some in _chunks(len(a), max(1, REFINED_AT_ONCE // unit.shape[1])):
-        product = unit[a[some]]
-        product *= unit[b[some]]
-        values[some] = product.sum(axis=1)
+    dim = unit.shape[1]
+    size = min(len(a), max(1, REFINED_AT_ONCE // dim))
+    left, right = np.empty((2, size, dim))  # written again and again: fresh memory would cost more than the products
+    for some in _chunks(len(a), size):
+        n = len(values[some])  # "clip": where an index might be wrong, take copies its result once more
+        unit.take(a[some], axis=0, out=left[:n], mode="clip")
+        unit.take(b[some], axis=0, out=right[:n], mode="clip")
+        np.multiply(left[:n], right[:n], out=left[:n]).sum(axis=1, out=values[some])
     return values
 
 
@@ -161,4 +165,4 @@ class _TwoHighest:
 
 
 def _chunks(total: int, size: int) -> list[slice]:
-    return [slice(first, first + size) for first in range(0, total, size)]
+    return [slice(first, first + size) for first in range(0, total, max(1, size))]
