@@ -190,7 +190,6 @@ def machine(device: torch.device) -> dict[str, Any]:
 def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
     """How well a linear probe tells the camera from the test features, per target dataset, beside chance."""
     engine.set_model_mode("eval")
-    device = next(engine.model.parameters()).device
     found = {}
     for name, loaders in engine.test_loader.items():
         features, persons, cameras = _test_features(engine, [loaders["query"], loaders["gallery"]])
@@ -201,6 +200,7 @@ def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
 @torch.no_grad()
 def _test_features(engine: Any, loaders: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
     """(M, D) features on the CPU, (M,) persons and (M,) cameras."""
+    device = next(engine.model.parameters()).device
     rows, persons, cameras = [], [], []
     for loader in loaders:
         for batch in loader:
