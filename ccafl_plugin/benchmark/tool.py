@@ -18,7 +18,8 @@ from ccafl_plugin.benchmark.plan import Plan, make_plan
 from ccafl_plugin.benchmark.processes import launch
 from ccafl_plugin.benchmark.published import with_published
 from ccafl_plugin.benchmark.runner import Launcher, Runner
-from ccafl_plugin.benchmark.suite import Suite, load_suite
+from ccafl_plugin.benchmark.suite import Suite
+from ccafl_plugin.benchmark.suite_file import load_suite
 from ccafl_plugin.benchmark.table import FORMATS, make_table
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.resources import configs_folder

@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from ccafl_plugin.benchmark.plan import Plan, make_plan
-from ccafl_plugin.benchmark.suite import Suite, load_suite
+from ccafl_plugin.benchmark.suite import Suite
+from ccafl_plugin.benchmark.suite_file import load_suite
 from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.results import FILE
 from ccafl_plugin.train import main

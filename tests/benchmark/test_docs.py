@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ccafl_plugin.benchmark import suite as suites
+from ccafl_plugin.benchmark import suite_file
 from ccafl_plugin.benchmark.columns import COLUMNS
 from ccafl_plugin.benchmark.plan import make_plan
-from ccafl_plugin.benchmark.suite import load_suite
+from ccafl_plugin.benchmark.suite_file import load_suite
 from ccafl_plugin.benchmark.tool import parser
 from ccafl_plugin.resources import configs_folder
 from tests.layouts_torchreid import REPOSITORY
@@ -32,5 +32,5 @@ def test_everything_is_named() -> None:
     for action in parser()._actions:
         for option in action.option_strings:
             assert option in ("-h", "--help") or option in named
-    for key in suites._SUITE_KEYS | suites._ROW_KEYS | suites._AXIS_KEYS | suites._QUICK_KEYS:
+    for key in suite_file._SUITE_KEYS | suite_file._ROW_KEYS | suite_file._AXIS_KEYS | suite_file._QUICK_KEYS:
         assert key in words or f"{key}:" in TEXT, key

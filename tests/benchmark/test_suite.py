@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ccafl_plugin.benchmark.suite import Branch, Dataset, load_suite
+from ccafl_plugin.benchmark.suite import Branch, Dataset
+from ccafl_plugin.benchmark.suite_file import load_suite
 from ccafl_plugin.errors import CCAFLError
 from tests.benchmark.small_suites import write_suite
 
