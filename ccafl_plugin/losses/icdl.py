@@ -38,11 +38,11 @@ class ICDLLoss(nn.Module):
         temperature: of both contrasts; 0.05 in the paper.
         margin: of both triplets; 0.3 in the paper.
         smoothing: label smoothing of the alignment; 0.1 in the released settings.
-        centroid_weight: further factor of L_centroid, beside lambda; 1.
-        instance_weight: further factor of L_instance, beside 1 - lambda; 1.
-        centroid_triplet_weight: factor of the triplet against the centroids; 1.
-        batch_triplet_weight: factor of the triplet inside the batch; 1.
-        alignment_weight: factor of the alignment with the prompts' texts; 1.
+        weight_centroid: further factor of L_centroid, beside lambda; 1.
+        weight_instance: further factor of L_instance, beside 1 - lambda; 1.
+        weight_centroid_triplet: factor of the triplet against the centroids; 1.
+        weight_batch_triplet: factor of the triplet inside the batch; 1.
+        weight_alignment: factor of the alignment with the prompts' texts; 1.
 
     Raises:
         CCAFLError: lambda outside [0, 1], or a temperature that is not above 0.
@@ -54,11 +54,11 @@ class ICDLLoss(nn.Module):
         temperature: float = 0.05,
         margin: float = 0.3,
         smoothing: float = 0.1,
-        centroid_weight: float = 1.0,
-        instance_weight: float = 1.0,
-        centroid_triplet_weight: float = 1.0,
-        batch_triplet_weight: float = 1.0,
-        alignment_weight: float = 1.0,
+        weight_centroid: float = 1.0,
+        weight_instance: float = 1.0,
+        weight_centroid_triplet: float = 1.0,
+        weight_batch_triplet: float = 1.0,
+        weight_alignment: float = 1.0,
     ) -> None:
         super().__init__()
         if not 0 <= weight_lambda <= 1:
@@ -69,11 +69,11 @@ class ICDLLoss(nn.Module):
         self.margin = margin
         self.smoothing = smoothing
         self.factors = {
-            "centroid": weight_lambda * centroid_weight,
-            "instance": (1 - weight_lambda) * instance_weight,
-            "centroid_triplet": centroid_triplet_weight,
-            "batch_triplet": batch_triplet_weight,
-            "alignment": alignment_weight,
+            "centroid": weight_lambda * weight_centroid,
+            "instance": (1 - weight_lambda) * weight_instance,
+            "centroid_triplet": weight_centroid_triplet,
+            "batch_triplet": weight_batch_triplet,
+            "alignment": weight_alignment,
         }
 
     def forward(

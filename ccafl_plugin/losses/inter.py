@@ -26,8 +26,8 @@ class InterCameraLoss(nn.Module):
     Args:
         temperature: of the contrast; 0.05 in the paper.
         margin: of the triplet; 0.3 in the paper.
-        contrast_weight: factor of the contrast; 1.
-        triplet_weight: factor of the triplet; 1.
+        weight_contrast: factor of the contrast; 1.
+        weight_triplet: factor of the triplet; 1.
 
     Raises:
         CCAFLError: a temperature that is not above 0.
@@ -37,16 +37,16 @@ class InterCameraLoss(nn.Module):
         self,
         temperature: float = 0.05,
         margin: float = 0.3,
-        contrast_weight: float = 1.0,
-        triplet_weight: float = 1.0,
+        weight_contrast: float = 1.0,
+        weight_triplet: float = 1.0,
     ) -> None:
         super().__init__()
         if not temperature > 0:
             raise CCAFLError(f"InterCameraLoss: the temperature must be above 0, got {temperature}.")
         self.temperature = temperature
         self.margin = margin
-        self.contrast_weight = contrast_weight
-        self.triplet_weight = triplet_weight
+        self.weight_contrast = weight_contrast
+        self.weight_triplet = weight_triplet
 
     def forward(self, features: Tensor, memory: ClusterMemory, labels: Tensor) -> InterComponents:
         """The loss of a batch.
@@ -62,5 +62,5 @@ class InterCameraLoss(nn.Module):
         contrast = cluster_contrast(features, memory.centroids, labels, self.temperature)
         triplet = batch_hard_triplet(features, labels, self.margin)
         return InterComponents(
-            self.contrast_weight * contrast + self.triplet_weight * triplet, contrast=contrast, triplet=triplet
+            self.weight_contrast * contrast + self.weight_triplet * triplet, contrast=contrast, triplet=triplet
         )

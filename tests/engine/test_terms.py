@@ -10,6 +10,7 @@ from ccafl_plugin.config import default_config
 from ccafl_plugin.config.arguments import make_terms
 from ccafl_plugin.engine.terms import PAPER_TERMS, TERMS, Term, order_by_needs, register_term
 from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.losses import ICALLoss, ICDLLoss, InterCameraLoss
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -22,6 +23,13 @@ def test_every_term_can_be_built_from_the_config(name: str) -> None:
     documented = inspect.getdoc(TERMS[name])
     for argument in set(config.ccafl.terms[name]) - {"enabled"}:
         assert argument in documented
+
+
+@pytest.mark.parametrize(("name", "loss"), [("icdl", ICDLLoss), ("inter", InterCameraLoss), ("ical", ICALLoss)])
+def test_a_setting_has_one_name_in_term_and_loss(name: str, loss: type) -> None:
+    term = inspect.signature(TERMS[name]).parameters
+    for argument, parameter in inspect.signature(loss).parameters.items():
+        assert term[argument].default == parameter.default
 
 
 def test_the_papers_terms_are_the_default() -> None:

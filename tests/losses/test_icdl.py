@@ -106,17 +106,17 @@ def test_weights_of_the_parts() -> None:
     memory, features, proxies, images, texts = problem([3, 4], 8)
     one = ICDLLoss()(features, memory, proxies, images, texts)
     weights = {
-        "centroid_weight": 2.0,
-        "instance_weight": 3.0,
-        "centroid_triplet_weight": 4.0,
-        "batch_triplet_weight": 5.0,
-        "alignment_weight": 6.0,
+        "weight_centroid": 2.0,
+        "weight_instance": 3.0,
+        "weight_centroid_triplet": 4.0,
+        "weight_batch_triplet": 5.0,
+        "weight_alignment": 6.0,
     }
     many = ICDLLoss(**weights)(features, memory, proxies, images, texts)
     assert many[1:] == one[1:]
     expected = 1.2 * one.centroid + 1.2 * one.instance + 4 * one.centroid_triplet
     torch.testing.assert_close(many.total, expected + 5 * one.batch_triplet + 6 * one.alignment)
-    baseline = ICDLLoss(1.0, centroid_triplet_weight=0, batch_triplet_weight=0, alignment_weight=0)
+    baseline = ICDLLoss(1.0, weight_centroid_triplet=0, weight_batch_triplet=0, weight_alignment=0)
     alone = baseline(features, memory, proxies, images, texts)
     assert alone.total == alone.centroid == one.centroid
     assert alone[2:] == (0, 0, 0, 0)

@@ -22,7 +22,7 @@ def test_parts_and_weights() -> None:
     kept = names >= 0
     contrast = cluster_contrast(features[kept], memory().centroids, names[kept], 0.1)
     triplet = batch_hard_triplet(features[kept], names[kept], 0.5)
-    parts = InterCameraLoss(0.1, 0.5, contrast_weight=2.0, triplet_weight=3.0)(features, memory(), names)
+    parts = InterCameraLoss(0.1, 0.5, weight_contrast=2.0, weight_triplet=3.0)(features, memory(), names)
     torch.testing.assert_close(parts.contrast, contrast)
     torch.testing.assert_close(parts.triplet, triplet)
     torch.testing.assert_close(parts.total, 2 * contrast + 3 * triplet)

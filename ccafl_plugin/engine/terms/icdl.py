@@ -53,11 +53,11 @@ class ICDLTerm(Term):
             temperature,
             margin,
             smoothing,
-            centroid_weight=weight_centroid,
-            instance_weight=weight_instance,
-            centroid_triplet_weight=weight_centroid_triplet,
-            batch_triplet_weight=weight_batch_triplet,
-            alignment_weight=weight_alignment,
+            weight_centroid=weight_centroid,
+            weight_instance=weight_instance,
+            weight_centroid_triplet=weight_centroid_triplet,
+            weight_batch_triplet=weight_batch_triplet,
+            weight_alignment=weight_alignment,
         )
 
     @property

@@ -50,7 +50,7 @@ class InterTerm(Term):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         parts = self.criterion(batch.features, self.memory, self.pseudo_of_proxy[batch.proxies])
-        factors = {"contrast": self.criterion.contrast_weight, "triplet": self.criterion.triplet_weight}
+        factors = {"contrast": self.criterion.weight_contrast, "triplet": self.criterion.weight_triplet}
         return {name: factor * getattr(parts, name) for name, factor in factors.items() if factor}
 
     def update(self, batch: Batch) -> None:
