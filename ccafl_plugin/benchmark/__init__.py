@@ -4,5 +4,6 @@
 - ``branching``: whether a run may go on from another one's checkpoint;
 - ``plan``: the runs of a suite, each with its configuration and folder;
 - ``runner``: runs what is missing, side by side;
+- ``results_file``: numbers of finished runs in one file;
 - ``statistics``, ``table``, ``figures``: what came out.
 """

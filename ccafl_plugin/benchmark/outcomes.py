@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccafl_plugin import results
-from ccafl_plugin.benchmark.plan import Key, Plan
-from ccafl_plugin.benchmark.runner import failure_of, is_finished
+from ccafl_plugin.benchmark.plan import Key, Plan, Run
+from ccafl_plugin.benchmark.results_file import ResultsFile
+from ccafl_plugin.benchmark.runner import failure_of, results_of
 from ccafl_plugin.benchmark.suite import Dataset, Row, Suite
 
 Results = dict[str, Any]
@@ -54,17 +54,20 @@ class Outcomes:
         self.pairs = self._pairs()
 
     @classmethod
-    def of_plan(cls, suite: Suite, plan: Plan) -> Outcomes:
-        """What the folders of a plan hold."""
-        found, failures, missing = {}, {}, []
+    def of_plan(cls, suite: Suite, plan: Plan, file: ResultsFile | None = None) -> Outcomes:
+        """What the folders of a plan hold; with a file of results, what that holds."""
+        found: dict[Key, Results] = {}
+        failures: dict[str, str] = {}
+        missing: list[Run] = []
         for key, run in plan.run_of.items():
-            if is_finished(run):
-                found[key] = results.read(run.folder) or {}
+            content = results_of(run, file)
+            if content is not None:
+                found[key] = content
             elif failure_of(run):
                 failures[run.name] = failure_of(run)
-            elif run.name not in missing:
-                missing.append(run.name)
-        return cls(suite, found, failures, missing)
+            elif run not in missing:
+                missing.append(run)
+        return cls(suite, found, failures, _names(plan, missing))
 
     @property
     def measured(self) -> dict[Key, Results]:
@@ -109,3 +112,14 @@ class Outcomes:
         """How many seeds of a row are finished on every dataset."""
         datasets = {dataset.name for dataset in self.suite.datasets} or {""}
         return min(len(self.of(row.name, dataset)) for dataset in datasets)
+
+
+def _names(plan: Plan, missing: Sequence[Run]) -> list[str]:
+    """Names of runs; a seed of which all runs are among them is named once."""
+    whole = [
+        seed
+        for seed in dict.fromkeys(run.seed for run in plan.runs)
+        if len(missing) > 1 and all(run in missing for run in plan.runs if run.seed == seed)
+    ]
+    seeds = f"all rows with seed{'s' if len(whole) > 1 else ''} {', '.join(map(str, whole))}"
+    return [*(run.name for run in missing if run.seed not in whole), *([seeds] if whole else [])]

@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import yaml
 
 from ccafl_plugin import results
 from ccafl_plugin.benchmark.plan import Plan, Run, as_word
 from ccafl_plugin.benchmark.processes import Process, launch
+from ccafl_plugin.benchmark.results_file import ResultsFile
 from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.errors import CCAFLError
 
@@ -35,6 +36,13 @@ def is_finished(run: Run) -> bool:
     return found is not None and found.get("config_digest") == run.digest and _noted(run).get("digest") == run.digest
 
 
+def results_of(run: Run, file: ResultsFile | None = None) -> dict[str, Any] | None:
+    """The results of a finished run: from the file alone, or without one from its folder; None if there are none."""
+    if file is not None:
+        return file.find(run)
+    return results.read(run.folder) if is_finished(run) else None
+
+
 def failure_of(run: Run) -> str:
     """The last line of a run that failed the last time it was tried; empty: it didn't."""
     noted = _noted(run)
@@ -45,11 +53,13 @@ class Runner:
     """Runs a plan.
 
     A finished run is not repeated, an interrupted one goes on from its newest checkpoint, a failed one doesn't stop
-    the others. What lies in a folder from other settings is moved aside, never removed.
+    the others. What lies in a folder from other settings is moved aside, never removed. A run whose results are in
+    the file of results is finished, whether it has a folder or not.
 
     Args:
         plan: what to run.
         jobs: processes side by side; each computes with its share of the cores.
+        file: where the results of finished runs are written, too.
         start: how a process is started.
         report: takes lines about the progress; None: standard error.
         pause: seconds between two looks at the processes.
@@ -59,6 +69,7 @@ class Runner:
         self,
         plan: Plan,
         jobs: int = 1,
+        file: ResultsFile | None = None,
         start: Launcher = launch,
         report: Callable[[str], None] | None = None,
         pause: float = 0.5,
@@ -67,6 +78,7 @@ class Runner:
             raise CCAFLError(f"--jobs: {jobs} is not a number of processes.")
         self.plan = plan
         self.jobs = jobs
+        self.file = file
         self.start = start
         self.report = report or (lambda line: print(line, file=sys.stderr, flush=True))
         self.pause = pause
@@ -82,7 +94,10 @@ class Runner:
         Raises:
             KeyboardInterrupt: passed on, after all processes have been ended; they can go on later.
         """
-        waiting = [run for run in self.plan.runs if not is_finished(run)]
+        for run in self.plan.runs:
+            if is_finished(run):
+                self._keep(run)
+        waiting = [run for run in self.plan.runs if not self._is_finished(run)]
         self.total = len(self.plan.runs)
         done = self.total - len(waiting)
         if done:
@@ -111,12 +126,25 @@ class Runner:
                 process.wait()
         return dict(self.failures)
 
+    def _is_finished(self, run: Run) -> bool:
+        return is_finished(run) or (self.file is not None and self.file.find(run) is not None)
+
+    def _keep(self, run: Run) -> None:
+        """Writes a finished run's numbers to the file of results, unless they stand there."""
+        if self.file is None or self.file.find(run) is not None:
+            return
+        try:
+            self.file.add(run, results.read(run.folder) or {})
+        except (OSError, CCAFLError) as error:
+            self.failures[run.name] = f"finished, but not written to {self.file.file}: {' '.join(str(error).split())}"
+            self.report(f"{run.name}: {self.failures[run.name]}")
+
     def _is_ready(self, run: Run) -> bool:
         """False while the checkpoint that it goes on from may still come."""
         source = run.source
         if source is None or _checkpoint(source, run.branch_epoch).exists():
             return True
-        return source.name in self.failures or is_finished(source)
+        return source.name in self.failures or self._is_finished(source)
 
     def _launch(self, run: Run) -> None:
         source = run.source
@@ -162,6 +190,7 @@ class Runner:
                 shown = ", ".join(f"{name} {scores[name]:.1%}" for name in ("mAP", "rank1") if name in scores)
                 seconds = _duration(time.monotonic() - started)
                 self.report(f"[{self._place(run)}] done   {run.name}: {shown} in {seconds}{self._time_left()}")
+                self._keep(run)
             else:
                 self._fail(run, last_line(run.folder / LOG_FILE, code))
 
@@ -190,7 +219,7 @@ class Runner:
                 continue
             first = run.branch_epoch if run.source is not None else 0
             before = max(self._epochs_at_start[run.digest], first)
-            now = run.config.train.max_epoch if is_finished(run) else max(_epochs_done(run), before)
+            now = run.config.train.max_epoch if self._is_finished(run) else max(_epochs_done(run), before)
             done += now - before
             left += run.config.train.max_epoch - now
         if not left:

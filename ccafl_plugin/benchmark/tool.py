@@ -7,6 +7,7 @@ import csv
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from ccafl_plugin.benchmark.columns import COLUMNS
 from ccafl_plugin.benchmark.figures import draw_figures
 from ccafl_plugin.benchmark.logs import read_logs
 from ccafl_plugin.benchmark.outcomes import Outcomes
-from ccafl_plugin.benchmark.plan import Plan, make_plan
+from ccafl_plugin.benchmark.plan import make_plan
 from ccafl_plugin.benchmark.processes import launch
 from ccafl_plugin.benchmark.published import with_published
+from ccafl_plugin.benchmark.results_file import ResultsFile
 from ccafl_plugin.benchmark.runner import Launcher, Runner
 from ccafl_plugin.benchmark.suite import Suite
 from ccafl_plugin.benchmark.suite_file import load_suite
@@ -45,10 +47,12 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
         if given.suite is None:
             raise CCAFLError("SUITE.yaml: name a suite, or a folder with --parse.")
         suite = load_suite(find_suite(given.suite), quick=given.quick)
+        suite = with_seeds(suite, given.seeds) if given.seeds else suite
         out = Path(given.out or f"log/benchmarks/{suite.name}")
         plan = make_plan(suite, out, given.root, given.opts)
-        runner = Runner(plan, jobs=given.jobs, start=start)
-        make_table(Outcomes.of_plan(suite, plan), given.format, given.columns)  # wrong names are found now
+        file = ResultsFile(given.results) if given.results else None
+        runner = Runner(plan, jobs=given.jobs, file=file, start=start)
+        make_table(Outcomes.of_plan(suite, plan, file), given.format, given.columns)  # wrong names are found now
     except CCAFLError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -63,7 +67,7 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
             code = 130
         finally:
             signal.signal(signal.SIGTERM, before)
-    report(suite, plan, out, given)
+    report(Outcomes.of_plan(suite, plan, file), out, given)
     return code or int(bool(failures))
 
 
@@ -80,6 +84,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--published", action="store_true", help="add published rows for the same test sets, marked")
     made.add_argument("--format", default="github", metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: github)")
     made.add_argument("--columns", nargs="+", metavar="GROUP", help=f"groups of columns: {', '.join(COLUMNS)}")
+    made.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only these of the suite's seeds")
+    made.add_argument("--results", metavar="FILE", help="JSON file that keeps the numbers of finished runs")
     made.add_argument("--out", metavar="DIR", help="folder of all runs (default: log/benchmarks/SUITE)")
     made.add_argument("--root", metavar="DIR", help="data root (default: what the configurations say)")
     made.add_argument(
@@ -94,12 +100,24 @@ def find_suite(name: str) -> Path:
     return shipped if not Path(name).exists() and shipped.exists() else Path(name)
 
 
-def report(suite: Suite, plan: Plan, out: Path, given: Any) -> None:
+def with_seeds(suite: Suite, seeds: Sequence[int]) -> Suite:
+    """The suite with only some of its seeds.
+
+    Raises:
+        CCAFLError: it has no such seed.
+    """
+    for seed in seeds:
+        if seed not in suite.seeds:
+            raise CCAFLError(f"--seeds: {suite.name} has no seed {seed}; it has {', '.join(map(str, suite.seeds))}.")
+    return replace(suite, seeds=tuple(seed for seed in suite.seeds if seed in seeds))
+
+
+def report(outcomes: Outcomes, out: Path, given: Any) -> None:
     """Prints the table; writes ``runs.csv`` (a line per run) and the figures into the suite's folder."""
-    outcomes = Outcomes.of_plan(suite, plan)
     shown = with_published(outcomes) if given.published else outcomes
     print(make_table(shown, given.format, given.columns), end="")
     if outcomes.found:
+        out.mkdir(parents=True, exist_ok=True)
         write_runs(outcomes, out / "runs.csv")
         for file in draw_figures(outcomes, out / "figures"):
             print(f"figure: {file}", file=sys.stderr)

@@ -13,6 +13,7 @@ import yaml
 from ccafl_plugin import results
 from ccafl_plugin.benchmark.plan import Plan
 from ccafl_plugin.benchmark.processes import lock_folder
+from ccafl_plugin.benchmark.results_file import KEPT
 from ccafl_plugin.benchmark.runner import Runner, failure_of, is_finished, last_line
 from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.errors import CCAFLError
@@ -173,6 +174,7 @@ def test_real_runs_branch_fail_and_resume(tmp_path: Path) -> None:
     assert 'Branched from "' in (whole.folder / "console.log").read_text()
     written = results.read(whole.folder)
     assert written["config_digest"] == whole.digest
+    assert set(written) == {*KEPT, "seed", "process_seconds", "branched_from"}
     assert [entry["epoch"] for entry in written["association"]] == [1, 2]
     assert written["settings"] == results.settings_of(whole.config)
 
