@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK_ELEMENTS = 1 << 21  # similarities held at once, 8 MB
-BLOCK_ROWS = 256  # but at least as many rows: fewer would read all features for too little work
+from ccafl_plugin.association.blocks import chunks, cross_camera_blocks
+
 REFINED_AT_ONCE = 1 << 18  # elements of products held at once, 2 MB: they should stay in the cache
 
 
@@ -35,7 +35,7 @@ def cosines(unit: NDArray[np.float64], a: NDArray[np.int64], b: NDArray[np.int64
     dim = unit.shape[1]
     size = min(len(a), max(1, REFINED_AT_ONCE // dim))
     left, right = np.empty((2, size, dim))  # written again and again: fresh memory would cost more than the products
-    for some in _chunks(len(a), size):
+    for some in chunks(len(a), size):
         n = len(values[some])  # "clip": where an index might be wrong, take copies its result once more
         unit.take(a[some], axis=0, out=left[:n], mode="clip")
         unit.take(b[some], axis=0, out=right[:n], mode="clip")
@@ -58,23 +58,20 @@ def best_matches(unit: NDArray[np.float64], camera: NDArray[np.int64]) -> BestMa
     ends = np.cumsum(np.bincount(camera)).tolist()
     total, dim = unit.shape
     narrow = np.empty((total, dim), dtype=np.float32)
-    for some in _chunks(total, max(1, REFINED_AT_ONCE // dim)):
+    for some in chunks(total, REFINED_AT_ONCE // dim):
         narrow[some] = unit[order[some]]
     # A product of rows of length 1 is off by at most D u by adding in any order, some u more for rounding the rows to
     # float32 and for the float64 cosines; doubled, since both cosines compared may be off.
     slack = 2 * (1.1 * dim + 20) * float(np.finfo(np.float32).eps) / 2
     best = _TwoHighest(total, len(ends))
-    start = 0
-    while start < total and (begin := ends[cameras[start]]) < total:
-        # Rows are sorted by camera: those of later cameras than row ``start``'s lie from ``begin`` on.
-        stop = min(total, start + max(BLOCK_ROWS, BLOCK_ELEMENTS // (total - begin)))
-        close = narrow[start:stop] @ narrow[begin:].T
-        rows, columns = _candidates(close, cameras[start:stop], begin, ends, best.second[begin:], slack)
-        rows, columns = rows + start, columns + begin
+    for block_rows, block_columns in cross_camera_blocks(cameras):
+        close = narrow[block_rows] @ narrow[block_columns].T
+        begin = block_columns.start
+        rows, columns = _candidates(close, cameras[block_rows], begin, ends, best.second[block_columns], slack)
+        rows, columns = rows + block_rows.start, columns + begin
         cosine = cosines(unit, order[rows], order[columns])
         best.add(rows, columns, cameras[columns], cosine)
         best.add(columns, rows, cameras[rows], cosine)
-        start = stop
     return best.matches(order)
 
 
@@ -162,7 +159,3 @@ class _TwoHighest:
         mean_of_two[names] = np.where(self.second > -np.inf, (self.highest + self.second) / 2, self.highest)
         a, camera = np.nonzero((self.highest > self.second) & (self.second > -np.inf))
         return BestMatches(mean_of_two, names[a], names[self.partner[a, camera]], self.highest[a, camera])
-
-
-def _chunks(total: int, size: int) -> list[slice]:
-    return [slice(first, first + size) for first in range(0, total, max(1, size))]

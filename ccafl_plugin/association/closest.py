@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK_ELEMENTS = 1 << 21  # similarities held at once, 8 MB
-BLOCK_ROWS = 256  # but at least as many rows: fewer would read all features for too little work
+from ccafl_plugin.association.blocks import chunks, cross_camera_blocks
+
 REFINED_AT_ONCE = 1 << 21  # elements of differences held at once, 16 MB: they should stay in the cache
 SPARE_CANDIDATES = 200_000  # pairs that may wait for their exact distance beyond four times the pairs wanted
 
@@ -52,19 +52,16 @@ def _search(features: NDArray, cameras: NDArray, count: int, dtype: np.dtype, ex
     left, right, slack = _factors(features, order, dtype)
     limit = 4 * count + SPARE_CANDIDATES
     pool = _Pool(features, order, count)
-    start, total = 0, len(order)
-    while start < total and camera_ends[start] < total:
-        begin = camera_ends[start]  # proxies are sorted by camera: all partners of row ``start`` lie from here on
-        stop = min(total, start + max(BLOCK_ROWS, BLOCK_ELEMENTS // (total - begin)))
-        closeness = left[start:stop] @ right[begin:].T  # minus half the squared distance
-        for row in range(start, stop):
+    for rows, columns in cross_camera_blocks(sorted_cameras):
+        closeness = left[rows] @ right[columns].T  # minus half the squared distance
+        start, begin = rows.start, columns.start
+        for row in range(start, rows.stop):
             closeness[row - start, : camera_ends[row] - begin] = -np.inf
         pool.add(closeness, start, begin, slack, limit)
         if pool.size > limit:
             if not exhaustive:
                 return None
             pool.refine()
-        start = stop
     return pool.refine()
 
 
@@ -78,7 +75,7 @@ def _factors(features: NDArray, order: NDArray, dtype: np.dtype) -> tuple[NDArra
     centre = features.mean(axis=0, dtype=np.float64)
     left = np.ones((count, dim + 2), dtype=dtype)
     squares = np.empty(count)
-    for some in _chunks(count, max(1, REFINED_AT_ONCE // dim)):
+    for some in chunks(count, REFINED_AT_ONCE // dim):
         moved = features[order[some]] - centre
         squares[some] = np.square(moved).sum(axis=1)
         left[some, :dim] = moved
@@ -127,7 +124,7 @@ class _Pool:
         a, b = self.order[self.rows], self.order[self.columns]
         first, second = np.minimum(a, b), np.maximum(a, b)
         distance = np.empty(self.size)
-        for some in _chunks(self.size, max(1, REFINED_AT_ONCE // self.features.shape[1])):
+        for some in chunks(self.size, REFINED_AT_ONCE // self.features.shape[1]):
             difference = self.features[first[some]].astype(np.float64)
             difference -= self.features[second[some]]
             distance[some] = np.square(difference, out=difference).sum(axis=1)
@@ -137,7 +134,3 @@ class _Pool:
 
     def _keep(self, which: NDArray) -> None:
         self.rows, self.columns, self.closeness = self.rows[which], self.columns[which], self.closeness[which]
-
-
-def _chunks(total: int, size: int) -> list[slice]:
-    return [slice(first, first + size) for first in range(0, total, size)]

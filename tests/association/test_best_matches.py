@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ccafl_plugin.association import best_matches as module
+from ccafl_plugin.association import blocks
 from ccafl_plugin.association.best_matches import best_matches, cosines
 
 
@@ -63,8 +64,8 @@ def test_blocks_change_nothing(
     kind: str, cameras: int, elements: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blocks that hold a part of a camera, and several cameras."""
-    monkeypatch.setattr(module, "BLOCK_ELEMENTS", elements)
-    monkeypatch.setattr(module, "BLOCK_ROWS", rows)
+    monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", rows)
     monkeypatch.setattr(module, "REFINED_AT_ONCE", 50)
     camera = np.random.default_rng(1).permutation(50) % cameras
     assert_best(unit_rows(kind, 50, 8, 2), camera)
@@ -74,8 +75,8 @@ def test_blocks_change_nothing(
 @pytest.mark.parametrize("own", [0, 1])
 def test_cosines_that_float32_cannot_tell_apart(own: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One proxy is alike to all of the other camera, which have closer matches: only it needs these cosines."""
-    monkeypatch.setattr(module, "BLOCK_ELEMENTS", 1)
-    monkeypatch.setattr(module, "BLOCK_ROWS", rows)
+    monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", rows)
     misled = 0
     for seed in range(10):
         rng = np.random.default_rng(seed)

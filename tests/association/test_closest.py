@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ccafl_plugin.association import closest
+from ccafl_plugin.association import blocks, closest
 from ccafl_plugin.association.closest import closest_pairs
 
 
@@ -63,8 +63,8 @@ def test_equals_sorting_all_pairs(
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes that make 60 proxies go through many blocks, refinements and prunings."""
-    monkeypatch.setattr(closest, "BLOCK_ELEMENTS", 100)
-    monkeypatch.setattr(closest, "BLOCK_ROWS", 3)
+    monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", 100)
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 3)
     monkeypatch.setattr(closest, "REFINED_AT_ONCE", 7)
     monkeypatch.setattr(closest, "SPARE_CANDIDATES", 0)
 

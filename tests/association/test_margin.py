@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ccafl_plugin.association import ASSOCIATIONS, associate, best_matches
+from ccafl_plugin.association import ASSOCIATIONS, associate, best_matches, blocks
 from ccafl_plugin.association.margin import standardise
 from tests.children import in_child
 
@@ -127,8 +127,8 @@ def test_pieces_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> No
         assert np.bincount(np.array(expected) + 1)[1:].max() >= 4
     whole = associate(torch.from_numpy(features), torch.tensor(seen_by), "margin")
     assert whole.tolist() == expected
-    monkeypatch.setattr(best_matches, "BLOCK_ELEMENTS", 100)
-    monkeypatch.setattr(best_matches, "BLOCK_ROWS", 3)
+    monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", 100)
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 3)
     monkeypatch.setattr(best_matches, "REFINED_AT_ONCE", 50)
     assert associate(torch.from_numpy(features), torch.tensor(seen_by), "margin").tolist() == expected
 
