@@ -29,7 +29,7 @@ class Options:
 
     Args:
         seed: every sampler and every random draw of the plugin starts from it.
-        iters_per_epoch: batches per epoch of ``ProxySampler``, ``IntraCameraSampler`` and ``CameraBalancedSampler``.
+        iters_per_epoch: batches per epoch of the plugin's samplers (``ProxySampler`` and its kind).
         warmup_epochs: epochs of linear warm-up in ``warmup_multi_step`` and ``warmup_cosine``; 0 for none.
         warmup_factor: the warm-up starts at this fraction of the learning rate.
         cosine_final_factor: ``warmup_cosine`` ends at this fraction of the learning rate.

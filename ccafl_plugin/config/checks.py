@@ -11,8 +11,9 @@ from yacs.config import CfgNode
 
 from ccafl_plugin.association import ASSOCIATIONS
 from ccafl_plugin.config.arguments import make_terms
-from ccafl_plugin.data.samplers import SAMPLERS, check_sizes
-from ccafl_plugin.engine.supervision import SUPERVISIONS
+from ccafl_plugin.data.proxy_batches import check_sizes
+from ccafl_plugin.data.samplers import SAMPLERS
+from ccafl_plugin.engine.supervision import SUPERVISIONS, Supervision
 from ccafl_plugin.engine.terms import order_by_needs
 from ccafl_plugin.engine.text import SCOPES
 from ccafl_plugin.errors import CCAFLError, unknown_name
@@ -119,6 +120,7 @@ def _check_ccafl(config: CfgNode) -> None:
     if not enabled:
         raise CCAFLError("ccafl.terms: no term is enabled; set ccafl.terms.NAME.enabled True for at least one.")
     order_by_needs(make_terms(config))
+    Supervision(ccafl.supervision).check_sampler(config.sampler.train_sampler)
     check_prompt_length(ccafl.prompt_length)
     if ccafl.stage1.scope == "person" and ccafl.supervision != "full":
         raise CCAFLError("ccafl.stage1.scope: 'person' reads identities across cameras; set ccafl.supervision full.")

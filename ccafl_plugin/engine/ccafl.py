@@ -98,6 +98,7 @@ class ImageCCAFLEngine(ResumableEngine):
 
         self.labels = ProxyLabels.from_tuples(self.train_loader.dataset.train)
         self.supervision = Supervision(supervision, association, dict(association_options or {}), keep_unassociated)
+        self.supervision.check_sampler(type(self.train_loader.batch_sampler.sampler).__name__)
         self.terms = order_by_needs([TERMS[name]() for name in PAPER_TERMS] if terms is None else list(terms))
         self.text = TextSide(unwrap(model), stage1 or PromptStage(), self.labels, self.supervision, self.device)
         self._check_terms()

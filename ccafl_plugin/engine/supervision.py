@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ccafl_plugin.association import associate, keep_unassociated
 from ccafl_plugin.data.proxies import ProxyLabels
-from ccafl_plugin.errors import unknown_name
+from ccafl_plugin.data.samplers import READS_IDENTITIES
+from ccafl_plugin.errors import CCAFLError, unknown_name
 
 SUPERVISIONS = ("intra_camera", "full")
 
@@ -41,6 +42,21 @@ class Supervision:
     def is_full(self) -> bool:
         """True if true identities are read."""
         return self.name == "full"
+
+    def check_sampler(self, name: str) -> None:
+        """Refuses a sampler that knows more than the supervision allows.
+
+        Args:
+            name: of the training sampler's class.
+
+        Raises:
+            CCAFLError: it reads identities across cameras, and supervision is not full.
+        """
+        if name in READS_IDENTITIES and not self.is_full:
+            raise CCAFLError(
+                f"sampler.train_sampler: {name!r} reads identities across cameras; set ccafl.supervision full, "
+                "or sampler.train_sampler ProxySampler."
+            )
 
     def num_classes(self, labels: ProxyLabels) -> int:
         """Number of classes of torchreid's own losses: proxies, or people under full supervision."""

@@ -85,6 +85,8 @@ CCAFL = ["loss.name", "ccafl", "model.name", "clip_tiny"]
     [
         (["sampler.num_instances", "33"], "more than its ccafl.terms.icdl.instances (32) memory slots"),
         (["ccafl.stage1.scope", "person"], "set ccafl.supervision full"),
+        (["sampler.train_sampler", "IdentitySampler"], "'IdentitySampler' reads identities across cameras; set ccafl"),
+        (["sampler.train_sampler", "RandomIdentitySampler"], "or sampler.train_sampler ProxySampler"),
         (["model.name", "osnet_x1_0"], "'osnet_x1_0' has no text encoder; choose one of clip_rn50"),
         (["ccafl.terms.ical.last_epoch", "3"], "3 is before first_epoch 40"),
         (["ccafl.prompt_length", "70"], "70 is too long"),

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from torch.utils.data import BatchSampler, DataLoader
 
 from ccafl_plugin.data.samplers import (
+    READS_IDENTITIES,
     SAMPLERS,
     CameraBalancedSampler,
+    IdentitySampler,
     IntraCameraSampler,
     ProxySampler,
     allot,
@@ -21,6 +23,7 @@ from ccafl_plugin.errors import CCAFLError
 from tests.data.train_lists import small_list, train_lists
 
 every_sampler = pytest.mark.parametrize("name", sorted(SAMPLERS))
+every_proxy_sampler = pytest.mark.parametrize("name", sorted(SAMPLERS.keys() - set(READS_IDENTITIES)))
 
 
 def build(name, train, proxies_per_batch, num_instances, iters=12, seed=1):
@@ -54,7 +57,7 @@ sizes = {
 }
 
 
-@every_sampler
+@every_proxy_sampler
 @given(**sizes)
 def test_every_batch_has_k_images_of_different_proxies(name, train, proxies_per_batch, num_instances, epoch):
     sampler = build(name, train, proxies_per_batch, num_instances)
@@ -81,7 +84,7 @@ def test_length_is_what_comes_out(name, train, proxies_per_batch, num_instances,
     assert full or sampler.variable_batches
 
 
-@every_sampler
+@every_proxy_sampler
 @given(**sizes, seed=st.integers(0, 2**31))
 def test_renamed_and_shuffled_lists_draw_the_same_files(name, train, proxies_per_batch, num_instances, epoch, seed):
     sampler = build(name, train, proxies_per_batch, num_instances)
@@ -180,6 +183,50 @@ def test_few_images_are_drawn_with_replacement():
     assert patterns == {1, 2}
 
 
+# IdentitySampler
+
+
+@given(**sizes)
+def test_every_batch_has_k_images_of_different_people(train, proxies_per_batch, num_instances, epoch):
+    sampler = build("IdentitySampler", train, proxies_per_batch, num_instances)
+    images_of = Counter((dsetid, pid) for _, pid, _, dsetid in train)
+    drawn = []
+    for batch in draw_epoch(sampler, epoch):
+        people = []
+        for first in range(0, len(batch), num_instances):
+            images = batch[first : first + num_instances]
+            (person,) = {(train[i][3], train[i][1]) for i in images}
+            assert len(images) == num_instances
+            if images_of[person] >= num_instances:
+                assert len(set(images)) == num_instances
+            people.append(person)
+        assert len(set(people)) == len(people) == proxies_per_batch
+        drawn.append(people)
+    per_pass = len(images_of) // proxies_per_batch
+    for first in range(0, len(drawn), per_pass):
+        one_pass = [person for people in drawn[first : first + per_pass] for person in people]
+        assert len(set(one_pass)) == len(one_pass)
+
+
+@given(**sizes, seed=st.integers(0, 2**31))
+def test_people_with_other_numbers_draw_the_same_files(train, proxies_per_batch, num_instances, epoch, seed):
+    sampler = build("IdentitySampler", train, proxies_per_batch, num_instances)
+    rng = random.Random(seed)
+    new = rng.sample(range(400), 200)
+    renamed = [(path, new[pid], camid, dsetid) for path, pid, camid, dsetid in train]
+    rng.shuffle(renamed)
+    other = build("IdentitySampler", renamed, proxies_per_batch, num_instances)
+    files = [[train[i][0] for i in batch] for batch in draw_epoch(sampler, epoch)]
+    assert files == [[renamed[i][0] for i in batch] for batch in draw_epoch(other, epoch)]
+
+
+def test_a_persons_images_come_from_all_of_its_cameras():
+    sampler = IdentitySampler(small_list((4, 4, 4)), 16, 4, 40)
+    cameras = sampler.labels.camera_of_image
+    assert {len(set(cameras[batch[:4]].tolist())) for batch in sampler.batches()} >= {2, 3}
+    assert set(sampler) == set(range(48))
+
+
 # IntraCameraSampler
 
 
@@ -265,6 +312,8 @@ def test_impossible_sizes(name, arguments, message):
 def test_fewer_proxies_than_a_batch_needs():
     with pytest.raises(CCAFLError, match=r"train\.batch_size: 24 .* needs 6 proxies .* has 5; .* at most 20"):
         ProxySampler(small_list((3, 2)), 24, 4)
+    with pytest.raises(CCAFLError, match=r"train\.batch_size: 16 .* needs 4 people .* has 3; .* at most 12"):
+        IdentitySampler(small_list((3, 2)), 16, 4)
 
 
 def test_cameras_that_do_not_divide_a_batch():

@@ -27,7 +27,7 @@ WRAPPED = [
 
 def test_the_plugins_names_are_where_torchreid_keeps_its_like():
     assert {"clip_rn50", "clip_vit_b16", "clip_tiny"} <= set(getattr(torchreid.models, "__model_factory"))
-    samplers = {"ProxySampler", "IntraCameraSampler", "CameraBalancedSampler"}
+    samplers = {"ProxySampler", "IntraCameraSampler", "CameraBalancedSampler", "IdentitySampler"}
     assert samplers <= set(torchreid_module("data.sampler").AVAI_SAMPLERS)
     assert {"warmup_multi_step", "warmup_cosine"} <= set(torchreid_module("optim.lr_scheduler").AVAI_SCH)
     datasets = getattr(torchreid_module("data.datasets"), "__image_datasets")
