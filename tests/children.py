@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Callable
@@ -34,6 +35,14 @@ def in_child(function: Callable[[], None]) -> None:
     _, status = os.waitpid(child, 0)
     if status != 0:
         raise AssertionError(report or f"the child ended with status {status}")
+
+
+def memory_growth(function: Callable[[], object]) -> float:
+    """Megabytes by which the process's peak memory grows while ``function`` runs; to be called in a child."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    function()
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / unit
 
 
 def forget(*packages: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 from itertools import combinations
 
 import numpy as np
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 from ccafl_plugin.association import ASSOCIATIONS, associate, best_matches, blocks
 from ccafl_plugin.association.margin import standardise
-from tests.children import in_child
 
 
 def slow_rows(features: NDArray, cameras: list[int]) -> list[NDArray]:
@@ -191,20 +189,3 @@ def test_it_has_no_options() -> None:
     assert "margin" in ASSOCIATIONS
     with pytest.raises(ValueError, match="option of association 'margin': 'rate'"):
         associate(torch.eye(2), torch.arange(2), "margin", rate=1.0)
-
-
-def test_no_matrix_of_all_pairs_is_made() -> None:
-    count, dim = 6000, 32
-
-    def associate_and_measure() -> None:
-        generator = torch.Generator().manual_seed(0)
-        cameras = torch.arange(count) % 6
-        people = torch.randn(count // 6, dim, generator=generator).repeat_interleave(6, dim=0)
-        features = people + 0.5 * torch.randn(count, dim, generator=generator)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        pseudo = associate(features, cameras, "margin")
-        grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-        assert int(pseudo.max()) > count // 12
-        assert grown < 2 * count * count, grown  # bytes; all pairs in float32 would be twice, in float64 four times
-
-    in_child(associate_and_measure)

@@ -8,6 +8,7 @@ import torch
 from ccafl_plugin.association import ASSOCIATIONS, associate, keep_unassociated, register_association
 from ccafl_plugin.association.registry import number_groups
 from ccafl_plugin.errors import CCAFLError
+from tests.children import in_child, memory_growth
 
 
 @pytest.mark.parametrize("name", sorted(ASSOCIATIONS))
@@ -30,6 +31,25 @@ def test_every_association(name: str) -> None:
     assert torch.equal((again[:, None] == again) & (again >= 0), same & (pseudo[shuffled] >= 0))
     assert associate(features[:0], cameras[:0], name).tolist() == []
     assert associate(features[:12], cameras[:12], name).tolist() == [-1] * 12
+
+
+@pytest.mark.parametrize("name", sorted(ASSOCIATIONS))
+def test_no_matrix_of_all_pairs_is_made(name: str) -> None:
+    """A matrix of all pairs in float32 would need 137 MB; one of half of them, without a camera's own, 57 MB."""
+    count, dim = 6000, 32
+
+    def associate_and_measure() -> None:
+        generator = torch.Generator().manual_seed(0)
+        cameras = torch.arange(count) % 6
+        people = torch.randn(count // 6, dim, generator=generator).repeat_interleave(6, dim=0)
+        features = people + 0.5 * torch.randn(count, dim, generator=generator)
+        associate(features[:60], cameras[:60], name)  # imports what it needs
+        found: list[torch.Tensor] = []
+        grown = memory_growth(lambda: found.append(associate(features, cameras, name)))
+        assert int(found[0].max()) > count // 12
+        assert grown < 50, grown
+
+    in_child(associate_and_measure)
 
 
 def test_half_precision_features_are_taken() -> None:

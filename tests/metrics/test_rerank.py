@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.metrics import FeatureDistances, RerankedDistances, evaluate_rank, re_ranking, rerank_features
-from tests.children import in_child
+from tests.children import in_child, memory_growth
 from tests.metrics.torchreid_stable import slow_re_ranking
 
 
@@ -121,13 +121,8 @@ def test_no_full_matrix_is_made():
     """The matrix of all images would need 780 MB, and torchreid needs five of that size."""
 
     def rerank() -> None:
-        import resource
-
         query, gallery = features(0, 1000, 13000, 4000, 8, coarse=False)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for _ in rerank_features(query, gallery).blocks():
-            pass
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        grown = memory_growth(lambda: [None for _ in rerank_features(query, gallery).blocks()])
         assert grown < 400, f"{grown:.0f} MB"
 
     in_child(rerank)
