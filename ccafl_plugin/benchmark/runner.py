@@ -110,12 +110,9 @@ class Runner:
         try:
             while waiting or self._running:
                 self._reap()
-                for run in list(waiting):
-                    if len(self._running) >= self.jobs:
-                        break
-                    if self._is_ready(run):
-                        waiting.remove(run)
-                        self._launch(run)
+                while len(self._running) < self.jobs and (run := self._next(waiting)) is not None:
+                    waiting.remove(run)
+                    self._launch(run)
                 self._report_now_and_then()
                 if self._running:
                     time.sleep(self.pause)
@@ -138,6 +135,16 @@ class Runner:
         except (OSError, CCAFLError) as error:
             self.failures[run.name] = f"finished, but not written to {self.file.file}: {' '.join(str(error).split())}"
             self.report(f"{run.name}: {self.failures[run.name]}")
+
+    def _next(self, waiting: Sequence[Run]) -> Run | None:
+        """The first that can start; while fewer ends than jobs are left to start, the first that others wait for.
+
+        So no job stands still because the next seed's trunk was left to the end.
+        """
+        ready = [run for run in waiting if self._is_ready(run)]
+        if sum(not run.kept_epochs for run in ready) < self.jobs:
+            ready.sort(key=lambda run: not run.kept_epochs)
+        return ready[0] if ready else None
 
     def _is_ready(self, run: Run) -> bool:
         """False while the checkpoint that it goes on from may still come."""

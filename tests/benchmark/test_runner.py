@@ -121,6 +121,18 @@ def test_side_by_side(tmp_path: Path) -> None:
         Runner(plan, jobs=0)
 
 
+def test_the_next_trunk_starts_before_the_last_branch(tmp_path: Path) -> None:
+    """Runs of equal length: with three rows that branch, a trunk at the end would keep one of two jobs waiting."""
+    start = Pretender(looks=3)
+    rates = {name: {"name": name, **BRANCH, "overrides": {"ccafl.terms.ical.margin": margin}}
+             for name, margin in (("a", 0.3), ("b", 0.5), ("c", 0.7))}  # fmt: skip
+    _, plan = planned(tmp_path, seeds=[1, 2, 3], trunks=[TRUNK], rows=list(rates.values()))
+    run(plan, start, jobs=2)
+    assert [f"{row} {seed}" for row, seed, _ in start.started] == [
+        *("trunk 1", "trunk 2"), *("a 1", "b 1"), *("c 1", "a 2"), *("b 2", "trunk 3"), *("c 2", "a 3"), *("b 3", "c 3")
+    ]  # fmt: skip
+
+
 def test_an_interruption_ends_all_processes(tmp_path: Path) -> None:
     start = Pretender(looks=10**9)
     _, plan = planned(tmp_path, seeds=[1, 2, 3], rows=[{"name": "a"}])
