@@ -85,7 +85,7 @@ class HybridMemory(nn.Module):
         order = torch.argsort(camera, stable=True)
         present, counts = camera.unique(return_counts=True)
         local = proxies - self._host_offsets[camera]
-        rows, local = torch.stack([order, local[order]]).to(self.centroids.device)
+        rows, local = torch.stack([order, local[order]]).to(self.centroids.device, non_blocking=True)
         sizes = counts.tolist()
         return [CameraRows(*part) for part in zip(present.tolist(), rows.split(sizes), local.split(sizes), strict=True)]
 
@@ -126,7 +126,7 @@ class HybridMemory(nn.Module):
 
         Args:
             features: (B, D) float, unit rows.
-            proxies: (B,) int64 in [0, N), on the host or a device.
+            proxies: (B,) int64 in [0, N), best on the host: on a device they are waited for.
 
         Raises:
             CCAFLError: a proxy has more images in the batch than the memory has instances of it.
@@ -134,7 +134,7 @@ class HybridMemory(nn.Module):
         proxies = self._checked(proxies)
         if proxies.numel() == 0:
             return
-        device, slots = self.centroids.device, self.instances.shape[1]
+        slots = self.instances.shape[1]
         features = features.detach().to(self.centroids)
         present, group, counts = proxies.unique(return_inverse=True, return_counts=True)
         if int(counts.max()) > slots:
@@ -146,11 +146,12 @@ class HybridMemory(nn.Module):
         order = torch.argsort(group, stable=True)
         slot = torch.empty_like(order)
         slot[order] = torch.arange(len(order)) - (counts.cumsum(0) - counts)[group[order]]  # position among its own
-        present_there = present.to(device)
-        means = _sums(features, group.to(device), len(present)) / counts.to(device)[:, None]
-        moved = self.momentum * self.centroids[present_there] + (1 - self.momentum) * means
-        self.centroids[present_there] = F.normalize(moved, dim=1)
-        self.instances[proxies.to(device), slot.to(device)] = features
+        present, counts = torch.stack([present, counts]).to(self.centroids.device, non_blocking=True)
+        group, proxies, slot = torch.stack([group, proxies, slot]).to(self.centroids.device, non_blocking=True)
+        means = _sums(features, group, len(present)) / counts[:, None]
+        moved = self.momentum * self.centroids[present] + (1 - self.momentum) * means
+        self.centroids[present] = F.normalize(moved, dim=1)
+        self.instances[proxies, slot] = features
 
     def _checked(self, proxies: Tensor) -> Tensor:
         """Labels on the host, in range."""
@@ -206,7 +207,8 @@ class ClusterMemory(nn.Module):
 
         Args:
             features: (B, D) float, unit rows.
-            labels: (B,) int64 in [-1, K), on the host or a device; images labelled -1 are passed over.
+            labels: (B,) int64 in [-1, K), best on the host: on a device they are waited for; images labelled -1 are
+                passed over.
         """
         labels = labels.detach().to("cpu", torch.int64)
         _check_range("labels", labels, -1, self.centroids.shape[0])
@@ -214,7 +216,8 @@ class ClusterMemory(nn.Module):
         if kept.numel() == 0:
             return
         device = self.centroids.device
-        features, labels = features.detach()[kept.to(features.device)].to(self.centroids), labels[kept].to(device)
+        kept, labels = torch.stack([kept, labels[kept]]).to(device, non_blocking=True)
+        features = features.detach().to(self.centroids)[kept]
         similarity = (features * self.centroids[labels]).sum(1)  # row by row: equal rows give bit-equal similarities
         order = torch.argsort(similarity, stable=True)
         order = order[torch.argsort(labels[order], stable=True)]  # by label, then similarity, then place in the batch

@@ -44,6 +44,7 @@ class InterTerm(Term):
 
     def refresh(self, state: EpochState) -> None:
         self.pseudo_of_proxy = state.pseudo_of_proxy
+        self._host_pseudo_of_proxy = state.pseudo_of_proxy.cpu()  # the memory is written by labels on the host
         images = state.pseudo_of_proxy[state.proxies]
         self.memory = ClusterMemory(int(images.max()) + 1, self.feature_dim, self.momentum).to(images.device)
         self.memory.fill(state.features, images)
@@ -54,4 +55,4 @@ class InterTerm(Term):
         return {name: factor * getattr(parts, name) for name, factor in factors.items() if factor}
 
     def update(self, batch: Batch) -> None:
-        self.memory.update(batch.features.detach(), self.pseudo_of_proxy[batch.proxies])
+        self.memory.update(batch.features.detach(), self._host_pseudo_of_proxy[batch.host_proxies])
