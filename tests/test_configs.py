@@ -8,6 +8,7 @@ import pytest
 
 from ccafl_plugin.config import load_config
 from ccafl_plugin.resources import configs_folder
+from ccafl_plugin.results import leaves
 from ccafl_plugin.train import main
 from tests.layouts import write_dukemtmcreid, write_market1501, write_msmt17
 
@@ -166,6 +167,27 @@ def test_values_of_the_vit(dataset: str) -> None:
     assert (vit.ccafl.warmup_epochs, vit.train.max_epoch, vit.ccafl.freeze_patch_projection) == (10, 60, True)
     assert vit.ccafl.terms == rn50.ccafl.terms
     assert vit.ccafl.association == rn50.ccafl.association
+
+
+MARGIN = sorted(name for name in CONFIGS if "ccafl_margin" in name)
+
+
+def test_every_recipe_of_the_paper_has_ours_beside_it() -> None:
+    papers = {name for name in CONFIGS if Path(name).name.startswith("ccafl_") and name not in MARGIN}
+    assert {name.replace("ccafl_margin", "ccafl") for name in MARGIN} == papers
+
+
+@pytest.mark.parametrize("name", MARGIN)
+def test_what_our_recipe_changes(name: str) -> None:
+    ours = dict(leaves(load_config(configs_folder() / name)))
+    papers = dict(leaves(load_config(configs_folder() / name.replace("ccafl_margin", "ccafl"))))
+    assert {key: value for key, value in ours.items() if value != papers[key] and key != "data.save_dir"} == {
+        "ccafl.association.name": "margin",
+        "ccafl.association.keep_unassociated": True,
+        "ccafl.terms.icdl.last_epoch": -1,
+    }
+    if not name.startswith("synthetic"):
+        assert "Not yet measured on real data." in (configs_folder() / name).read_text()
 
 
 @pytest.mark.parametrize("name", CONFIGS)
