@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -7,9 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.optim import is_bias, parameter_groups, warmup_cosine, warmup_multi_step
+from ccafl_plugin.optim import (
+    fuse_steps,
+    is_bias,
+    load_state,
+    parameter_groups,
+    warmup_cosine,
+    warmup_multi_step,
+)
 
 
 def rates(build, epochs: int, lr: float = 3.5e-4) -> list[float]:
@@ -142,3 +151,94 @@ def test_is_bias_looks_at_the_last_part_of_the_name():
     assert is_bias("bias")
     assert is_bias("in_proj_bias")
     assert not is_bias("bias_free.weight")
+
+
+class Readings(TorchDispatchMode):
+    """Counts how often the host reads a number of a tensor."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def scaled_steps(build, fused: bool, gradients: list[float]) -> tuple[torch.Tensor, list[int]]:
+    """A parameter after steps with a gradient scaler, and how often each step read something back."""
+    parameter = nn.Parameter(torch.tensor([1.0, -2.0]))
+    optimizer, scaler, counts = build([parameter]), torch.amp.GradScaler("cpu", init_scale=4.0), []
+    assert fuse_steps(optimizer, ("cpu",) if fused else ()) == fused
+    for gradient in gradients:
+        scaler.scale((gradient * parameter).sum()).backward()
+        with Readings() as readings:
+            scaler.step(optimizer)
+            scaler.update()
+        counts.append(readings.count)
+        optimizer.zero_grad()
+    return parameter.detach(), counts
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda parameters: torch.optim.Adam(parameters, lr=0.1, weight_decay=5e-4),
+        lambda parameters: torch.optim.Adam(parameters, lr=0.1, amsgrad=True),
+        lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9),
+    ],
+)
+def test_fused_steps_read_nothing_and_do_the_same(build):
+    gradients = [1.0, -3.0, math.inf, 0.5]  # the third step must be left out
+    plain, plain_counts = scaled_steps(build, False, gradients)
+    fused, fused_counts = scaled_steps(build, True, gradients)
+    torch.testing.assert_close(fused, plain)
+    assert min(plain_counts) >= 1
+    assert fused_counts == [0] * len(gradients)
+
+
+def test_only_what_can_be_fused_is():
+    cpu, meta = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2, device="meta"))
+    assert not fuse_steps(torch.optim.Adam([cpu]))
+    assert not fuse_steps(torch.optim.Adam([cpu, meta]), ("meta",))
+    assert fuse_steps(torch.optim.Adam([meta]), ("meta",))
+    assert not fuse_steps(torch.optim.RMSprop([meta]), ("meta",))
+
+
+@pytest.mark.parametrize("fused", [(False, True), (True, False)])
+def test_a_state_goes_on_under_the_other_kind_of_step(fused):
+    """Saved on a CPU, loaded on a GPU, and the other way round."""
+
+    def steps(parameter, optimizer, count):
+        for _ in range(count):
+            optimizer.zero_grad()
+            parameter.square().sum().backward()
+            optimizer.step()
+
+    def make(fuse):
+        parameter = nn.Parameter(torch.tensor([1.0, -2.0]))
+        optimizer = torch.optim.Adam([{"params": [parameter], "name": "weights"}], lr=0.1)
+        assert fuse_steps(optimizer, ("cpu",) if fuse else ()) == fuse
+        return parameter, optimizer
+
+    whole, optimizer = make(False)
+    steps(whole, optimizer, 5)
+    first, saving = make(fused[0])
+    saving.param_groups[0]["lr"] = 0.1
+    steps(first, saving, 3)
+    state = saving.state_dict()
+    before = copy.deepcopy(state)
+    second, loading = make(fused[1])
+    loading.param_groups[0]["lr"] = 77.0
+    second.data.copy_(first.data)
+    load_state(loading, state)
+    assert state["param_groups"] == before["param_groups"]
+    (group,) = loading.param_groups
+    assert (group["lr"], group["name"], bool(group["fused"])) == (0.1, "weights", fused[1])
+    steps(second, loading, 2)
+    torch.testing.assert_close(second, whole)
+
+
+def test_a_state_of_other_groups_is_refused():
+    one, two = (torch.optim.Adam([{"params": [nn.Parameter(torch.zeros(1))]} for _ in range(n)]) for n in (1, 2))
+    for target, source in ((one, two), (two, one)):
+        with pytest.raises(ValueError, match="different number of parameter groups"):
+            load_state(target, source.state_dict())
