@@ -214,10 +214,11 @@ def _test_features(engine: Any, loaders: Sequence[Any]) -> tuple[Tensor, Tensor,
 def _model(config: CfgNode, engine: Any) -> dict[str, Any]:
     data = config.data
     complexity = retrieval_complexity(unwrap(engine.model), data.height, data.width)
+    ccafl = config.loss.name == "ccafl"
     return {
         "name": config.model.name,
         **complexity._asdict(),
-        "loss": config.loss.name,
+        "loss": " + ".join(term.name for term in engine.terms) if ccafl else config.loss.name,
         "input": [data.height, data.width],
         "transforms": list(data.transforms),
         "distance": config.test.dist_metric,

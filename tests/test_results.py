@@ -55,6 +55,7 @@ def test_a_run_of_ccafl(root: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     }
     assert written["model"]["name"] == "clip_tiny"
     assert 0 < written["model"]["parameters"] < 1e6
+    assert written["model"]["loss"] == "alignment + proxy_classifier + ical + icdl + inter"
     assert (written["model"]["input"], written["model"]["distance"]) == ([64, 32], "euclidean")
     assert (written["seed"], written["epochs"], written["targets"]) == (1, 2, ["market1501"])
     assert written["versions"]["torch"] == torch.__version__
@@ -71,6 +72,7 @@ def test_runs_of_torchreids_own_engines(
 ) -> None:
     more = ["sampler.train_sampler", "RandomIdentitySampler", "ccafl.camera_probe", "True"]
     written = run(root, tmp_path, "loss.name", loss, *more)
+    assert written["model"]["loss"] == loss
     probe = written["camera_probe"]["market1501"]
     assert probe["chance"] == pytest.approx(1 / CAMERAS)
     assert 0 <= probe["accuracy"] <= 1
