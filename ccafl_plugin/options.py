@@ -42,7 +42,8 @@ class Options:
         fast_evaluation: whether torchreid's evaluation and re-ranking run on ``ccafl_plugin.metrics``, which give the
             same numbers without full distance matrices.
         synthetic_size: size of the dataset ``synthetic_persons``, one of its names.
-        synthetic_seed: another seed is another set of people and cameras.
+        synthetic_seed: another seed is another set of people and places.
+        synthetic_cameras: cameras of ``synthetic_persons``, from 6.
     """
 
     seed: int = 1
@@ -59,6 +60,7 @@ class Options:
     fast_evaluation: bool = True
     synthetic_size: str = "tiny"
     synthetic_seed: int = 1
+    synthetic_cameras: int = 6
 
     def update(self, **values: Any) -> None:
         """Sets several options, or none of them if one is unknown or impossible.

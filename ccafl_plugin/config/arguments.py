@@ -28,6 +28,7 @@ def option_values(config: CfgNode) -> dict[str, Any]:
         "fast_evaluation": ccafl.fast_evaluation,
         "synthetic_size": ccafl.synthetic.size,
         "synthetic_seed": ccafl.synthetic.seed,
+        "synthetic_cameras": ccafl.synthetic.cameras,
     }
 
 

@@ -13,6 +13,7 @@ from ccafl_plugin.association import ASSOCIATIONS
 from ccafl_plugin.config.arguments import make_terms
 from ccafl_plugin.data.proxy_batches import check_sizes
 from ccafl_plugin.data.samplers import SAMPLERS
+from ccafl_plugin.data.synthetic.network import FEWEST, MOST
 from ccafl_plugin.engine.supervision import SUPERVISIONS, Supervision
 from ccafl_plugin.engine.terms import order_by_needs
 from ccafl_plugin.engine.text import SCOPES
@@ -65,6 +66,7 @@ _RANGES: dict[str, tuple[float, bool, float]] = {
     "ccafl.label_noise.split": (0, True, 1),
     "ccafl.label_noise.single_camera": (0, True, 1),
     "ccafl.bias_lr_factor": (0, True, math.inf),
+    "ccafl.synthetic.cameras": (FEWEST, True, MOST),
     "warmup_epochs": (0, True, math.inf),
     "warmup_factor": (0, True, 1),
     "cosine_final_factor": (0, True, 1),

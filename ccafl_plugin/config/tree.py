@@ -14,6 +14,7 @@ from yacs.config import CfgNode
 
 from ccafl_plugin.association import ASSOCIATIONS
 from ccafl_plugin.data.label_noise import LabelNoise
+from ccafl_plugin.data.synthetic.network import FEWEST
 from ccafl_plugin.engine.prompt_stage import PromptStage
 from ccafl_plugin.engine.terms import PAPER_TERMS, TERMS
 
@@ -115,7 +116,7 @@ def _ccafl_tree() -> dict[str, Any]:
             **{name: _arguments(function) for name, function in ASSOCIATIONS.items()},
         },
         "terms": {name: {"enabled": name in PAPER_TERMS, **_arguments(term)} for name, term in TERMS.items()},
-        "synthetic": {"size": "tiny", "seed": 1},
+        "synthetic": {"size": "tiny", "seed": 1, "cameras": FEWEST},
     }
 
 

@@ -33,20 +33,29 @@ def build_datasets(torchreid: ModuleType) -> dict[str, type]:
     image_dataset = torchreid.data.ImageDataset
 
     class SyntheticPersons(image_dataset):
-        """Rendered pedestrians before six cameras, made below the data root when they are first asked for.
+        """Rendered pedestrians before six or more cameras, made below the data root when they are first asked for.
 
         Args:
             root: the data root; made if it is missing.
             size: "tiny", "small", "medium" or "large"; by default the option ``synthetic_size``.
             seed: which benchmark of that size; by default the option ``synthetic_seed``.
+            cameras: how many cameras, at least 6; by default the option ``synthetic_cameras``.
         """
 
         dataset_dir = synthetic.NAME
 
-        def __init__(self, root: str = "", size: str | None = None, seed: int | None = None, **kwargs: Any) -> None:
+        def __init__(
+            self,
+            root: str = "",
+            size: str | None = None,
+            seed: int | None = None,
+            cameras: int | None = None,
+            **kwargs: Any,
+        ) -> None:
             size = options.synthetic_size if size is None else size
             seed = options.synthetic_seed if seed is None else seed
-            folder = synthetic.ensure(root, size, seed)
+            cameras = options.synthetic_cameras if cameras is None else cameras
+            folder = synthetic.ensure(root, size, seed, cameras=cameras)
             super().__init__(
                 read_market_folder(folder / "bounding_box_train", relabel=True),
                 read_market_folder(folder / "query"),

@@ -114,6 +114,17 @@ def test_synthetic_persons(tmp_path, monkeypatch):
     assert all(0 <= camid < 6 for _, _, camid, _ in first.train)
 
 
+def test_synthetic_persons_before_more_cameras(tmp_path, monkeypatch):
+    monkeypatch.setitem(SIZES, "mini", Size(8, 3, 1))
+    with options.override(synthetic_size="mini", synthetic_cameras=14):
+        many = DATASETS["synthetic_persons"](root=str(tmp_path), verbose=False)
+    named = DATASETS["synthetic_persons"](root=str(tmp_path), size="mini", cameras=14, verbose=False)
+    assert many.train == named.train
+    assert max(camid for _, _, camid, _ in many.train) > 5
+    usual = DATASETS["synthetic_persons"](root=str(tmp_path), size="mini", verbose=False)
+    assert max(camid for _, _, camid, _ in usual.train) < 6
+
+
 def test_synthetic_persons_of_no_known_size(tmp_path):
     with options.override(synthetic_size="huge"), pytest.raises(CCAFLError, match="synthetic_size: 'huge'"):
         DATASETS["synthetic_persons"](root=str(tmp_path))

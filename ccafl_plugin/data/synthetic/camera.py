@@ -31,6 +31,7 @@ class Camera:
         quality: of the JPEG file.
         hidden: per cent of the pictures in which something stands before the person.
         jitter: largest error of the detector's box, per cent of its size.
+        place: cameras of one scene and one place have the same background.
     """
 
     scene: str
@@ -49,6 +50,7 @@ class Camera:
     quality: int
     hidden: int
     jitter: int
+    place: int = 0
 
 
 CAMERAS: tuple[Camera, ...] = (
@@ -59,7 +61,7 @@ CAMERAS: tuple[Camera, ...] = (
     Camera("night", ((0, 3), (320, 4), (140, 4)), 50, 92, 22, -60, 84, (112, 96, 80), 9, 78, 8, 1, 11, 74, 10, 6),
     Camera("entrance", ((180, 4), (225, 4), (30, 4)), 60, 108, 18, 0, 114, (97, 100, 107), 7, 86, 16, 0, 6, 84, 8, 6),
 )
-"""The six cameras of the benchmark. No two agree in what they do to a colour."""
+"""The six cameras of every benchmark. No two agree in what they do to a colour."""
 
 
 def take_picture(light: np.ndarray, camera: Camera, brightness: int, dice: Dice) -> np.ndarray:

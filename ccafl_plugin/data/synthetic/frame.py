@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ccafl_plugin.data.synthetic.camera import CAMERAS, Camera, enlarge, take_picture
+from ccafl_plugin.data.synthetic.camera import Camera, enlarge, take_picture
 from ccafl_plugin.data.synthetic.dice import Dice
 from ccafl_plugin.data.synthetic.identity import Identity, draw_identity
+from ccafl_plugin.data.synthetic.network import camera_of
 from ccafl_plugin.data.synthetic.person import Placing, Pose, draw_person
 from ccafl_plugin.data.synthetic.raster import UNIT, Canvas
 from ccafl_plugin.data.synthetic.scene import HEIGHT, WIDTH, draw_scene
@@ -24,7 +25,7 @@ class Frame:
 
     Attributes:
         person: who.
-        camera: number in 0 .. 5.
+        camera: number from 0, see ``network.camera_of``.
         track: a number of this person's way past this camera: frames of a track share direction, place and light.
         number: of the frame in its track.
         seed: of the benchmark.
@@ -57,7 +58,7 @@ def render(frame: Frame, camera: Camera | None = None) -> np.ndarray:
         frame: what to render.
         camera: instead of the benchmark's camera of the frame's number.
     """
-    camera = camera or CAMERAS[frame.camera]
+    camera = camera or camera_of(frame.camera)
     track = _draw_track(camera, Dice(frame.seed, "track", frame.track))
     dice = Dice(frame.seed, "frame", frame.track, frame.number)
     lines = max(camera.lines * track.percent // 100, 24) // 2 * 2
@@ -93,7 +94,7 @@ def _draw_track(camera: Camera, dice: Dice) -> _Track:
 
 def _background(camera: Camera, track: _Track, seed: int, lines: int, dice: Dice) -> np.ndarray:
     """(2 lines, lines, 3) uint8: the part of the scene that this frame shows."""
-    scene = draw_scene(camera.scene, seed)
+    scene = draw_scene(camera.scene, seed, camera.place)
     left, top = track.left + dice.between(0, 120), track.top + dice.between(-20, 20)
     rows = np.arange(2 * lines) * 256 // (2 * lines) + top
     columns = np.arange(lines) * 128 // lines + left

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from ccafl_plugin.data.synthetic.camera import CAMERAS
 from ccafl_plugin.data.synthetic.frame import render
+from ccafl_plugin.data.synthetic.network import FEWEST, camera_of, check_cameras
 from ccafl_plugin.data.synthetic.plan import GALLERY, QUERY, SIZES, TRAIN, Picture, Plan, Size, plan_benchmark
 from ccafl_plugin.errors import CCAFLError, unknown_name
 
@@ -26,24 +26,35 @@ RENDERER = 2
 
 NAME = "synthetic_persons"
 PERSONS_FILE = "persons.json"
+CAMERAS_FILE = "cameras.json"
+"""Of benchmarks with more cameras than the usual six."""
+
 PARTIAL = ".partial"
 STALE_SECONDS = 3600
 FEW = 64
 """Below this number of pictures, starting processes takes longer than rendering."""
 
 
-def folder_of(root: str | os.PathLike[str], size: str, seed: int) -> Path:
+def folder_of(root: str | os.PathLike[str], size: str, seed: int, cameras: int = FEWEST) -> Path:
     """Where below the data root a benchmark lies.
 
     Raises:
-        CCAFLError: there is no size of that name.
+        CCAFLError: there is no size of that name, or no benchmark with so many cameras.
     """
     if size not in SIZES:
         raise unknown_name("synthetic_size", size, SIZES)
-    return Path(root).expanduser().absolute() / NAME / f"{size}_seed{seed}_r{RENDERER}"
+    check_cameras(cameras)
+    network = "" if cameras == FEWEST else f"_cameras{cameras}"
+    return Path(root).expanduser().absolute() / NAME / f"{size}_seed{seed}{network}_r{RENDERER}"
 
 
-def ensure(root: str | os.PathLike[str], size: str = "tiny", seed: int = 1, workers: int | None = None) -> Path:
+def ensure(
+    root: str | os.PathLike[str],
+    size: str = "tiny",
+    seed: int = 1,
+    workers: int | None = None,
+    cameras: int = FEWEST,
+) -> Path:
     """The benchmark's folder below the data root, rendered now if it isn't there.
 
     Args:
@@ -51,20 +62,23 @@ def ensure(root: str | os.PathLike[str], size: str = "tiny", seed: int = 1, work
         size: "tiny", "small", "medium" or "large".
         seed: another seed is another benchmark: other people, other pictures.
         workers: processes that render; one per core by default.
+        cameras: 6 by default; more are drawn beside these.
 
     Returns:
         The folder with ``bounding_box_train``, ``query`` and ``bounding_box_test``.
 
     Raises:
-        CCAFLError: an unknown size, or a folder that can't be written.
+        CCAFLError: an unknown size, an impossible number of cameras, or a folder that can't be written.
     """
-    folder = folder_of(root, size, seed)
+    folder = folder_of(root, size, seed, cameras)
     if not folder.is_dir():
-        generate(folder, SIZES[size], seed, workers)
+        generate(folder, SIZES[size], seed, workers, cameras)
     return folder
 
 
-def generate(folder: str | os.PathLike[str], size: Size, seed: int = 1, workers: int | None = None) -> Path:
+def generate(
+    folder: str | os.PathLike[str], size: Size, seed: int = 1, workers: int | None = None, cameras: int = FEWEST
+) -> Path:
     """Renders a benchmark into a folder that does not exist yet.
 
     The pictures are written beside it and moved as a whole: whoever interrupts this leaves no half benchmark, and of
@@ -75,17 +89,18 @@ def generate(folder: str | os.PathLike[str], size: Size, seed: int = 1, workers:
         size: how many persons.
         seed: of all draws.
         workers: processes that render; one per core by default.
+        cameras: 6 by default; more are drawn beside these.
 
     Returns:
         The folder.
 
     Raises:
-        CCAFLError: the folder exists already, or can't be written.
+        CCAFLError: the folder exists already, an impossible number of cameras, or the folder can't be written.
     """
     folder = Path(folder)
     if folder.exists():
         raise CCAFLError(f"{folder} exists already: remove it first, or choose another folder.")
-    plan = plan_benchmark(size, seed)
+    plan = plan_benchmark(size, seed, cameras)
     print(f"Rendering {len(plan.pictures)} pictures of {len(plan.persons)} persons into {folder} ...", flush=True)
     started = time.monotonic()
     partial = None
@@ -121,6 +136,9 @@ def _write(plan: Plan, folder: Path, workers: int) -> None:
         for pid, (part, person) in plan.persons.items()
     }
     (folder / PERSONS_FILE).write_text(json.dumps(persons, indent=1) + "\n", encoding="utf-8")
+    if plan.cameras > FEWEST:
+        lenses = {number + 1: asdict(camera_of(number)) for number in range(plan.cameras)}
+        (folder / CAMERAS_FILE).write_text(json.dumps(lenses, indent=1) + "\n", encoding="utf-8")
     if workers == 1 or len(plan.pictures) < FEW:
         _render_all(plan.pictures, folder)
     else:
@@ -159,7 +177,7 @@ def _render_all(pictures: Sequence[Picture], folder: Path, parent: int | None = 
     for picture in pictures:
         if parent is not None and os.getppid() != parent:
             return
-        quality = CAMERAS[picture.frame.camera].quality
+        quality = camera_of(picture.frame.camera).quality
         Image.fromarray(render(picture.frame)).save(folder / picture.folder / picture.name, quality=quality)
 
 

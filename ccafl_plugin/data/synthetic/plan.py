@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ccafl_plugin.data.synthetic.camera import CAMERAS
 from ccafl_plugin.data.synthetic.dice import Dice
 from ccafl_plugin.data.synthetic.frame import Frame
 from ccafl_plugin.data.synthetic.identity import Identity, draw_identities
+from ccafl_plugin.data.synthetic.network import FEWEST, camera_of, check_cameras
 from ccafl_plugin.errors import CCAFLError
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
@@ -73,10 +74,12 @@ class Plan:
     Attributes:
         persons: identity number (from 1) and part ("train", "test", "bystander") of everybody, by number.
         pictures: all files, by folder and name.
+        cameras: how many there are.
     """
 
     persons: dict[int, tuple[str, Identity]]
     pictures: tuple[Picture, ...]
+    cameras: int
 
 
 @dataclass(frozen=True)
@@ -100,21 +103,28 @@ def plan_persons(size: Size, seed: int) -> dict[int, tuple[str, Identity]]:
     return dict(sorted(zip(numbers, people, strict=True)))
 
 
-def plan_benchmark(size: Size, seed: int) -> Plan:
-    """The benchmark of that size and seed; equal arguments give equal plans on every machine."""
+def plan_benchmark(size: Size, seed: int, cameras: int = FEWEST) -> Plan:
+    """The benchmark of that size, seed and number of cameras; equal arguments give equal plans on every machine.
+
+    With more cameras the same people are seen elsewhere.
+
+    Raises:
+        CCAFLError: too few or too many cameras.
+    """
+    check_cameras(cameras)
     persons = plan_persons(size, seed)
-    visits = _plan_visits(persons, Dice(seed, "visits"))
+    visits = _plan_visits(persons, cameras, Dice(seed, "visits"))
     pictures = _plan_pictures(persons, visits, seed, Dice(seed, "clock"))
-    return Plan(persons, tuple(sorted(pictures, key=lambda picture: (picture.folder, picture.name))))
+    return Plan(persons, tuple(sorted(pictures, key=lambda picture: (picture.folder, picture.name))), cameras)
 
 
-def _plan_visits(persons: dict[int, tuple[str, Identity]], dice: Dice) -> list[_Visit]:
+def _plan_visits(persons: dict[int, tuple[str, Identity]], cameras: int, dice: Dice) -> list[_Visit]:
     trained = [pid for pid, (part, _) in persons.items() if part == "train"]
     alone = set(dice.sample(trained, (len(trained) * SINGLE_CAMERA_PERCENT + 50) // 100))
     visits = []
     for pid, (part, _) in persons.items():
         count = 1 if pid in alone or part == "bystander" else dice.weighted(CAMERAS_PER_PERSON)
-        for camera in _meet_cameras(count, dice):
+        for camera in _meet_cameras(count, cameras, dice):
             frames = dice.between(3, 8)
             again = dice.between(1, frames - 2) if frames > 4 and dice.chance(30) else 0
             visits.append(_Visit(pid, part, camera, 1, frames - again))
@@ -123,8 +133,8 @@ def _plan_visits(persons: dict[int, tuple[str, Identity]], dice: Dice) -> list[_
     return visits
 
 
-def _meet_cameras(count: int, dice: Dice) -> list[int]:
-    crowds = {number: camera.crowd for number, camera in enumerate(CAMERAS)}
+def _meet_cameras(count: int, cameras: int, dice: Dice) -> list[int]:
+    crowds = {number: camera_of(number).crowd for number in range(cameras)}
     met = []
     for _ in range(count):
         met.append(dice.weighted(crowds))
@@ -136,7 +146,7 @@ def _plan_pictures(
     persons: dict[int, tuple[str, Identity]], visits: Sequence[_Visit], seed: int, dice: Dice
 ) -> list[Picture]:
     """File names and frames. The first picture of a searched person at a camera is the query there."""
-    clocks = [0] * len(CAMERAS)
+    clocks: defaultdict[int, int] = defaultdict(int)
     pictures = []
     for track in dice.sample(range(len(visits)), len(visits)):  # people come by in random order
         visit = visits[track]

@@ -118,17 +118,22 @@ SCENES: dict[str, Callable[[Place], None]] = {
 
 
 @cache
-def draw_scene(name: str, seed: int) -> np.ndarray:
+def draw_scene(name: str, seed: int, place: int = 0) -> np.ndarray:
     """A whole scene, (HEIGHT, WIDTH, 3) uint8; to be read only.
+
+    Args:
+        name: what kind of place it is.
+        seed: of the benchmark.
+        place: another number is another place of that kind.
 
     Raises:
         CCAFLError: there is no scene of that name.
     """
     if name not in SCENES:
         raise unknown_name("scene", name, SCENES)
-    place = Place(Dice(seed, "scene", name))
-    SCENES[name](place)
-    pixels = place.finished()
+    drawn = Place(Dice(seed, "scene", name, *([place] if place else [])))
+    SCENES[name](drawn)
+    pixels = drawn.finished()
     pixels.setflags(write=False)
     return pixels
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from ccafl_plugin.data.synthetic.camera import CAMERAS
 from ccafl_plugin.data.synthetic.frame import IMAGE_HEIGHT, IMAGE_WIDTH, render
 from ccafl_plugin.data.synthetic.plan import TRAIN, Picture, Plan
 
@@ -29,15 +28,15 @@ def contact_sheet(plan: Plan, persons: int = 10, per_camera: int = 2, folder: st
             cameras = by_person.setdefault(int(picture.name[:4]), {})
             cameras.setdefault(picture.frame.camera, []).append(picture)
     rows = [by_person[pid] for pid in sorted(by_person, key=lambda pid: (-len(by_person[pid]), pid))][:persons]
-    return Image.fromarray(np.concatenate([_row(cameras, per_camera) for cameras in rows]))
+    return Image.fromarray(np.concatenate([_row(seen, plan.cameras, per_camera) for seen in rows]))
 
 
-def _row(cameras: dict[int, list[Picture]], per_camera: int) -> np.ndarray:
+def _row(seen: dict[int, list[Picture]], cameras: int, per_camera: int) -> np.ndarray:
     size = (IMAGE_HEIGHT + _GAP, (IMAGE_WIDTH + _GAP) * per_camera + _GAP, 3)
     fields = []
-    for number in range(len(CAMERAS)):
+    for number in range(cameras):
         field = np.full(size, 255, dtype=np.uint8)
-        for place, picture in enumerate(_spread(cameras.get(number, ()), per_camera)):
+        for place, picture in enumerate(_spread(seen.get(number, ()), per_camera)):
             left = place * (IMAGE_WIDTH + _GAP)
             field[:IMAGE_HEIGHT, left : left + IMAGE_WIDTH] = render(picture.frame)
         fields.append(field)

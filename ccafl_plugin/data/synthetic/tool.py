@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccafl_plugin.data.synthetic.generate import folder_of, generate
+from ccafl_plugin.data.synthetic.network import FEWEST
 from ccafl_plugin.data.synthetic.plan import SIZES, Size, plan_benchmark
 from ccafl_plugin.data.synthetic.sheet import contact_sheet
 from ccafl_plugin.errors import CCAFLError
@@ -17,7 +18,9 @@ LAYOUTS = ("synthetic_persons", "market1501")
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
-    made = argparse.ArgumentParser(description="Render synthetic persons before six cameras, as a ReID dataset.")
+    made = argparse.ArgumentParser(
+        description="Render synthetic persons before a network of cameras, as a ReID dataset."
+    )
     made.add_argument("--root", default="reid-data", help="data root (default: %(default)s)")
     made.add_argument("--size", default="tiny", choices=tuple(SIZES), help="how many persons (default: %(default)s)")
     made.add_argument(
@@ -26,6 +29,13 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar=("TRAIN", "TEST"),
         help="numbers of persons instead of a size: for training, for the test, in the gallery alone",
+    )
+    made.add_argument(
+        "--cameras",
+        type=int,
+        default=FEWEST,
+        metavar="N",
+        help="more than the usual six, for the plugin's dataset only (default: %(default)s)",
     )
     made.add_argument("--seed", type=int, default=1, help="another seed is another benchmark (default: %(default)s)")
     made.add_argument(
@@ -58,15 +68,20 @@ def run(given: argparse.Namespace) -> None:
     """
     size = SIZES[given.size] if given.identities is None else _size(given.identities)
     if given.sheet:
-        contact_sheet(plan_benchmark(size, given.seed)).save(given.sheet)
+        contact_sheet(plan_benchmark(size, given.seed, given.cameras)).save(given.sheet)
         return
     if given.layout == "market1501":
+        if given.cameras != FEWEST:
+            raise CCAFLError(
+                f"--cameras: torchreid's market1501 reads {FEWEST} cameras; render {given.cameras} for the plugin's "
+                "dataset, without --layout."
+            )
         folder = Path(given.root).expanduser().absolute() / "market1501" / "Market-1501-v15.09.15"
     elif given.identities is None:
-        folder = folder_of(given.root, given.size, given.seed)
+        folder = folder_of(given.root, given.size, given.seed, given.cameras)
     else:
         raise CCAFLError("--identities: the dataset synthetic_persons has named sizes; use --layout market1501.")
-    generate(folder, size, given.seed, given.workers)
+    generate(folder, size, given.seed, given.workers, given.cameras)
 
 
 def _size(numbers: Sequence[int]) -> Size:
