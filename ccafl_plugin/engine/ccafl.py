@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.epoch_start import EpochStart
+from ccafl_plugin.engine.outputs import promised_outputs, split_outputs
 from ccafl_plugin.engine.prompt_stage import PromptStage
 from ccafl_plugin.engine.resumable import ResumableEngine
 from ccafl_plugin.engine.supervision import Supervision
@@ -101,6 +101,7 @@ class ImageCCAFLEngine(ResumableEngine):
         self.supervision.check_sampler(type(self.train_loader.batch_sampler.sampler).__name__)
         self.terms = order_by_needs([TERMS[name]() for name in PAPER_TERMS] if terms is None else list(terms))
         self.text = TextSide(unwrap(model), stage1 or PromptStage(), self.labels, self.supervision, self.device)
+        self.promise = promised_outputs(model, datamanager.height, datamanager.width)
         self._check_terms()
         self._bind_terms()
         self.epoch_start = EpochStart(self)
@@ -110,11 +111,10 @@ class ImageCCAFLEngine(ResumableEngine):
         """Refuses terms that can never work here, before anything is trained."""
         if not self.terms:
             raise CCAFLError("No term is enabled: set ccafl.terms.NAME.enabled True for at least one.")
-        backbone = unwrap(self.model)
         for term in self.terms:
             if term.needs_text:
                 self.text.require(term.name)
-            if term.needs_logits and getattr(backbone, "classifier", None) is None:
+            if term.needs_logits and not self.promise.has_logits:
                 raise CCAFLError(
                     f"The term {term.name!r} needs a classifier, the model has none: "
                     "call model.make_classifier(number of classes) before the optimizer is built."
@@ -129,7 +129,7 @@ class ImageCCAFLEngine(ResumableEngine):
         setup = Setup(
             labels=self.labels,
             num_classes=self.supervision.num_classes(self.labels),
-            feature_dim=unwrap(self.model).feature_dim,
+            feature_dim=self.promise.feature_dim,
             device=self.device,
             seed=self.seed,
             terms={term.name: term for term in self.terms},
@@ -203,13 +203,12 @@ class ImageCCAFLEngine(ResumableEngine):
         proxies = host_proxies.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, enabled=self.amp):
             outputs = self.model(images)
-        raw, embeddings, logits = _split_outputs(outputs)
-        raw = raw.float()
+        outputs = split_outputs(outputs).to_float32()
         return Batch(
-            raw=raw,
-            features=F.normalize(raw, dim=1),
-            embeddings=None if embeddings is None else embeddings.float(),
-            logits=None if logits is None else logits.float(),
+            raw=outputs.raw,
+            features=outputs.features,
+            embeddings=outputs.embeddings,
+            logits=outputs.logits,
             proxies=proxies,
             host_proxies=host_proxies,
             classes=self.class_of_proxy[proxies],
@@ -258,15 +257,6 @@ class ImageCCAFLEngine(ResumableEngine):
         curve = {f"rank{rank}": float(scores.cmc[rank - 1]) for scores in seen for rank in shown}
         self.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": self.rank1, **curve}
         return self.rank1, float(mean_average_precision)
-
-
-def _split_outputs(outputs: Any) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """(raw feature, image embedding, logits) of a model in training mode."""
-    if isinstance(outputs, (tuple, list)) and len(outputs) == 3:
-        return outputs[0], outputs[1], outputs[2]
-    if isinstance(outputs, (tuple, list)) and len(outputs) == 2 and isinstance(outputs[1], Tensor):
-        return outputs[1], None, outputs[0]
-    raise CCAFLError("The model gives no feature in training: build it with loss='ccafl' (clip_*) or loss='triplet'.")
 
 
 def _gradient_scaler(enabled: bool) -> Any:

@@ -8,6 +8,7 @@ import torchreid
 
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine import checkpoints
+from ccafl_plugin.engine.outputs import Promise
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.wrapping import unwrap
 
@@ -18,6 +19,7 @@ class ResumableEngine(torchreid.engine.Engine):
     Attributes:
         scaler: of the mixed precision.
         labels: of the training set.
+        promise: what the model gives.
         keep: how many of the newest checkpoints stay.
         keep_epochs: numbers of finished epochs whose checkpoint stays however old it is.
         rank1: of the last test, 0 before any.
@@ -27,6 +29,7 @@ class ResumableEngine(torchreid.engine.Engine):
 
     scaler: Any
     labels: ProxyLabels
+    promise: Promise
     keep: int
     keep_epochs: frozenset[int]
     rank1: float
@@ -137,6 +140,6 @@ class ResumableEngine(torchreid.engine.Engine):
         backbone = unwrap(self.model)
         return {
             "model": getattr(backbone, "name", type(backbone).__name__),
-            "feature_dim": backbone.feature_dim,
+            "feature_dim": self.promise.feature_dim,
             "proxies": self.labels.num_proxies,
         }

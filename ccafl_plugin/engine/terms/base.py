@@ -65,19 +65,19 @@ class Batch:
     """One batch after the encoder; terms only read it.
 
     Attributes:
-        raw: (B, D) float32, the feature as the model gives it; has the graph.
+        raw: the feature as the model gives it, (B, D) float32 with the graph; several of them if it has branches.
         features: (B, D) float32, ``raw`` with unit rows; has the graph.
         embeddings: (B, E) float32, image embedding comparable with text; None without a text encoder.
-        logits: (B, num_classes) float32 of the model's own classifier; None if it has none.
+        logits: (B, num_classes) float32 of every classifier of the model's own; none, one, or one per part (PCB).
         proxies: (B,) int64.
         host_proxies: the same on the CPU, for what is split there without waiting for a GPU.
         classes: (B,) int64, label for torchreid's own losses.
     """
 
-    raw: Tensor
+    raw: tuple[Tensor, ...]
     features: Tensor
     embeddings: Tensor | None
-    logits: Tensor | None
+    logits: tuple[Tensor, ...]
     proxies: Tensor
     host_proxies: Tensor
     classes: Tensor

@@ -1,4 +1,7 @@
-"""torchreid's own losses as terms, so that they mix with CCAFL's; they see the raw feature and torchreid's labels."""
+"""torchreid's own losses as terms, so that they mix with CCAFL's; they see the raw feature and torchreid's labels.
+
+Of a model with several classifiers or branches they take the mean over them, as torchreid's engines do.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ class SoftmaxTerm(Term):
         )
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        return {"cross_entropy": self.criterion(batch.logits, batch.classes)}
+        return {"cross_entropy": torchreid.losses.DeepSupervision(self.criterion, batch.logits, batch.classes)}
 
 
 @register_term
@@ -51,4 +54,4 @@ class TripletTerm(Term):
         self.criterion = torchreid.losses.TripletLoss(margin=margin)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        return {"batch_hard": self.criterion(batch.raw, batch.classes)}
+        return {"batch_hard": torchreid.losses.DeepSupervision(self.criterion, batch.raw, batch.classes)}
