@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ccafl_plugin.data.synthetic.generate import folder_of, generate
 from ccafl_plugin.data.synthetic.network import FEWEST
-from ccafl_plugin.data.synthetic.plan import SIZES, Size, plan_benchmark
+from ccafl_plugin.data.synthetic.plan import GALLERY, QUERY, SIZES, Plan, Size, plan_benchmark
 from ccafl_plugin.data.synthetic.sheet import contact_sheet
 from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.metrics.random_ranking import random_ranking
 
 LAYOUTS = ("synthetic_persons", "market1501")
 
@@ -46,6 +47,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--workers", type=int, default=None, help="processes that render (default: one per core)")
     made.add_argument("--sheet", default="", metavar="FILE", help="draw a contact sheet, nothing else")
+    made.add_argument(
+        "--random-ranking", action="store_true", help="print what a random ranking scores in the test, nothing else"
+    )
     return made
 
 
@@ -70,6 +74,9 @@ def run(given: argparse.Namespace) -> None:
     if given.sheet:
         contact_sheet(plan_benchmark(size, given.seed, given.cameras)).save(given.sheet)
         return
+    if given.random_ranking:
+        print(chance_level(plan_benchmark(size, given.seed, given.cameras)))
+        return
     if given.layout == "market1501":
         if given.cameras != FEWEST:
             raise CCAFLError(
@@ -82,6 +89,17 @@ def run(given: argparse.Namespace) -> None:
     else:
         raise CCAFLError("--identities: the dataset synthetic_persons has named sizes; use --layout market1501.")
     generate(folder, size, given.seed, given.workers, given.cameras)
+
+
+def chance_level(plan: Plan) -> str:
+    """One line: the expected scores of a random ranking of the benchmark's gallery, per query."""
+    parts = [[picture for picture in plan.pictures if picture.folder == folder] for folder in (QUERY, GALLERY)]
+    persons = [[int(picture.name[:4]) for picture in part] for part in parts]
+    cameras = [[picture.frame.camera for picture in part] for part in parts]
+    cmc, mean_average_precision = random_ranking(*persons, *cameras, max_rank=10)
+    scores = {"mAP": mean_average_precision, "Rank-1": cmc[0], "Rank-5": cmc[4], "Rank-10": cmc[9]}
+    listed = ", ".join(f"{name} {value:.1%}" for name, value in scores.items())
+    return f"Random ranking of {len(parts[1])} gallery images for {len(parts[0])} queries (expected): {listed}"
 
 
 def _size(numbers: Sequence[int]) -> Size:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from ccafl_plugin.data.synthetic.plan import GALLERY, QUERY, TRAIN, plan_benchma
 from ccafl_plugin.data.synthetic.sheet import contact_sheet
 from ccafl_plugin.data.synthetic.tool import main
 from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.metrics.rank import evaluate_rank
 
 module = sys.modules[generate.__module__]  # the package's attribute of that name is the function
 MINI = Size(4, 3, 1)
@@ -180,6 +182,23 @@ def test_contact_sheet(tmp_path):
     assert sheet.size == (6 * (2 * 66 + 2), 2 * 130)
     assert main(["--sheet", str(tmp_path / "sheet.png"), "--identities", "6", "2"]) == 0
     assert Image.open(tmp_path / "sheet.png").size[0] == sheet.size[0]
+
+
+def test_random_ranking(tmp_path, capsys):
+    """Nothing is rendered, and the scores are what random distances give on average."""
+    assert main(["--root", str(tmp_path), "--random-ranking"]) == 0
+    assert not list(tmp_path.iterdir())
+    line = capsys.readouterr().out
+    parts = [[picture for picture in plan_benchmark(SIZES["tiny"], 1).pictures if picture.folder == folder]
+             for folder in (QUERY, GALLERY)]  # fmt: skip
+    assert f"of {len(parts[1])} gallery images for {len(parts[0])} queries" in line
+    labels = [*([int(picture.name[:4]) for picture in part] for part in parts),
+              *([picture.frame.camera for picture in part] for part in parts)]  # fmt: skip
+    rng = np.random.default_rng(1)
+    shape = [len(part) for part in parts]
+    means = np.mean([evaluate_rank(rng.random(shape), *labels)[1] for _ in range(50)])
+    (printed,) = re.findall(r"mAP ([\d.]+)%", line)
+    assert float(printed) == pytest.approx(100 * means, abs=0.2)
 
 
 def test_wrong_arguments(tmp_path, capsys):
