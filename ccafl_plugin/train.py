@@ -22,6 +22,7 @@ from ccafl_plugin.data.checks import check_queries, check_sources
 from ccafl_plugin.data.label_noise import LabelNoise, damage_training_set
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine import ImageCCAFLEngine, NonFiniteLoss
+from ccafl_plugin.engine.outputs import try_out
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models import BACKBONES
@@ -180,23 +181,30 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
     if ccafl:
         labels = ProxyLabels.from_tuples(datamanager.train_loader.dataset.train)
         classes = Supervision(config.ccafl.supervision).num_classes(labels)
+    device = torch.device("cuda" if config.use_gpu and torch.cuda.is_available() else "cpu")
     print(f"Building model: {config.model.name}")
-    model = torchreid.models.build_model(
-        name=config.model.name,
-        num_classes=classes,
-        loss=loss,
-        pretrained=config.model.pretrained,
-        use_gpu=config.use_gpu,
-    )
+    try:
+        model = torchreid.models.build_model(
+            name=config.model.name,
+            num_classes=classes,
+            loss=loss,
+            pretrained=config.model.pretrained,
+            use_gpu=device.type == "cuda",
+        ).to(device)
+    except OSError as error:
+        raise CCAFLError(
+            f"model.pretrained: the weights of {config.model.name} can't be had ({error}); fetch them where there is a "
+            "network, or set model.pretrained False."
+        ) from error
+    if not clip:
+        try_out(model, config.data.height, config.data.width, config.model.name)
     if ccafl and clip and config.ccafl.terms.softmax.enabled:
         model.make_classifier(classes)
     parameters, flops = torchreid.utils.compute_model_complexity(model, (1, 3, config.data.height, config.data.width))
     print(f"Model complexity: params={parameters:,} flops={flops:,}")
     if config.model.load_weights:
         load_weights(model, config.model.load_weights)
-    if config.use_gpu and torch.cuda.is_available():
-        model = nn.DataParallel(model).to("cuda")
-    return model
+    return nn.DataParallel(model) if device.type == "cuda" else model
 
 
 def build_engine(config: CfgNode, datamanager: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -201,6 +202,31 @@ def test_clip_weights_that_cannot_be_had(command: Callable) -> None:
     code, _, err = command("model.name", "clip_rn50", "model.pretrained", "True")
     assert code == 1
     assert re.match(r"error: [^\n]*RN50\.pt[^\n]*ccafl\.clip_weights[^\n]*\n$", err)
+
+
+@pytest.mark.parametrize("loss", ["ccafl", "softmax"])
+def test_a_size_that_the_backbone_cannot_take(command: Callable, loss: str) -> None:
+    text_off = ["ccafl.terms.alignment.enabled", "False", "ccafl.terms.icdl.weight_alignment", "0"]
+    code, _, err = command("model.name", "hacnn", "loss.name", loss, *text_off)
+    assert code == 1
+    assert re.match(
+        r"error: data\.height, data\.width: hacnn takes no images of 64 x 32 pixels \([^\n]*\); "
+        r"set data\.height 160 data\.width 64\.\n$",
+        err,
+    )
+
+
+def test_imagenet_weights_that_cannot_be_had(command: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(**settings: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(torchreid.models, "build_model", unreachable)
+    code, _, err = command("model.pretrained", "True", "model.name", "resnet18", "loss.name", "softmax")
+    assert code == 1
+    assert err == (
+        "error: model.pretrained: the weights of resnet18 can't be had (<urlopen error no route to host>); fetch them "
+        "where there is a network, or set model.pretrained False.\n"
+    )
 
 
 def test_a_non_finite_loss_leaves_the_last_checkpoint(

@@ -139,13 +139,15 @@ def _check_ccafl(config: CfgNode) -> None:
                 f"ccafl.terms.{name}.last_epoch: {term.last_epoch} is before first_epoch {term.first_epoch}; "
                 "-1 means to the end."
             )
-    wants_text = (ccafl.terms.alignment.enabled and "ccafl.terms.alignment.enabled False") or (
-        icdl.enabled and icdl.weight_alignment != 0 and "ccafl.terms.icdl.weight_alignment 0"
-    )
-    if wants_text and config.model.name not in BACKBONES:
+    compares_text = {
+        "ccafl.terms.alignment.enabled False": ccafl.terms.alignment.enabled,
+        "ccafl.terms.icdl.weight_alignment 0": icdl.enabled and icdl.weight_alignment != 0,
+    }
+    text_parts = [remedy for remedy, compares in compares_text.items() if compares]
+    if text_parts and config.model.name not in BACKBONES:
         raise CCAFLError(
             f"model.name: {config.model.name!r} has no text encoder; choose one of {', '.join(BACKBONES)}, "
-            f"or set {wants_text}."
+            f"or set {' '.join(text_parts)}."
         )
 
 

@@ -87,7 +87,15 @@ CCAFL = ["loss.name", "ccafl", "model.name", "clip_tiny"]
         (["ccafl.stage1.scope", "person"], "set ccafl.supervision full"),
         (["sampler.train_sampler", "IdentitySampler"], "'IdentitySampler' reads identities across cameras; set ccafl"),
         (["sampler.train_sampler", "RandomIdentitySampler"], "or sampler.train_sampler ProxySampler"),
-        (["model.name", "osnet_x1_0"], "'osnet_x1_0' has no text encoder; choose one of clip_rn50"),
+        (
+            ["model.name", "osnet_x1_0"],
+            "'osnet_x1_0' has no text encoder; choose one of clip_rn50, clip_vit_b16, clip_tiny, or set "
+            "ccafl.terms.alignment.enabled False ccafl.terms.icdl.weight_alignment 0.",
+        ),
+        (
+            ["model.name", "osnet_x1_0", "ccafl.terms.alignment.enabled", "False"],
+            "clip_tiny, or set ccafl.terms.icdl.weight_alignment 0.",
+        ),
         (["ccafl.terms.ical.last_epoch", "3"], "3 is before first_epoch 40"),
         (["ccafl.prompt_length", "70"], "70 is too long"),
         (["ccafl.terms.proxy_classifier.enabled", "False"], "'ical' needs the term 'proxy_classifier'"),
