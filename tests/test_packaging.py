@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import re
+import subprocess
+import sys
 from importlib.metadata import requires, version
 
 import pytest
@@ -44,6 +48,31 @@ def test_every_lower_bound_is_tried_and_nothing_is_bounded_from_above():
 def test_the_installation_is_of_this_version():
     assert version("ccafl_plugin") == ccafl_plugin.__version__
     assert requires("ccafl_plugin")
+
+
+SCRIPTS = re.findall(r'"(ccafl-\w+) = (\w+):(\w+)"', (REPOSITORY / "setup.py").read_text())
+
+
+@pytest.mark.parametrize(("script", "module", "function"), SCRIPTS)
+def test_commands(script: str, module: str, function: str, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        getattr(importlib.import_module(module), function)()
+    assert capsys.readouterr().out.startswith(f"usage: {script} ")
+
+
+@pytest.mark.parametrize(
+    "file", ["ccafl_train.py", *(f"tools/{name}.py" for name in ("train", "benchmark", "pretrain_clip"))]
+)
+def test_commands_quieten_openmp_before_torch_is_imported(file: str) -> None:
+    program = (
+        f"import os, runpy, sys; runpy.run_path({file!r}); print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, env=environment, capture_output=True, text=True
+    )
+    assert run.stdout == "PASSIVE False\n", run.stderr
 
 
 @pytest.mark.parametrize("name", ["synthetic/ccafl_tiny.yaml", "market1501/ccafl_rn50.yaml"])

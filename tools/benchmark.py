@@ -2,7 +2,7 @@
 
 import sys
 
-from ccafl_plugin.benchmark.tool import main
+from ccafl_train import benchmark
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(benchmark())

@@ -1,4 +1,4 @@
-"""The command line of ``tools/benchmark.py``."""
+"""The command line of ``ccafl-benchmark`` and ``tools/benchmark.py``."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
 def parser() -> argparse.ArgumentParser:
     """Arguments of the tool."""
     made = argparse.ArgumentParser(
-        prog="benchmark.py", description="Runs what is missing of a suite of training runs and prints its table."
+        prog="ccafl-benchmark", description="Runs what is missing of a suite of training runs and prints its table."
     )
     made.add_argument("suite", nargs="?", metavar="SUITE.yaml", help="file; also looked up in configs/benchmarks")
     made.add_argument("--quick", action="store_true", help="the suite's quick form")
