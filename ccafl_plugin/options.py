@@ -39,6 +39,8 @@ class Options:
         prompt_length: learnable tokens in the prompt of one proxy.
         input_size: (height, width) in pixels for which positional embeddings are made when a model is built.
         freeze_patch_projection: keep the patch projection of ``clip_vit_b16`` fixed.
+        gradient_checkpointing: CLIP's image encoders keep the inputs of their stages only and compute the rest twice.
+        channels_last: CLIP's ResNets hand channels-last maps from layer to layer.
         fast_evaluation: whether torchreid's evaluation and re-ranking run on ``ccafl_plugin.metrics``, which give the
             same numbers without full distance matrices.
         synthetic_size: size of the dataset ``synthetic_persons``, one of its names.
@@ -57,6 +59,8 @@ class Options:
     prompt_length: int = 4
     input_size: tuple[int, int] = (256, 128)
     freeze_patch_projection: bool = True
+    gradient_checkpointing: bool = False
+    channels_last: bool = True
     fast_evaluation: bool = True
     synthetic_size: str = "tiny"
     synthetic_seed: int = 1

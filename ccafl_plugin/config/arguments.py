@@ -24,6 +24,8 @@ def option_values(config: CfgNode) -> dict[str, Any]:
         "clip_weights": ccafl.clip_weights,
         "prompt_length": ccafl.prompt_length,
         "freeze_patch_projection": ccafl.freeze_patch_projection,
+        "gradient_checkpointing": ccafl.gradient_checkpointing,
+        "channels_last": ccafl.channels_last,
         "input_size": (config.data.height, config.data.width),
         "fast_evaluation": ccafl.fast_evaluation,
         "synthetic_size": ccafl.synthetic.size,

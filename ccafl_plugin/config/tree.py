@@ -103,6 +103,8 @@ def _ccafl_tree() -> dict[str, Any]:
         "warmup_factor": 0.01,
         "cosine_final_factor": 0.0,
         "amp": True,
+        "gradient_checkpointing": False,
+        "channels_last": True,
         "keep": 2,
         "fast_evaluation": True,
         "keep_epochs": [],

@@ -136,6 +136,14 @@ class ClipReID(nn.Module):
         """(B, 3, height, width) -> v (B, E), float32: what prompts are learned against."""
         return at_least_float32(self.image_encoder.embed(self.image_encoder(images)))
 
+    def compile_image_encoder(self, **options: Any) -> None:
+        """The image encoder's stages through ``torch.compile`` from the next batch on; weights and their names stay.
+
+        Args:
+            **options: of ``torch.compile``.
+        """
+        self.image_encoder.compile_stages(**options)
+
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor | None, ...]:
         """(B, 3, height, width) float -> see the class."""
         if self.training and self.loss == "ccafl":
@@ -153,8 +161,8 @@ def build_clip(
 ) -> ClipReID:
     """Builds a model by name, with the arguments that torchreid's ``build_model`` passes on.
 
-    Weight file, input size and the ViT's frozen patch projection come from ``ccafl_plugin.options``. Random parts are
-    drawn from torch's global random state.
+    Weight file, input size, the ViT's frozen patch projection, gradient checkpointing and memory format come from
+    ``ccafl_plugin.options``. Random parts are drawn from torch's global random state.
 
     Args:
         name: one of ``BACKBONES``.
@@ -177,6 +185,8 @@ def build_clip(
     if pretrained:
         grid = load_pretrained(clip, name, grid, backbone.openai_name, options.clip_weights)
     tower = backbone.tower(clip.visual, grid, options.input_size)
+    tower.channels_last = options.channels_last
+    tower.gradient_checkpointing = options.gradient_checkpointing
     if options.freeze_patch_projection:
         tower.freeze_patch_projection()
     return ClipReID(name, tower, TextEncoder(clip), num_classes, loss)

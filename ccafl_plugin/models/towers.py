@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import abc
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
 
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models.pooling import GeM
 from ccafl_plugin.models.positions import GRID_KEY, Grid, infer_grid, interpolate_positions
+from ccafl_plugin.models.running_statistics import running_statistics_kept
+
+Stage = Callable[[Tensor], Tensor]
 
 
 class ImageTower(nn.Module, abc.ABC):
@@ -32,7 +39,13 @@ class ImageTower(nn.Module, abc.ABC):
         feature_dim: D, the length of f.
         embedding_dim: E, the length of v.
         grid: (h, w) of the positional embeddings now.
+        channels_last: hand channels-last maps through the convolutions; towers without maps ignore it.
+        gradient_checkpointing: in training, keep the inputs of the stages only, and compute the rest a second time in
+            the backward pass: less memory, the same numbers.
     """
+
+    channels_last: bool = True
+    gradient_checkpointing: bool = False
 
     position_key: str
     """Name of the positional embeddings among the tower's parameters."""
@@ -44,6 +57,7 @@ class ImageTower(nn.Module, abc.ABC):
         self.grid = grid
         self.register_buffer("positional_grid", torch.tensor(grid))  # so that a state dict says what it holds
         self._seen = False
+        self._compiled: list[Stage] | None = None
         self.resize_positions(self.checked_grid(*input_size))
 
     @abc.abstractmethod
@@ -62,6 +76,34 @@ class ImageTower(nn.Module, abc.ABC):
     @abc.abstractmethod
     def grid_of(height: int, width: int) -> Grid:
         """Positions in the last layer for an image of this size in pixels."""
+
+    @abc.abstractmethod
+    def stages(self) -> Sequence[Stage]:
+        """The parts of ``visual`` that follow one another."""
+
+    def compile_stages(self, **options: Any) -> None:
+        """Every stage through ``torch.compile`` from the next batch on; copies of the tower are not compiled.
+
+        Args:
+            **options: of ``torch.compile``.
+        """
+        self._compiled = [torch.compile(stage, **options) for stage in self.stages()]
+
+    def run_stages(self, hidden: Tensor) -> Tensor:
+        """Hands a tensor from stage to stage."""
+        stages = self.stages() if self._compiled is None else self._compiled
+        if self._compiled is not None and getattr(self, "_is_replica", False):  # they hold the original's weights
+            warnings.warn("nn.DataParallel over several GPUs runs the image encoder uncompiled.", stacklevel=2)
+            stages = self.stages()
+        for stage in stages:
+            hidden = self._run(stage, hidden)
+        return hidden
+
+    def _run(self, stage: Stage, hidden: Tensor) -> Tensor:
+        return stage(hidden)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_compiled": None}  # what is compiled holds this tower's weights
 
     def freeze_patch_projection(self) -> None:
         """Keeps the convolution that embeds a transformer's patches fixed; other towers have none."""
@@ -145,12 +187,22 @@ class ResNetTower(ImageTower):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, height, width) -> (B, D, height / 16, width / 16)."""
         self.see(images)
-        visual = self.visual
         # A third faster on CPUs and in half precision on GPUs; every layer hands the memory format on.
-        maps = visual.stem(images.contiguous(memory_format=torch.channels_last))
-        for stage in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
-            maps = stage(maps)
-        return maps
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return self.run_stages(images.contiguous(memory_format=layout))
+
+    def stages(self) -> Sequence[Stage]:
+        visual = self.visual
+        return visual.stem, visual.layer1, visual.layer2, visual.layer3, visual.layer4
+
+    def _run(self, stage: Stage, hidden: Tensor) -> Tensor:
+        if not (self.gradient_checkpointing and self.training and torch.is_grad_enabled()):
+            return stage(hidden)
+
+        def contexts() -> tuple[Any, Any]:  # of the first and of the second computation
+            return nullcontext(), running_statistics_kept(self.visual)
+
+        return checkpoint(stage, hidden, use_reentrant=False, context_fn=contexts)
 
     def pool(self, hidden: Tensor) -> Tensor:
         return self.gem(hidden)
@@ -184,10 +236,14 @@ class ViTTower(ImageTower):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, height, width) -> (B, D)."""
         self.see(images)
+        self.visual.set_grad_checkpointing(self.gradient_checkpointing)  # open_clip's own, block by block
         positions = self.positions_for(self.checked_grid(*images.shape[-2:]))
         if positions is None:
-            return self.visual(images)
+            return self.run_stages(images)
         return functional_call(self.visual, {"positional_embedding": positions}, (images,))
+
+    def stages(self) -> Sequence[Stage]:
+        return (self.visual,)
 
     def pool(self, hidden: Tensor) -> Tensor:
         return hidden
