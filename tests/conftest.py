@@ -10,11 +10,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from ccafl_plugin.data import synthetic
 from ccafl_plugin.options import options
 
 torch.set_num_threads(1)
@@ -70,3 +72,11 @@ def default_options() -> Iterator[None]:
     options.reset()
     yield
     options.reset()
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with the smallest ``synthetic_persons``; to be read only."""
+    root = tmp_path_factory.mktemp("reid-data")
+    synthetic.ensure(root, "tiny", 1)
+    return root
