@@ -15,11 +15,11 @@ NO_BAG, NO_HAT = "no bag", "no hat"
 def draw_caption(person: Identity, dice: Dice) -> str:
     """One of the many true sentences about ``person``.
 
-    A third says everything, a third some things in any order ("A photo of a woman with a red top, no bag."), a third
-    is formed like CCAFL's prompt, with words where it has its learnable tokens ("A photo of a red T-shirt blue
-    trousers woman person.").
+    Half of them say everything, a quarter some things in any order ("A photo of a woman with a red top, no bag."), a
+    quarter is formed like CCAFL's prompt, with words where it has its learnable tokens ("A photo of a red T-shirt
+    blue trousers woman person.").
     """
-    form = dice.between(0, 2)
+    form = max(dice.between(0, 3) - 1, 0)
     if form == 0:
         return f"A photo of {person.caption()}."
     chosen = draw_phrases(person, dice)

@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--output", default=str(PACKAGE_WEIGHTS / f"{NAME}.safetensors"), help="the file (default: the package's own)"
     )
-    made.add_argument("--persons", type=int, default=2500, help="to learn from (default: %(default)s)")
+    made.add_argument("--persons", type=int, default=4000, help="to learn from (default: %(default)s)")
     made.add_argument("--pictures", type=int, default=4, help="of each person (default: %(default)s)")
     made.add_argument("--held-out", type=int, default=300, help="persons to measure with (default: %(default)s)")
     made.add_argument("--steps", type=int, default=default.steps, help="(default: %(default)s)")

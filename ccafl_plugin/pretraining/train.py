@@ -44,7 +44,7 @@ class Schedule:
         seed: of all draws.
     """
 
-    steps: int = 2000
+    steps: int = 6000
     batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.1
@@ -122,7 +122,7 @@ def train(model: ClipReID, pairs: Pairs, schedule: Schedule, log: Callable[[str]
     """
     import open_clip
 
-    if len(pairs.persons) < schedule.batch_size:
+    if len(pairs.persons) // 2 * 2 < schedule.batch_size:
         raise CCAFLError(f"pretraining: {len(pairs.persons)} persons are too few for batches of {schedule.batch_size}.")
     encoder = model.text_encoder.requires_grad_(True).train()
     encoder.token_embedding.requires_grad_(False)
@@ -186,13 +186,18 @@ def tokenize(texts: list[str]) -> Tensor:
 
 
 def _batches(pairs: Pairs, schedule: Schedule) -> Iterator[tuple[Tensor, list[str]]]:
-    """Random pictures of random different persons, with a new caption each time."""
+    """Random pictures of random different persons, with a new caption each time.
+
+    Persons come in couples of neighbours, who are mostly relatives: to tell them apart, a bag must be learned where
+    colours would do among strangers.
+    """
     draws, dice = generator(schedule.seed, "pretraining", "batches"), Dice(schedule.seed, "pretraining", "captions")
     of_each = pairs.of_each()
     waiting: list[int] = []
     for _ in range(schedule.steps):
         if len(waiting) < schedule.batch_size:
-            waiting = torch.randperm(len(pairs.persons), generator=draws).tolist()
+            couples = torch.randperm(len(pairs.persons) // 2, generator=draws)
+            waiting = torch.stack([2 * couples, 2 * couples + 1], dim=1).flatten().tolist()
         owners, waiting = waiting[: schedule.batch_size], waiting[schedule.batch_size :]
         chosen = [of_each[owner][torch.randint(len(of_each[owner]), (), generator=draws)] for owner in owners]
         captions = [draw_caption(pairs.persons[owner], dice) for owner in owners]

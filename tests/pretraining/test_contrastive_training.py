@@ -72,6 +72,18 @@ def test_too_few_persons_for_a_batch():
         train(new_model(1), colour_pairs(), Schedule(steps=1, batch_size=16))
 
 
+def test_batches_are_couples_of_neighbours(monkeypatch):
+    """Neighbours in the list are relatives; nobody is in a batch twice."""
+    pairs, met = colour_pairs(13), []
+    monkeypatch.setattr(
+        "ccafl_plugin.pretraining.train.draw_caption", lambda person, _: met.append(person) or "A photo of a man."
+    )
+    train(new_model(1), pairs, Schedule(steps=3, batch_size=4, warmup=1), log=lambda _: None)
+    numbers = [pairs.persons.index(person) for person in met]
+    assert all(first % 2 == 0 and second == first + 1 for first, second in zip(*[iter(numbers)] * 2, strict=True))
+    assert len(set(numbers)) == 12  # one pass: everybody once, but for the one without a partner
+
+
 def test_share_of_matches():
     texts = torch.eye(4)
     assert matched(texts[[0, 1, 3, 2]], texts) == 0.5
