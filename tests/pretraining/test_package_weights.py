@@ -44,7 +44,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def strangers():
-    """120 persons who were neither trained on nor looked at when the training was chosen, in cameras new to the model."""
+    """120 persons neither trained on nor looked at when the training was chosen, in cameras new to the model."""
     default = parser().parse_args([])
     people = draw_people(default.persons, default.held_out, default.seed)
     persons = draw_identities(120, Dice(77, "strangers"), {*people.train, *people.held_out})
