@@ -14,7 +14,6 @@ from ccafl_plugin.engine.prompt_stage import PromptStage, learn_prompts
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.errors import CCAFLError, unknown_name
 from ccafl_plugin.models import BACKBONES, PromptLearner
-from ccafl_plugin.options import options
 from ccafl_plugin.randomness import generator
 
 if TYPE_CHECKING:
@@ -88,11 +87,11 @@ class TextSide:
                 "text part off (ccafl.terms.icdl.weight_alignment 0, ccafl.terms.alignment.enabled False)."
             )
 
-    def make_prompts(self, seed: int) -> Prompts:
-        """New prompts for every proxy (or person)."""
+    def make_prompts(self, seed: int, prompt_length: int) -> Prompts:
+        """New prompts of so many learnable tokens for every proxy (or person)."""
         start = generator(seed, "prompts")
         count = int(self.prompt_of_proxy.max()) + 1
-        learner = PromptLearner(count, self.encoder, options.prompt_length, generator=start)
+        learner = PromptLearner(count, self.encoder, prompt_length, generator=start)
         self.prompts = Prompts(learner, self.encoder.embed_dim).to(self.device)
         self.encoder.to(self.device)
         return self.prompts

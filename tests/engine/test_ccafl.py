@@ -15,6 +15,7 @@ from torch import nn
 from ccafl_plugin.engine import NonFiniteLoss, PromptStage
 from ccafl_plugin.engine.terms import TERMS, Term
 from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.options import options
 from tests.engine.small_runs import (
     EVERY_TERM,
     HEIGHT,
@@ -83,6 +84,12 @@ def test_what_is_written_for_tensorboard(pictures: Path, tmp_path: Path) -> None
     rates = [event.value for event in events.Scalars("Learning_rate/weights")]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4])
     assert [event.value for event in events.Scalars("Learning_rate/biases")] == pytest.approx([2 * r for r in rates])
+
+
+def test_prompts_are_as_long_as_the_option_says(pictures: Path) -> None:
+    with options.override(prompt_length=2):
+        engine = make_engine(pictures)
+    assert engine.text.prompts.learner.context.shape[1] == 2
 
 
 def test_stage_1_changes_prompts_and_nothing_else(pictures: Path, tmp_path: Path) -> None:
