@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ccafl_plugin.association import pair_scores
-from ccafl_plugin.engine.extraction import extract, extraction_loader
+from ccafl_plugin.engine.extraction import extract, extraction_loader, unit_features
 from ccafl_plugin.engine.terms import EpochState, Term
 from ccafl_plugin.losses import unit_group_means
 
@@ -26,13 +26,7 @@ class EpochStart:
     def __init__(self, engine: ImageCCAFLEngine) -> None:
         self.engine = engine
         labels = engine.labels
-        first_test = next(iter(engine.test_loader.values()))["query"] if engine.test_loader else None
-        self.loader = extraction_loader(
-            engine.train_loader,
-            labels.path_order.tolist(),
-            engine.datamanager.transform_te,
-            batch_size=first_test.batch_size if first_test is not None else 100,
-        )
+        self.loader = extraction_loader(engine.datamanager, labels)
         self.proxies = labels.proxy_of_image[labels.path_order].to(engine.device)
 
     def __call__(self, terms: list[Term]) -> list[Term]:
@@ -50,7 +44,7 @@ class EpochStart:
             not engine.supervision.is_full and any(term.needs_association for term in terms)
         ):
             engine.set_model_mode("eval")
-            features = extract(self.loader, engine.extract_features, engine.device)
+            features = extract(self.loader, unit_features(engine.model), engine.device)
         pseudo = None
         if any(term.needs_association for term in terms):
             pseudo = self._associate(features)

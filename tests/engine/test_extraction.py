@@ -1,0 +1,61 @@
+"""Features of the training images, for the engine and for engines of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torchreid
+
+from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.engine.extraction import training_features
+from ccafl_plugin.options import options
+from tests.engine.small_runs import HEIGHT, WIDTH, make_engine, make_manager, make_terms
+
+
+@pytest.mark.parametrize("name", ["clip_tiny", "osnet_x0_25"])
+def test_unit_rows_in_the_order_of_paths(pictures: Path, name: str) -> None:
+    manager = make_manager(pictures, workers=0)
+    labels = ProxyLabels.from_tuples(manager.train_loader.dataset.train)
+    torch.manual_seed(0)
+    with options.override(input_size=(HEIGHT, WIDTH)):
+        model = torchreid.models.build_model(name, 3, loss="triplet", pretrained=False)
+    model.train()
+    features, proxies = training_features(manager, model, labels)
+    assert model.training
+    assert not features.requires_grad
+    assert (features.dtype, proxies.dtype) == (torch.float32, torch.int64)
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(labels.num_images))
+    assert torch.equal(proxies, labels.proxy_of_image[labels.path_order])
+
+    model.eval()
+    for row in (0, 17, labels.num_images - 1):
+        item = manager.train_loader.dataset.train[int(labels.path_order[row])]
+        image = manager.transform_te(torchreid.utils.read_image(item[0]))
+        with torch.no_grad():
+            alone = model(image[None])[0]
+        torch.testing.assert_close(features[row], alone / alone.norm(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_engine_starts_its_epochs_with_the_same(pictures: Path, tmp_path: Path) -> None:
+    engine = make_engine(pictures, terms=make_terms({"icdl": (0, -1)}, icdl={"weight_alignment": 0.0}))
+    (term,) = engine.terms
+    features, proxies = training_features(engine.datamanager, engine.model, engine.labels)
+    engine.epoch_start([term])
+    filled = term.memory.centroids.clone()
+    term.memory.fill(features, proxies)
+    assert torch.equal(term.memory.centroids, filled)
+
+
+def test_memories_of_torchreids_models_hold_unit_rows(pictures: Path) -> None:
+    """torchreid's models give features of any length in eval mode."""
+    manager = make_manager(pictures)
+    model = torchreid.models.build_model("osnet_x0_25", 18, loss="triplet", pretrained=False)
+    optimizer = torchreid.optim.build_optimizer(model, lr=1e-3)
+    terms = make_terms({"icdl": (0, -1), "inter": (0, -1)}, icdl={"weight_alignment": 0.0})
+    engine = torchreid.engine.ImageCCAFLEngine(manager, model, optimizer, terms=terms, use_gpu=False)
+    engine.epoch_start(engine.terms)
+    memories = {term.name: term.memory for term in engine.terms}
+    for rows in (memories["icdl"].instances.flatten(0, 1), memories["icdl"].centroids, memories["inter"].centroids):
+        torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(rows)))
