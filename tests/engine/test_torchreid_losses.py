@@ -13,7 +13,7 @@ from torch import nn
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine import ImageCCAFLEngine
 from ccafl_plugin.engine.supervision import Supervision
-from ccafl_plugin.engine.terms import SoftmaxTerm, TripletTerm
+from ccafl_plugin.engine.terms import Batch, SoftmaxTerm, TripletTerm
 from ccafl_plugin.options import options
 from tests.engine.small_runs import HEIGHT, WIDTH, make_manager
 
@@ -98,3 +98,13 @@ def test_people_are_one_class_with_full_labels_and_one_per_camera_without(pictur
         classes = Supervision(supervision).class_of_proxy(labels)[labels.proxy_of_image].tolist()
         pairs = {(key(entry), label) for entry, label in zip(train, classes, strict=True)}
         assert len(pairs) == len({first for first, _ in pairs}) == len({second for _, second in pairs})
+
+
+def test_a_batch_of_one_class_has_no_triplet() -> None:
+    features = torch.eye(4)[:2].requires_grad_()
+    one, same = torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
+    batch = Batch((features,), features, None, (), one, one, same)
+    loss = TripletTerm().loss(batch)["batch_hard"]
+    loss.backward()
+    assert loss == 0
+    assert torch.equal(features.grad, torch.zeros(2, 4))

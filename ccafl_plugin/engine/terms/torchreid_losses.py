@@ -9,6 +9,7 @@ import torchreid
 from torch import Tensor
 
 from ccafl_plugin.engine.terms.base import Batch, Setup, Term, register_term
+from ccafl_plugin.losses.precision import zero_with_graph
 
 
 @register_term
@@ -40,7 +41,7 @@ class SoftmaxTerm(Term):
 
 @register_term
 class TripletTerm(Term):
-    """torchreid's batch-hard triplet loss on the raw feature.
+    """torchreid's batch-hard triplet loss on the raw feature; 0 for a batch of one class, where torchreid's fails.
 
     Args:
         weight, first_epoch, last_epoch: see :class:`Term`.
@@ -54,4 +55,6 @@ class TripletTerm(Term):
         self.criterion = torchreid.losses.TripletLoss(margin=margin)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
+        if bool((batch.classes == batch.classes[0]).all()):
+            return {"batch_hard": zero_with_graph(batch.features)}
         return {"batch_hard": torchreid.losses.DeepSupervision(self.criterion, batch.raw, batch.classes)}
