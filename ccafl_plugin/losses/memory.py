@@ -242,4 +242,5 @@ def _check_range(what: str, labels: Tensor, low: int, high: int) -> None:
 
 def _sums(features: Tensor, group: Tensor, num_groups: int) -> Tensor:
     """Sum of the rows of each group; a product with a 0/1 matrix, since batches are small and addition order fixed."""
-    return F.one_hot(group, num_groups).T.to(features.dtype) @ features
+    belongs = group[:, None] == torch.arange(num_groups, device=group.device)
+    return belongs.T.to(features.dtype) @ features

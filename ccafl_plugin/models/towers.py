@@ -86,7 +86,12 @@ class ImageTower(nn.Module, abc.ABC):
 
         Args:
             **options: of ``torch.compile``.
+
+        Raises:
+            CCAFLError: the tower checkpoints gradients; what is compiled may save something else the second time.
         """
+        if self.gradient_checkpointing:
+            raise CCAFLError("ccafl.compile: not together with ccafl.gradient_checkpointing; set one of the two False.")
         self._compiled = [torch.compile(stage, **options) for stage in self.stages()]
 
     def run_stages(self, hidden: Tensor) -> Tensor:

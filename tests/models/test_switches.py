@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models import build_clip
 from ccafl_plugin.models.running_statistics import running_statistics_kept
 from ccafl_plugin.options import options
@@ -138,9 +139,8 @@ def test_memory_format_changes_the_layout_only() -> None:
         torch.testing.assert_close(outcomes[1][name], value, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("kind", ["resnet", "vit"])
-def test_compiled_stages_give_the_same(kind: str, checkpointing: bool) -> None:
+def test_compiled_stages_give_the_same(kind: str) -> None:
     """With a compiler that counts what it is given and runs it as it is."""
     graphs = []
 
@@ -148,7 +148,7 @@ def test_compiled_stages_give_the_same(kind: str, checkpointing: bool) -> None:
         graphs.append(graph)
         return graph.forward
 
-    model = build(gradient_checkpointing=checkpointing) if kind == "resnet" else small_vit(checkpointing)
+    model = build() if kind == "resnet" else small_vit()
     plain = copy.deepcopy(model)
     names = list(model.state_dict())
     if kind == "resnet":
@@ -164,6 +164,11 @@ def test_compiled_stages_give_the_same(kind: str, checkpointing: bool) -> None:
     assert_equal(steps(copy.deepcopy(plain)), steps(copy.deepcopy(model)))  # a copy has its own weights
     assert not graphs
     torch._dynamo.reset()
+
+
+def test_compilation_and_checkpointing_exclude_each_other() -> None:
+    with pytest.raises(CCAFLError, match=r"ccafl\.compile: not together with ccafl\.gradient_checkpointing"):
+        build(gradient_checkpointing=True).compile_image_encoder()
 
 
 def test_replicas_are_not_compiled() -> None:
