@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -26,3 +28,24 @@ def pin_global_state(*parts: int | str) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+class RandomState:
+    """torch's random state now, on the CPU and on GPUs, to draw the same once more.
+
+    Args:
+        devices: GPUs; none for work on the CPU. Reading their states waits for nothing, it is kept on the host.
+    """
+
+    def __init__(self, devices: Sequence[torch.device]) -> None:
+        self._on_cpu = torch.get_rng_state()
+        self._on_gpus = {device: torch.cuda.get_rng_state(device) for device in devices}
+
+    @contextmanager
+    def replayed(self) -> Iterator[None]:
+        """In a ``with`` block draws repeat those since this object was made; afterwards nothing has been drawn."""
+        with torch.random.fork_rng(list(self._on_gpus)):
+            torch.set_rng_state(self._on_cpu)
+            for device, state in self._on_gpus.items():
+                torch.cuda.set_rng_state(state, device)
+            yield

@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.models.pooling import at_least_float32
 from ccafl_plugin.wrapping import unwrap
 
 USUAL_SIZES = ((256, 128), (160, 64), (384, 128), (128, 64), (299, 299))
@@ -34,9 +35,13 @@ class Outputs(NamedTuple):
     logits: tuple[Tensor, ...]
 
     def to_float32(self) -> Outputs:
-        """The same in float32."""
-        embeddings = None if self.embeddings is None else self.embeddings.float()
-        return Outputs(tuple(r.float() for r in self.raw), embeddings, tuple(r.float() for r in self.logits))
+        """The same in float32; float64 stays."""
+        embeddings = None if self.embeddings is None else at_least_float32(self.embeddings)
+        return Outputs(tuple(map(at_least_float32, self.raw)), embeddings, tuple(map(at_least_float32, self.logits)))
+
+    def tensors(self) -> list[Tensor]:
+        """All of them in one list."""
+        return [*self.raw, *self.logits, *([] if self.embeddings is None else [self.embeddings])]
 
     @property
     def features(self) -> Tensor:
