@@ -11,3 +11,15 @@ def configs_folder() -> Path:
     """The folder ``configs``: package data in an installed wheel, beside the package in a checkout."""
     installed = PACKAGE / "configs"
     return installed if installed.is_dir() else PACKAGE.parent / "configs"
+
+
+def config_file(name: str) -> Path:
+    """The file that the name of a configuration means: as it stands, or among the configs of the package."""
+    shipped = configs_folder() / name.removeprefix("configs/")
+    return shipped if not Path(name).exists() and shipped.exists() else Path(name)
+
+
+def config_name(file: Path) -> str:
+    """The name that :func:`config_file` finds a file by, from wherever it is called."""
+    file, folder = file.resolve(), configs_folder().resolve()
+    return str(file.relative_to(folder) if file.is_relative_to(folder) else file)

@@ -120,14 +120,14 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
 
     Args:
         config: of the run.
-        engine: after its run, watched by :func:`watch` from before it.
+        engine: after its run, watched by :func:`watch` from before it, with its :class:`~ccafl_plugin.recipe.Recipe`.
         seconds: that the process took so far, with data, tests and all.
 
     Returns:
         ``scores`` (per target dataset, shares in [0, 1]), ``association`` (per epoch), ``camera_probe`` (per target
         dataset; empty unless ``ccafl.camera_probe``), ``training_seconds`` (stage 1 and all epochs, those before a
-        resumption or a branch too; without tests), ``model`` (as torchreid's model zoo describes one), ``settings``,
-        ``config_digest``, ``versions``, ``machine``, ...
+        resumption or a branch too; without tests), ``model`` (as torchreid's model zoo describes one), ``recipe``,
+        ``settings``, ``config_digest``, ``versions``, ``machine``, ...
     """
     settings = settings_of(config)
     return {
@@ -143,6 +143,7 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         "model": _model(config, engine),
         "training_set": _training_set(engine),
         "test_sets": _test_sets(config, engine),
+        "recipe": engine.recipe.as_dict(),
         "settings": settings,
         "config_digest": digest_of(settings),
         "branched_from": config.ccafl.branch_from,

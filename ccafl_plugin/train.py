@@ -18,6 +18,7 @@ from yacs.config import CfgNode
 
 from ccafl_plugin import results
 from ccafl_plugin.config import arguments, load_config
+from ccafl_plugin.config.published import compare_with_published
 from ccafl_plugin.data.checks import check_queries, check_sources
 from ccafl_plugin.data.label_noise import LabelNoise, damage_training_set
 from ccafl_plugin.data.proxies import ProxyLabels
@@ -27,7 +28,8 @@ from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models import BACKBONES
 from ccafl_plugin.options import options
-from ccafl_plugin.resources import configs_folder
+from ccafl_plugin.recipe import Recipe, recipe_of
+from ccafl_plugin.resources import config_file, configs_folder
 from ccafl_plugin.trained_weights import load_weights
 
 
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser().parse_args(argv)
     try:
         config = load_config(
-            find_config(given.config_file),
+            config_file(given.config_file) if given.config_file else None,
             given.opts,
             sources=given.sources,
             targets=given.targets,
@@ -76,14 +78,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--root", help="path to the data root")
     made.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="change a setting of the config")
     return made
-
-
-def find_config(name: str) -> Path | None:
-    """The file that ``--config-file`` means: as it stands, or among the configs of the package."""
-    if not name:
-        return None
-    shipped = configs_folder() / name.removeprefix("configs/")
-    return shipped if not Path(name).exists() and shipped.exists() else Path(name)
 
 
 @contextmanager
@@ -143,11 +137,14 @@ def run(config: CfgNode) -> None:
     scheduler = torchreid.optim.build_lr_scheduler(optimizer, **arguments.scheduler_arguments(config))
     print(f"Building {config.loss.name}-engine for {config.data.type}-reid")
     engine = build_engine(config, datamanager, model, optimizer, scheduler)
+    engine.recipe = make_recipe(config, engine)
     run_arguments = arguments.run_arguments(config)
     if config.model.resume:
         run_arguments["start_epoch"] = resume(config, engine, model, optimizer, scheduler)
     elif config.ccafl.branch_from:
         run_arguments["start_epoch"] = engine.branch(config.ccafl.branch_from)
+    if not isinstance(engine, ImageCCAFLEngine) and not config.test.evaluate:
+        print(engine.recipe)  # ours prints its own
     results.watch(engine).run(**run_arguments)
     if not config.test.evaluate:
         results.write(config.data.save_dir, results.summary(config, engine, time.monotonic() - started))
@@ -230,6 +227,12 @@ def build_engine(config: CfgNode, datamanager: Any, model: nn.Module, optimizer:
         weight_x=triplet.weight_x,
         **common,
     )
+
+
+def make_recipe(config: CfgNode, engine: Any) -> Recipe:
+    """What the engine trains with, beside the published recipe that the configuration claims to be."""
+    recipe, published = recipe_of(engine), compare_with_published(config)
+    return recipe if published is None else recipe.compared(published.source, published.mixed, published.differences)
 
 
 def resume(config: CfgNode, engine: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> int:

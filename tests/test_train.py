@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,9 @@ from urllib.error import URLError
 import pytest
 import torch
 import torchreid
+import yaml
 
+from ccafl_plugin import results
 from ccafl_plugin.engine.terms import Term
 from ccafl_plugin.train import main
 from tests.layouts import write_dukemtmcreid, write_market1501
@@ -83,6 +86,56 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(command: Callable, tmp_p
     assert all(torch.equal(tensor, again[name]) for name, tensor in whole.items())
 
 
+RECIPE = "Recipe: 1 process, 4 x 2 images, lr 0.0003, BatchNorm, float32"
+
+
+def test_the_recipe_is_in_log_checkpoint_and_results(command: Callable, tmp_path: Path) -> None:
+    code, out, err = command()
+    assert code == 0, err
+    assert out.count(RECIPE) == 1
+    assert out.index(RECIPE) < out.index("=> Stage 1")
+    assert "Differs from" not in out
+    in_checkpoint = json.loads((tmp_path / "log" / "checkpoint-1.json").read_text())["recipe"]
+    assert in_checkpoint == results.read(tmp_path / "log")["recipe"]
+    assert in_checkpoint == {
+        "processes": 1,
+        "devices": 1,
+        "batch_size": 8,
+        "instances": 2,
+        "lr": 3e-4,
+        "norm": "BatchNorm",
+        "precision": "float32",
+        "published": "",
+        "differences": [],
+    }
+    _, out, _ = command("model.load_weights", str(tmp_path / "log/model/model.pth.tar-2"), "test.evaluate", "True")
+    assert "Recipe:" not in out
+
+
+def test_a_run_that_leaves_its_recipe_says_so(command: Callable, tmp_path: Path) -> None:
+    """What differed before a run was resumed still counts."""
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(yaml.safe_dump({"published": "Somebody, 2025", "ccafl": {"supervision": "full"}}))
+    pairs = ["ccafl.recipe", str(recipe)]
+    assert command(*pairs, "train.max_epoch", "1", "train.lr", "0.5")[0] == 0
+    resume = ["model.resume", str(tmp_path / "log"), "data.save_dir", str(tmp_path / "again")]
+    code, out, err = command(*pairs, *resume)
+    assert code == 0, err
+    first, second = out[out.index(RECIPE) :].splitlines()[:2]
+    assert first == RECIPE
+    assert second.startswith(
+        "Differs from the published recipe (Somebody, 2025): model.name clip_tiny instead of resnet50"
+    )
+    for difference in (
+        "ccafl.supervision intra_camera instead of full",
+        "precision float32 instead of mixed",
+        "train.lr 0.5 instead of 0.0003 before it was resumed",
+    ):
+        assert difference in second
+        assert difference in json.loads((tmp_path / "again" / "checkpoint-2.json").read_text())["recipe"]["differences"]
+        assert difference in results.read(tmp_path / "again")["recipe"]["differences"]
+
+
 def test_evaluation_rerank_and_pictures(command: Callable, tmp_path: Path) -> None:
     _, trained, _ = command()
     weights = ["model.load_weights", str(tmp_path / "log" / "model" / "model.pth.tar-2"), "test.evaluate", "True"]
@@ -115,6 +168,7 @@ def test_torchreids_own_engines(command: Callable, loss: str) -> None:
     )
     assert code == 0, err
     assert f"Building {loss}-engine" in out
+    assert out.count(RECIPE) == 1
     assert "mAP: " in out
 
 

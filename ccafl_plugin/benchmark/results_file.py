@@ -23,6 +23,7 @@ KEPT = (
     "training_set",
     "test_sets",
     "model",
+    "recipe",
     "settings",
     "versions",
     "machine",

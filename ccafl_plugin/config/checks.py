@@ -20,6 +20,7 @@ from ccafl_plugin.engine.text import SCOPES
 from ccafl_plugin.errors import CCAFLError, unknown_name
 from ccafl_plugin.integration import names
 from ccafl_plugin.models import BACKBONES, check_prompt_length
+from ccafl_plugin.resources import config_file, configs_folder
 
 LOSSES = ("softmax", "triplet", "ccafl")
 
@@ -100,6 +101,8 @@ def check_config(config: CfgNode) -> None:
     for key in ("model.load_weights", "ccafl.clip_weights"):
         if _get(config, key) and not Path(_get(config, key)).is_file():
             raise CCAFLError(f"{key}: no file at {_get(config, key)!r}.")
+    if config.ccafl.recipe and not config_file(config.ccafl.recipe).is_file():
+        raise CCAFLError(f"ccafl.recipe: no configuration at {config.ccafl.recipe!r}, nor in {configs_folder()}.")
     for key in ("model.resume", "ccafl.branch_from"):
         if _get(config, key) and not Path(_get(config, key)).exists():
             raise CCAFLError(f"{key}: nothing at {_get(config, key)!r}.")

@@ -12,15 +12,18 @@ from yacs.config import CfgNode
 from ccafl_plugin.config.checks import check_config
 from ccafl_plugin.config.tree import default_config
 from ccafl_plugin.errors import CCAFLError, unknown_name
+from ccafl_plugin.resources import config_name
 
 BASE_KEY = "base"
+PUBLISHED_KEY = "published"
 
 
 def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **overrides: Any) -> CfgNode:
     """Loads, merges and checks a configuration.
 
     Args:
-        file: a YAML file; its key ``base`` may name another file, beside it, that it differs from.
+        file: a YAML file; its key ``base`` may name another file, beside it, that it differs from, its key
+            ``published`` the publication whose values it holds.
         pairs: KEY VALUE KEY VALUE ..., which win over the file.
         **overrides: ``sources``, ``targets``, ``transforms`` and ``root``, which win over both if not None.
 
@@ -34,8 +37,11 @@ def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **ove
     config = default_config()
     if file is not None:
         for path, content in reversed(list(_chain(Path(file)))):
+            published = content.pop(PUBLISHED_KEY, "")
             for key, value in _leaves(content):
                 _assign(config, key, value, where=f"{path}: ")
+        if published:  # of the file itself, the last one; what is based on a published file is another recipe
+            config.ccafl.recipe = config_name(Path(file))
     if len(pairs) % 2:
         raise CCAFLError(f"KEY VALUE pairs: {pairs[-1]!r} has no value.")
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
@@ -46,6 +52,11 @@ def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **ove
     check_config(config)
     config.freeze()
     return config
+
+
+def published_by(file: Path) -> str:
+    """Whose values a configuration file says to hold; empty: nobody's."""
+    return str(next(_chain(file))[1].get(PUBLISHED_KEY, ""))
 
 
 def _chain(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

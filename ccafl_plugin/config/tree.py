@@ -93,6 +93,7 @@ def _torchreid_tree() -> dict[str, Any]:
 
 def _ccafl_tree() -> dict[str, Any]:
     return {
+        "recipe": "",
         "supervision": "intra_camera",
         "clip_weights": "",
         "prompt_length": 4,

@@ -23,6 +23,7 @@ from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.integration.evaluation import watched_scores
 from ccafl_plugin.options import options
 from ccafl_plugin.randomness import pin_global_state
+from ccafl_plugin.recipe import recipe_of
 from ccafl_plugin.wrapping import unwrap
 
 
@@ -105,6 +106,7 @@ class ImageCCAFLEngine(ResumableEngine):
         self._check_terms()
         self._bind_terms()
         self.epoch_start = EpochStart(self)
+        self.recipe = recipe_of(self)
         self._active: list[Term] = []
 
     def _check_terms(self) -> None:
@@ -155,6 +157,7 @@ class ImageCCAFLEngine(ResumableEngine):
         """
         self.save_dir = save_dir
         if not settings.get("test_only", False):
+            print(self.recipe)
             if self.writer is None:
                 self.writer = SummaryWriter(log_dir=save_dir)
             if self.text.is_open and any(term.needs_text and term.window(max_epoch) for term in self.terms):

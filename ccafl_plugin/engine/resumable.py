@@ -10,6 +10,7 @@ from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.engine.outputs import Promise
 from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.recipe import Recipe
 from ccafl_plugin.wrapping import unwrap
 
 
@@ -25,6 +26,7 @@ class ResumableEngine(torchreid.engine.Engine):
         rank1: of the last test, 0 before any.
         association_history: what was noted of the association, epoch by epoch.
         training_seconds: stage 1 and all epochs so far, without tests.
+        recipe: what is trained with; whoever knows of a published one puts it beside it.
     """
 
     scaler: Any
@@ -35,6 +37,7 @@ class ResumableEngine(torchreid.engine.Engine):
     rank1: float
     association_history: list[dict[str, float]]
     training_seconds: float
+    recipe: Recipe
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Everything a run needs, in torchreid's layout, and a manifest.
@@ -56,7 +59,7 @@ class ResumableEngine(torchreid.engine.Engine):
                 state["scaler"] = self.scaler.state_dict()
             parts[name] = state
         history = {"seconds": self.training_seconds, "association": self.association_history}
-        facts = {"architecture": self._architecture(), "history": history}
+        facts = {"architecture": self._architecture(), "recipe": self.recipe.as_dict(), "history": history}
         checkpoints.save(save_dir, parts, facts, self.keep, self.keep_epochs)
 
     def resume(self, path: str) -> int:
@@ -79,6 +82,7 @@ class ResumableEngine(torchreid.engine.Engine):
                 f"{sorted(parts)}, this run is {expected} with {sorted(self.get_model_names())}."
             )
         self._continue_from(manifest, parts, "model.resume", path)
+        self.recipe = self.recipe.going_on_from(manifest.get("recipe", {}))
         print(f'Resumed from "{path}", epoch {manifest["epoch"]}')
         return manifest["epoch"]
 

@@ -1,0 +1,76 @@
+"""Where a configuration leaves the published recipe that it says it is.
+
+A file whose values are published says so by its key ``published``, which names the source. Loading it sets
+``ccafl.recipe`` to the file, and whatever changes a value afterwards, from the command line or in a suite, is a
+difference to that file. A file that is only based on a published one claims nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from yacs.config import CfgNode
+
+from ccafl_plugin.config.loading import load_config, published_by
+from ccafl_plugin.resources import config_file
+from ccafl_plugin.results import WITHOUT_EFFECT, leaves
+
+NO_PART_OF_A_RECIPE = (
+    *WITHOUT_EFFECT,
+    "data.targets",
+    "data.workers",
+    "train.seed",
+    "test.batch_size",
+    "test.evaluate",
+    "test.eval_freq",
+    "test.start_eval",
+    "test.ranks",
+    "ccafl.recipe",
+    "ccafl.clip_weights",
+    "ccafl.gradient_checkpointing",
+    "ccafl.channels_last",
+    "ccafl.fast_evaluation",
+    "ccafl.camera_probe",
+    # What really runs is compared instead.
+    "use_gpu",
+    "ccafl.amp",
+)
+"""Settings that a run may change and still follow the recipe."""
+
+
+class Comparison(NamedTuple):
+    """A configuration beside the published one."""
+
+    source: str
+    mixed: bool  # whether the published one trains in mixed precision
+    differences: list[str]
+
+
+def compare_with_published(config: CfgNode) -> Comparison | None:
+    """The settings that differ from those of ``ccafl.recipe``, in the order of the tree.
+
+    Args:
+        config: a checked configuration.
+
+    Returns:
+        None if the configuration claims no recipe.
+
+    Raises:
+        CCAFLError: the recipe's file can't be loaded.
+    """
+    name = config.ccafl.recipe
+    if not name:
+        return None
+    file = config_file(name)
+    recipe = load_config(file)
+    published = dict(leaves(recipe))
+    differences = [
+        f"{key} {_shown(value)} instead of {_shown(published[key])}"
+        for key, value in leaves(config)
+        if value != published[key] and key not in NO_PART_OF_A_RECIPE
+    ]
+    return Comparison(published_by(file) or name, recipe.ccafl.amp, differences)
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value == "" else str(value)

@@ -1,0 +1,129 @@
+"""What a run trains with, read off what really runs: processes, batch, learning rate, batch norm and precision."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+EARLIER = " before it was resumed"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The recipe of a run.
+
+    Attributes:
+        processes: world size; 1 without ``torch.distributed``.
+        devices: GPUs that share the batch of one process (``nn.DataParallel``); 1 on a CPU.
+        batch_size: images per process and step.
+        instances: K of the P x K images of a batch; 0 if the sampler draws images one by one.
+        lr: the learning rate that the schedule starts from, of the last parameter group (the weights).
+        norm: ``BatchNorm``, ``SyncBatchNorm``, either with ``frozen`` or ``partly frozen`` before it, or ``none``.
+        precision: ``mixed`` or ``float32``.
+        published: whose recipe the configuration is; empty: nobody's.
+        differences: where this run leaves it.
+    """
+
+    processes: int
+    devices: int
+    batch_size: int
+    instances: int
+    lr: float
+    norm: str
+    precision: str
+    published: str = ""
+    differences: tuple[str, ...] = ()
+
+    def compared(self, published: str, mixed: bool, settings: Sequence[str]) -> Recipe:
+        """The same beside a published recipe: one process with one device, plain batch norm.
+
+        Args:
+            published: whose recipe it is.
+            mixed: its precision.
+            settings: the settings that differ, each as ``KEY VALUE instead of VALUE``.
+        """
+        expected = {
+            "processes": ("processes", 1),
+            "devices": ("GPUs per process", 1),
+            "norm": ("batch norm", "BatchNorm"),
+            "precision": ("precision", "mixed" if mixed else "float32"),
+        }
+        found = [
+            f"{words} {getattr(self, name)} instead of {value}"
+            for name, (words, value) in expected.items()
+            if getattr(self, name) != value
+        ]
+        return dataclasses.replace(self, published=published, differences=(*settings, *found))
+
+    def going_on_from(self, earlier: Mapping[str, Any]) -> Recipe:
+        """The same for a run that was begun with another recipe: what differed then still counts.
+
+        Args:
+            earlier: :meth:`as_dict` of the run that left the checkpoint; empty if it noted none.
+        """
+        before = [difference.removesuffix(EARLIER) for difference in earlier.get("differences", ())]
+        left = [each + EARLIER for each in before if not {each, each + EARLIER} & set(self.differences)]
+        published = self.published or str(earlier.get("published", ""))
+        return dataclasses.replace(self, published=published, differences=(*self.differences, *left))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For checkpoints and ``results.json``."""
+        return {**dataclasses.asdict(self), "differences": list(self.differences)}
+
+    def __str__(self) -> str:
+        """One line; a second one if the run leaves a published recipe."""
+        images = f"{self.batch_size} images"
+        if self.instances:
+            images = f"{self.batch_size // self.instances} x {self.instances} images"
+        processes = "1 process" if self.processes == 1 else f"{self.processes} processes"
+        devices = "" if self.devices == 1 else f" on {self.devices} GPUs"
+        each = "" if self.processes == 1 else " each"
+        norm = "no BatchNorm" if self.norm == "none" else self.norm
+        precision = "mixed precision" if self.precision == "mixed" else self.precision
+        line = f"Recipe: {processes}{devices}, {images}{each}, lr {self.lr:g}, {norm}, {precision}"
+        if not self.differences:
+            return line
+        return f"{line}\nDiffers from the published recipe ({self.published}): {', '.join(self.differences)}"
+
+
+def recipe_of(engine: Any) -> Recipe:
+    """The recipe that an engine trains with.
+
+    Args:
+        engine: any of torchreid's with a model, an optimizer and a training loader.
+    """
+    loader = engine.train_loader
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    parallel = isinstance(engine.model, nn.DataParallel)
+    group = engine.optimizer.param_groups[-1]
+    return Recipe(
+        processes=torch.distributed.get_world_size() if distributed else 1,
+        devices=max(1, len(engine.model.device_ids)) if parallel else 1,
+        batch_size=loader.batch_size,
+        instances=getattr(loader.sampler, "num_instances", 0),
+        lr=group.get("initial_lr", group["lr"]),
+        norm=batch_norm_kind(engine.model),
+        precision="mixed" if getattr(engine, "amp", False) else "float32",
+    )
+
+
+def batch_norm_kind(model: nn.Module) -> str:
+    """See :attr:`Recipe.norm`. Frozen is a layer whose weight is not trained, or that says so in its class's name."""
+    layers = [module for module in model.modules() if "BatchNorm" in type(module).__name__]
+    if not layers:
+        return "none"
+    frozen = [layer for layer in layers if not _is_trained(layer)]
+    kind = "SyncBatchNorm" if any(isinstance(layer, nn.SyncBatchNorm) for layer in layers) else "BatchNorm"
+    if not frozen:
+        return kind
+    return f"frozen {kind}" if len(frozen) == len(layers) else f"partly frozen {kind}"
+
+
+def _is_trained(layer: nn.Module) -> bool:
+    return isinstance(layer, _BatchNorm) and (layer.weight is None or layer.weight.requires_grad)
