@@ -82,7 +82,7 @@ class ICALLoss(nn.Module):
         Args:
             features: (B, D) float, unit rows, taken as they are handed in; the only input that gets a gradient.
             weight: (N, D) float, the classifier's weight; rows are normalised in use.
-            proxies: (B,) int64 in [0, N).
+            proxies: (B,) int64 in [0, N); like the other labels best on the features' device, else it is copied there.
             camera_of_proxy: (N,) int64.
             pseudo_of_proxy: (N,) int64, -1 for none; images of such proxies are left out.
 
@@ -90,6 +90,9 @@ class ICALLoss(nn.Module):
             () float32 or wider; without any image left a zero that still has a graph.
         """
         features, weight = widen(features, weight.detach())
+        proxies, camera_of_proxy, pseudo_of_proxy = (
+            labels.to(features.device) for labels in (proxies, camera_of_proxy, pseudo_of_proxy)
+        )
         cosines = clamp_cosines(similarity_to_rows(features, weight))
         own = proxies[:, None]
         own_camera = camera_of_proxy[proxies][:, None] == camera_of_proxy

@@ -184,6 +184,22 @@ class ClusterMemory(nn.Module):
         self.momentum = momentum
         self.register_buffer("centroids", torch.zeros(num_clusters, dim), persistent=False)
 
+    @classmethod
+    def of(cls, features: Tensor, labels: Tensor, momentum: float = 0.1) -> ClusterMemory:
+        """A filled memory, in float32 on the features' device.
+
+        Args:
+            features: (M, D) float, unit rows.
+            labels: (M,) int64, the images' pseudo identities, numbered from 0 without gaps; -1 belongs to none.
+            momentum: share of the old centre in an update; 0.1 in the released settings.
+
+        Raises:
+            CCAFLError: no image has a pseudo identity, or one of them has no image.
+        """
+        memory = cls(int(labels.max()) + 1, features.shape[1], momentum).to(features.device)
+        memory.fill(features, labels)
+        return memory
+
     @torch.no_grad()
     def fill(self, features: Tensor, labels: Tensor) -> None:
         """Centres become the normalised mean feature over all images of each pseudo identity.

@@ -75,11 +75,29 @@ class ProxyClassifier(nn.Module):
 
         Args:
             features: (B, D) float, unit rows; gets no gradient.
-            proxies: (B,) int64 in [0, N).
+            proxies: (B,) int64 in [0, N), on any device.
 
         Returns:
             () float32 or wider, mean over the batch; for B = 0 a zero that still has a graph.
         """
         features, weight = widen(features.detach(), self.weight)
+        proxies = proxies.to(features.device)
         loss = F.cross_entropy(self.scale * similarity_to_rows(features, weight), proxies, reduction="sum")
         return loss / max(proxies.numel(), 1)
+
+    def learn(self, features: Tensor, proxies: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
+        """One step on a batch; :class:`~ccafl_plugin.losses.ical.ICALLoss` is computed after it.
+
+        Args:
+            features: (B, D) float, unit rows; gets no gradient.
+            proxies: (B,) int64 in [0, N), on any device.
+            optimizer: of this classifier's parameters and no others.
+
+        Returns:
+            () float32 or wider without a graph: the loss before the step.
+        """
+        loss = self(features, proxies)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()

@@ -182,3 +182,9 @@ def test_half_precision_inputs_and_the_weight() -> None:
 def test_impossible_settings(wrong: dict[str, float]) -> None:
     with pytest.raises(CCAFLError, match=next(iter(wrong))):
         ICALLoss(**wrong)
+
+
+def test_labels_may_lie_on_another_device() -> None:
+    features, weight = torch.empty(3, 8, device="meta"), torch.empty(5, 8, device="meta")
+    cameras, pseudo = torch.tensor([0, 0, 1, 1, 1]), torch.tensor([0, -1, 0, 1, 2])
+    assert ICALLoss()(features, weight, torch.tensor([0, 1, 4]), cameras, pseudo).device.type == "meta"

@@ -142,6 +142,17 @@ def test_cluster_fill() -> None:
     torch.testing.assert_close(memory.centroids, torch.tensor([[-1.0, 0.0], [half, half]]))
 
 
+def test_cluster_memory_of_features() -> None:
+    features, names = unit_rows(9, 4).float(), torch.tensor([0, 2, -1, 1, 1, -1, 0, 2, 2])
+    memory = ClusterMemory(3, 4, 0.3)
+    memory.fill(features, names)
+    made = ClusterMemory.of(features, names, 0.3)
+    assert torch.equal(made.centroids, memory.centroids)
+    assert made.momentum == memory.momentum
+    with pytest.raises(CCAFLError, match="at least one cluster"):
+        ClusterMemory.of(features, torch.full((9,), -1))
+
+
 def test_buffers_are_not_saved() -> None:
     assert not HybridMemory([2, 1], 4).state_dict()
     assert not ClusterMemory(2, 4).state_dict()

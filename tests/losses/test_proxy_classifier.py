@@ -88,3 +88,22 @@ def test_half_precision(dtype: torch.dtype) -> None:
 def test_no_proxy_is_an_error() -> None:
     with pytest.raises(CCAFLError, match="at least one proxy"):
         ProxyClassifier(0, 8)
+
+
+def test_a_step_of_its_own() -> None:
+    classifier = ProxyClassifier(4, 8).double()
+    features, proxies = unit_rows(6, 8).requires_grad_(), labels(6, 4)
+    before = classifier.weight.detach().clone()
+    expected = classifier(features, proxies)
+    (slope,) = torch.autograd.grad(expected, classifier.weight)
+    classifier.weight.grad = torch.ones_like(before)  # left over from whatever was before
+    loss = classifier.learn(features, proxies, torch.optim.SGD(classifier.parameters(), lr=0.5))
+    assert torch.equal(loss, expected.detach())
+    assert not loss.requires_grad
+    torch.testing.assert_close(classifier.weight.detach(), before - 0.5 * slope)
+    assert features.grad is None
+
+
+def test_labels_may_lie_on_another_device() -> None:
+    classifier = ProxyClassifier(4, 8).to("meta")
+    assert classifier(torch.empty(6, 8, device="meta"), labels(6, 4)).device.type == "meta"

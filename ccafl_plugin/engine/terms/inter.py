@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ccafl_plugin.engine.terms.base import Batch, EpochState, Setup, Term, register_term
+from ccafl_plugin.engine.terms.base import Batch, EpochState, Term, register_term
 from ccafl_plugin.losses import ClusterMemory, InterCameraLoss
 
 
@@ -39,15 +39,11 @@ class InterTerm(Term):
         self.momentum = momentum
         self.criterion = InterCameraLoss(temperature, margin, weight_contrast, weight_triplet)
 
-    def bind(self, setup: Setup) -> None:
-        self.feature_dim = setup.feature_dim
-
     def refresh(self, state: EpochState) -> None:
         self.pseudo_of_proxy = state.pseudo_of_proxy
         self._host_pseudo_of_proxy = state.pseudo_of_proxy.cpu()  # the memory is written by labels on the host
         images = state.pseudo_of_proxy[state.proxies]
-        self.memory = ClusterMemory(int(images.max()) + 1, self.feature_dim, self.momentum).to(images.device)
-        self.memory.fill(state.features, images)
+        self.memory = ClusterMemory.of(state.features, images, self.momentum)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         parts = self.criterion(batch.features, self.memory, self.pseudo_of_proxy[batch.proxies])

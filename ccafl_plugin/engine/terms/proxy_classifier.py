@@ -48,11 +48,7 @@ class ProxyClassifierTerm(Term):
         return self.classifier, self.optimizer
 
     def step_own(self, batch: Batch) -> None:
-        loss = self.classifier(batch.features, batch.proxies)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self._last_loss = loss.detach()
+        self._last_loss = self.classifier.learn(batch.features, batch.proxies, self.optimizer)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return {"classification": self._last_loss}
