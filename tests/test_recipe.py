@@ -81,7 +81,8 @@ def test_a_second_line_for_what_differs() -> None:
     )
     assert str(other).splitlines()[1] == (
         "Differs from the published recipe (Tan): train.lr 1 instead of 2, processes 2 instead of 1, "
-        "GPUs per process 4 instead of 1, batch norm frozen BatchNorm instead of BatchNorm, precision float32 instead of mixed"
+        "GPUs per process 4 instead of 1, batch norm frozen BatchNorm instead of BatchNorm, "
+        "precision float32 instead of mixed"
     )
     assert PLAIN.compared("Tan", False, []).differences == ("precision mixed instead of float32",)
 

@@ -16,6 +16,9 @@ from ccafl_plugin.errors import unknown_name
 FEW_VERSIONS = 3
 """Up to so many different versions of the code are listed."""
 
+OFF_RECIPE = "†"
+"""Stands behind the name of a row whose runs leave the published recipe that their configuration is."""
+
 FORMATS = ("github", "latex", "simple", "csv")
 
 
@@ -58,7 +61,8 @@ def _cells(outcomes: Outcomes, columns: Sequence[str]) -> tuple[list[str], list[
     """Headers and rows; columns without any content, other than scores, are left out."""
     shown = outcomes.suite.shown
     wanted = len(outcomes.suite.seeds)
-    table = [("", [row.name for row in shown])]
+    left = _off_recipe(outcomes)
+    table = [("", [f"{row.name} {OFF_RECIPE}" if row.name in left else row.name for row in shown])]
     if any(outcomes.seeds_of(row) != wanted for row in shown if not row.is_published):
         counts = ["" if row.is_published else f"{outcomes.seeds_of(row)} of {wanted}" for row in shown]
         table.append(("Seeds", counts))
@@ -103,11 +107,12 @@ def header_lines(outcomes: Outcomes) -> list[str]:
 
 
 def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
-    """What is missing and why, rows measured with different code, and the rows' notes."""
+    """What is missing and why, rows off their recipe or measured with different code, and the rows' notes."""
     suite, lines = outcomes.suite, []
     lines += [f"FAILED: {name}: {reason}" for name, reason in outcomes.failures.items()]
     if outcomes.missing:
         lines.append(f"Not run yet: {'; '.join(outcomes.missing)}")
+    lines += [f"{OFF_RECIPE} {name}: {difference}" for name, difference in _off_recipe(outcomes).items()]
     codes: dict[str, set[str]] = {row.name: set() for row in suite.shown}
     for (name, _, _), content in outcomes.measured.items():
         codes[name] |= {content["code_digest"]} if "code_digest" in content else set()
@@ -125,6 +130,22 @@ def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
     if "published" in columns and any(row.published for row in suite.shown):
         lines.append(f"(published): not measured here; {suite.published_source or 'see the row'}.")
     return [*lines, *suite.notes]
+
+
+def _off_recipe(outcomes: Outcomes) -> dict[str, str]:
+    """Row -> whose recipe its runs leave, and in what; rows that follow theirs, or have none, are left out."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for (name, _, _), content in outcomes.measured.items():
+        recipe = content.get("recipe", {})
+        if recipe.get("differences"):
+            found.setdefault(name, {}).setdefault(recipe["published"], []).extend(recipe["differences"])
+    return {
+        name: "; ".join(
+            f"differs from the published recipe ({source}): {', '.join(dict.fromkeys(differences))}"
+            for source, differences in recipes.items()
+        )
+        for name, recipes in found.items()
+    }
 
 
 def _line(form: str, values: Iterable[str]) -> list[str]:

@@ -138,6 +138,25 @@ def test_code_that_has_moved_on_is_said(tmp_path: Path) -> None:
     assert "code0" not in make_table(outcomes)
 
 
+def test_rows_that_leave_their_recipe_are_marked(tmp_path: Path) -> None:
+    outcomes, _ = measured(tmp_path)
+    followed = {"published": "Tan", "differences": []}
+    outcomes.found["without", "", 1]["recipe"] = outcomes.found["without", "", 2]["recipe"] = followed
+    assert "†" not in make_table(outcomes)
+    outcomes.found["with", "", 1]["recipe"] = {"published": "Tan", "differences": ["train.lr 1 instead of 2"]}
+    outcomes.found["with", "", 2]["recipe"] = {"published": "Tan", "differences": ["train.lr 1 instead of 2", "other"]}
+    assert [row[0] for row in cells(outcomes, "scores")] == ["", "without", "with †"]
+    line = "† with: differs from the published recipe (Tan): train.lr 1 instead of 2, other"
+    assert f"\n- {line}\n" in make_table(outcomes)
+    assert f"\n% {line}\n" in make_table(outcomes, "latex")
+    other = {"published": "Gong", "differences": ["precision float32 instead of mixed"]}
+    outcomes.found["with", "", 2]["recipe"] = other
+    assert (
+        "† with: differs from the published recipe (Tan): train.lr 1 instead of 2; differs from the published recipe "
+        "(Gong): precision float32 instead of mixed"
+    ) in make_table(outcomes)
+
+
 def test_several_datasets(tmp_path: Path) -> None:
     outcomes, _ = measured(tmp_path, datasets=["market1501", {"sources": ["dukemtmcreid"], "targets": ["market1501"]}])
     assert cells(outcomes, "scores")[0] == [
