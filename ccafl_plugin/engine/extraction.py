@@ -80,12 +80,12 @@ def training_features(datamanager: Any, model: nn.Module, labels: ProxyLabels) -
         labels: of the manager's training list.
 
     Returns:
-        (M, D) float32, unit rows, and (M,) int64, the proxy of each, both on the model's device; the images stand in
-        the order of ``labels.path_order``.
+        (M, D) float32 on the model's device, unit rows, and (M,) int64 on the CPU, the proxy of each; the images stand
+        in the order of ``labels.path_order``.
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     features = extract(extraction_loader(datamanager, labels), unit_features(model), device)
     model.train(was_training)
-    return features, labels.proxy_of_image[labels.path_order].to(device)
+    return features, labels.proxy_of_image[labels.path_order]
