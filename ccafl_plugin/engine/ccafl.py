@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.engine.encoder import EncoderPass, check_parts, gradient_scaler, narrow_type
 from ccafl_plugin.engine.epoch_start import EpochStart
-from ccafl_plugin.engine.outputs import promised_outputs, split_outputs
+from ccafl_plugin.engine.outputs import promised_outputs
 from ccafl_plugin.engine.prompt_stage import PromptStage
+from ccafl_plugin.engine.report import LossReport
 from ccafl_plugin.engine.resumable import ResumableEngine
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.engine.terms import PAPER_TERMS, TERMS, Batch, Setup, Term, order_by_needs
 from ccafl_plugin.engine.text import TextSide
+from ccafl_plugin.engine.transfer import ImageTransfer
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.integration.evaluation import watched_scores
+from ccafl_plugin.optim import fuse_steps
 from ccafl_plugin.options import options
 from ccafl_plugin.randomness import pin_global_state
 from ccafl_plugin.recipe import recipe_of
@@ -48,12 +52,17 @@ class ImageCCAFLEngine(ResumableEngine):
         keep_unassociated: a proxy without partner becomes a pseudo identity of its own; False in the paper.
         supervision: ``intra_camera``, or ``full`` for upper bounds: true identities instead of the association.
         amp: mixed precision where the model is on a GPU.
+        precision: which one: ``fp16`` as in the paper, ``bf16``, or ``fp32``, which is none.
+        extraction_precision: of the features taken at an epoch's start, likewise; ``fp32`` as in evaluation.
+        accumulation: parts that a batch is processed in, for GPUs that can't hold it whole. The losses see the whole
+            batch; batch norm sees the parts.
         keep: how many of the newest checkpoints stay.
         keep_epochs: numbers of finished epochs whose checkpoint stays however old it is.
         seed: of all draws; None: ``options.seed``.
 
     Raises:
-        CCAFLError: terms that the model, the data or each other do not allow.
+        CCAFLError: terms that the model, the data or each other do not allow; an unknown precision; parts that don't
+            divide the batch.
 
     Example::
 
@@ -76,6 +85,9 @@ class ImageCCAFLEngine(ResumableEngine):
         keep_unassociated: bool = False,
         supervision: str = "intra_camera",
         amp: bool = True,
+        precision: str = "fp16",
+        extraction_precision: str = "fp32",
+        accumulation: int = 1,
         keep: int = 2,
         keep_epochs: Sequence[int] = (),
         seed: int | None = None,
@@ -89,8 +101,15 @@ class ImageCCAFLEngine(ResumableEngine):
         self.keep_epochs = frozenset(keep_epochs)
         self.seed = options.seed if seed is None else seed
         self.device = next(model.parameters()).device
-        self.amp = amp and self.device.type == "cuda"
-        self.scaler = _gradient_scaler(self.amp)
+        dtype = narrow_type(precision if amp else "fp32", self.device)
+        self.amp = dtype is not None
+        self.extraction_dtype = narrow_type(extraction_precision, self.device, "ccafl.extraction_precision")
+        self.scaler = gradient_scaler(dtype)
+        loader = self.train_loader  # batches of several sizes have their largest one noted in the sampler
+        check_parts(loader.batch_size or loader.batch_sampler.sampler.batch_size, accumulation)
+        self.encoder = EncoderPass(model, dtype, accumulation)
+        self.transfer = ImageTransfer(self.device)
+        fuse_steps(optimizer)
         self.frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
         self.results: dict[str, dict[str, float]] = {}
         self.rank1 = 0.0
@@ -141,6 +160,7 @@ class ImageCCAFLEngine(ResumableEngine):
         for term in self.terms:
             term.bind(setup)
             if term.owned() is not None:
+                fuse_steps(term.owned()[1])
                 self.register_model(term.name, *term.owned(), None)
         self.class_of_proxy = self.supervision.class_of_proxy(self.labels).to(self.device)
 
@@ -158,6 +178,8 @@ class ImageCCAFLEngine(ResumableEngine):
         self.save_dir = save_dir
         if not settings.get("test_only", False):
             print(self.recipe)
+            if self.encoder.parts > 1:
+                print(self.encoder)
             if self.writer is None:
                 self.writer = SummaryWriter(log_dir=save_dir)
             if self.text.is_open and any(term.needs_text and term.window(max_epoch) for term in self.terms):
@@ -189,24 +211,23 @@ class ImageCCAFLEngine(ResumableEngine):
         losses = [
             term.weight * part for term in self._active for part in parts[term.name].values() if part.requires_grad
         ]
-        report = self._to_floats(parts, losses)
+        report = LossReport(parts, losses)
         if losses:
             self.optimizer.zero_grad(set_to_none=True)
-            self.scaler.scale(torch.stack(losses).sum()).backward()
+            self.encoder.backward(self.scaler.scale(torch.stack(losses).sum()))
+        numbers = self._finite(report.read())
+        if losses:
             self.scaler.step(self.optimizer)
             self.scaler.update()
         for term in self._active:
             term.update(batch)
-        return report
+        return numbers
 
     def make_batch(self, data: dict[str, Any]) -> Batch:
         """Runs the encoder, once; everything behind it is float32."""
-        images = data["img"].to(self.device, non_blocking=True)
         host_proxies = self.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
         proxies = host_proxies.to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, enabled=self.amp):
-            outputs = self.model(images)
-        outputs = split_outputs(outputs).to_float32()
+        outputs = self.encoder.forward(self.transfer(data["img"]))
         return Batch(
             raw=outputs.raw,
             features=outputs.features,
@@ -217,24 +238,19 @@ class ImageCCAFLEngine(ResumableEngine):
             classes=self.class_of_proxy[proxies],
         )
 
-    def _to_floats(self, parts: dict[str, dict[str, Tensor]], losses: list[Tensor]) -> dict[str, float]:
-        """All parts in one transfer.
+    def _finite(self, report: dict[str, float]) -> dict[str, float]:
+        """The report as it is.
 
         Raises:
             NonFiniteLoss: a part is infinite or NaN; no parameter of the encoder has been touched then.
         """
-        names = [f"{term}/{part}" for term, values in parts.items() for part in values]
-        values = [value.detach().float() for group in parts.values() for value in group.values()]
-        values += [loss.detach().float() for loss in losses]
-        numbers = torch.stack(values).tolist()
-        report = dict(zip(names, numbers, strict=False))
         for name, number in report.items():
-            if not abs(number) < float("inf"):
+            if name != "loss" and not math.isfinite(number):
                 raise NonFiniteLoss(
                     f"The loss {name} is {number} in epoch {self.epoch}, iteration {self.batch_idx}; the last "
                     "checkpoint is untouched. A lower train.lr or ccafl.amp False may help."
                 )
-        return {"loss": sum(numbers[len(names) :]), **report}
+        return report
 
     def two_stepped_transfer_learning(
         self, epoch: int, fixbase_epoch: int, open_layers: Any, model: nn.Module | None = None
@@ -260,11 +276,3 @@ class ImageCCAFLEngine(ResumableEngine):
         curve = {f"rank{rank}": float(scores.cmc[rank - 1]) for scores in seen for rank in shown}
         self.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": self.rank1, **curve}
         return self.rank1, float(mean_average_precision)
-
-
-def _gradient_scaler(enabled: bool) -> Any:
-    if hasattr(torch.amp, "GradScaler"):
-        return torch.amp.GradScaler("cuda", enabled=enabled)
-    with warnings.catch_warnings():  # before torch 2.3 it is only found below torch.cuda
-        warnings.simplefilter("ignore")
-        return torch.cuda.amp.GradScaler(enabled=enabled)

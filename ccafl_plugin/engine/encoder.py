@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ccafl_plugin.engine.outputs import Outputs, split_outputs
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.errors import CCAFLError, unknown_name
 from ccafl_plugin.models.running_statistics import running_statistics_kept
 from ccafl_plugin.randomness import RandomState
 
@@ -35,9 +36,25 @@ def check_parts(batch_size: int, parts: int) -> None:
         )
 
 
+def narrow_type(precision: str, device: torch.device, key: str = "ccafl.precision") -> torch.dtype | None:
+    """The narrow type of a mixed precision; None for none, and on every device but a GPU.
+
+    Args:
+        precision: one of ``PRECISIONS``.
+        device: of the model.
+        key: the setting that errors name.
+
+    Raises:
+        CCAFLError: no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise unknown_name(key, precision, PRECISIONS)
+    return PRECISIONS[precision] if device.type == "cuda" else None
+
+
 def autocast(device_type: str, dtype: torch.dtype | None) -> torch.autocast:
     """Mixed precision with ``dtype``, or none for None."""
-    return torch.autocast(device_type, dtype=dtype, enabled=dtype is not None)
+    return torch.autocast(device_type=device_type, dtype=dtype, enabled=dtype is not None)
 
 
 def gradient_scaler(dtype: torch.dtype | None) -> Any:
@@ -72,6 +89,11 @@ class EncoderPass:
         self.dtype = dtype
         self.parts = parts
         self._first_run: tuple[list[Tensor], list[RandomState], Outputs] | None = None
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        norms = any(isinstance(module, _BatchNorm) for module in self.model.modules())
+        return f"Every batch runs in {self.parts} parts" + norms * "; batch norms see the parts, not the batch"
 
     def forward(self, images: Tensor) -> Outputs:
         """(B, 3, height, width) -> the model's outputs, at least float32; losses are built on them."""

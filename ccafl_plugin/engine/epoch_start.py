@@ -44,7 +44,7 @@ class EpochStart:
             not engine.supervision.is_full and any(term.needs_association for term in terms)
         ):
             engine.set_model_mode("eval")
-            features = extract(self.loader, unit_features(engine.model), engine.device)
+            features = extract(self.loader, unit_features(engine.model), engine.device, engine.extraction_dtype)
         pseudo = None
         if any(term.needs_association for term in terms):
             pseudo = self._associate(features)

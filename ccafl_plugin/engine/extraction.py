@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.engine.encoder import autocast
+from ccafl_plugin.engine.transfer import ImageTransfer
 from ccafl_plugin.wrapping import unwrap
 
 
@@ -38,18 +40,26 @@ def extraction_loader(datamanager: Any, labels: ProxyLabels) -> DataLoader:
 
 
 @torch.no_grad()
-def extract(loader: DataLoader, encode: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
-    """Runs ``encode`` over a loader.
+def extract(
+    loader: DataLoader,
+    encode: Callable[[Tensor], Tensor],
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Runs ``encode`` over a loader; on a GPU nothing is waited for.
 
     Args:
         loader: yields torchreid's batches (dicts with ``img``).
         encode: (B, 3, H, W) images to (B, D) features; the caller has set the model's mode.
         device: where images go and features stay.
+        dtype: of mixed precision; None for none.
 
     Returns:
         (M, D) float32, row i belongs to the loader's i-th image.
     """
-    rows = [encode(batch["img"].to(device, non_blocking=True)).float() for batch in loader]
+    transfer = ImageTransfer(device)
+    with autocast(device.type, dtype):
+        rows = [encode(transfer(batch["img"])).float() for batch in loader]
     return torch.cat(rows)
 
 

@@ -10,6 +10,7 @@ from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.engine.outputs import Promise
 from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.optim import load_state
 from ccafl_plugin.recipe import Recipe
 from ccafl_plugin.wrapping import unwrap
 
@@ -125,7 +126,7 @@ class ResumableEngine(torchreid.engine.Engine):
             try:
                 self._models[name].load_state_dict(state["state_dict"])
                 if self._optims[name] is not None:
-                    self._optims[name].load_state_dict(state["optimizer"])
+                    load_state(self._optims[name], state["optimizer"])
                 if self._scheds[name] is not None:
                     self._scheds[name].load_state_dict(state["scheduler"])
             except (RuntimeError, ValueError, KeyError) as error:
@@ -133,7 +134,8 @@ class ResumableEngine(torchreid.engine.Engine):
                 raise CCAFLError(
                     f"{key}: the part {name!r} of {str(path)!r} does not fit this run: {reason}"
                 ) from error
-        self.scaler.load_state_dict(parts["model"]["scaler"])
+        if parts["model"]["scaler"]:  # of a run in another precision there is none, this run's starts afresh
+            self.scaler.load_state_dict(parts["model"]["scaler"])
         self.rank1 = float(parts["model"]["rank1"])
         history = manifest.get("history", {})
         self.training_seconds = float(history.get("seconds", 0.0))
