@@ -39,6 +39,7 @@ class Options:
         prompt_length: learnable tokens in the prompt of one proxy.
         input_size: (height, width) in pixels for which positional embeddings are made when a model is built.
         freeze_patch_projection: keep the patch projection of ``clip_vit_b16`` fixed.
+        crop_padding: pixels that the transform ``pad_crop`` adds on each side; the paper's 10 are for 256 x 128.
         gradient_checkpointing: CLIP's image encoders keep the inputs of their stages only and compute the rest twice.
         channels_last: CLIP's ResNets hand channels-last maps from layer to layer.
         fast_evaluation: whether torchreid's evaluation and re-ranking run on ``ccafl_plugin.metrics``, which give the
@@ -59,6 +60,7 @@ class Options:
     prompt_length: int = 4
     input_size: tuple[int, int] = (256, 128)
     freeze_patch_projection: bool = True
+    crop_padding: int = 10
     gradient_checkpointing: bool = False
     channels_last: bool = True
     fast_evaluation: bool = True
@@ -104,6 +106,7 @@ _AT_LEAST = {
     "cosine_final_factor": 0,
     "bias_lr_factor": 0,
     "prompt_length": 1,
+    "crop_padding": 0,
 }
 
 

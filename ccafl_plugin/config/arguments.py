@@ -15,6 +15,7 @@ def option_values(config: CfgNode) -> dict[str, Any]:
     ccafl = config.ccafl
     return {
         "seed": config.train.seed,
+        "crop_padding": ccafl.crop_padding,
         "iters_per_epoch": ccafl.iters_per_epoch,
         "warmup_epochs": ccafl.warmup_epochs,
         "warmup_factor": ccafl.warmup_factor,
@@ -152,6 +153,9 @@ def engine_arguments(config: CfgNode) -> dict[str, Any]:
         "keep_unassociated": ccafl.association.keep_unassociated,
         "supervision": ccafl.supervision,
         "amp": ccafl.amp,
+        "precision": ccafl.precision,
+        "extraction_precision": ccafl.extraction_precision,
+        "accumulation": ccafl.accumulation,
         "keep": ccafl.keep,
         "keep_epochs": list(ccafl.keep_epochs),
         "seed": config.train.seed,

@@ -14,6 +14,7 @@ from ccafl_plugin.config.arguments import make_terms
 from ccafl_plugin.data.proxy_batches import check_sizes
 from ccafl_plugin.data.samplers import SAMPLERS
 from ccafl_plugin.data.synthetic.network import FEWEST, MOST
+from ccafl_plugin.engine.encoder import PRECISIONS, check_parts
 from ccafl_plugin.engine.supervision import SUPERVISIONS, Supervision
 from ccafl_plugin.engine.terms import order_by_needs
 from ccafl_plugin.engine.text import SCOPES
@@ -42,6 +43,9 @@ def _names() -> dict[str, Callable[[], list[str]]]:
         "ccafl.supervision": lambda: list(SUPERVISIONS),
         "ccafl.association.name": lambda: list(ASSOCIATIONS),
         "ccafl.stage1.scope": lambda: list(SCOPES),
+        "ccafl.precision": lambda: list(PRECISIONS),
+        "ccafl.extraction_precision": lambda: list(PRECISIONS),
+        "ccafl.matmul_precision": lambda: ["highest", "high", "medium"],
     }
 
 
@@ -59,8 +63,10 @@ _RANGES: dict[str, tuple[float, bool, float]] = {
     "start_epoch": (0, True, math.inf),
     "print_freq": (1, True, math.inf),
     "ranks": (1, True, 50),
+    "ccafl.crop_padding": (0, True, math.inf),
     "ccafl.iters_per_epoch": (1, True, math.inf),
     "ccafl.prompt_length": (1, True, math.inf),
+    "ccafl.accumulation": (1, True, math.inf),
     "ccafl.keep": (1, True, math.inf),
     "ccafl.keep_epochs": (0, True, math.inf),
     "ccafl.label_noise.wrong": (0, True, 1),
@@ -114,8 +120,25 @@ def check_config(config: CfgNode) -> None:
         raise CCAFLError("test.visrank: pictures are made with test.evaluate True only.")
     if config.sampler.train_sampler in SAMPLERS:
         check_sizes(config.train.batch_size, config.sampler.num_instances, config.ccafl.iters_per_epoch)
+    _check_switches(config)
     if config.loss.name == "ccafl":
         _check_ccafl(config)
+
+
+def _check_switches(config: CfgNode) -> None:
+    """What a step costs: switches that not every model and engine has."""
+    ccafl = config.ccafl
+    for name in ("compile", "gradient_checkpointing"):
+        if ccafl[name] and config.model.name not in BACKBONES:
+            raise CCAFLError(
+                f"ccafl.{name}: {config.model.name!r} has no image encoder of CLIP; set model.name to one of "
+                f"{', '.join(BACKBONES)}, or ccafl.{name} False."
+            )
+    if ccafl.compile and ccafl.gradient_checkpointing:
+        raise CCAFLError("ccafl.compile: not together with ccafl.gradient_checkpointing; set one of the two False.")
+    if ccafl.accumulation > 1 and config.loss.name != "ccafl":
+        raise CCAFLError("ccafl.accumulation: only runs with loss.name ccafl process a batch in parts; set it to 1.")
+    check_parts(config.train.batch_size, ccafl.accumulation)
 
 
 def _check_ccafl(config: CfgNode) -> None:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from yacs.config import CfgNode
 
 from ccafl_plugin.config.loading import load_config, published_by
+from ccafl_plugin.engine.encoder import PRECISIONS
+from ccafl_plugin.recipe import precision_name
 from ccafl_plugin.resources import config_file
 from ccafl_plugin.results import WITHOUT_EFFECT, leaves
 
@@ -29,11 +31,13 @@ NO_PART_OF_A_RECIPE = (
     "ccafl.clip_weights",
     "ccafl.gradient_checkpointing",
     "ccafl.channels_last",
+    "ccafl.compile",
     "ccafl.fast_evaluation",
     "ccafl.camera_probe",
     # What really runs is compared instead.
     "use_gpu",
     "ccafl.amp",
+    "ccafl.precision",
 )
 """Settings that a run may change and still follow the recipe."""
 
@@ -42,7 +46,7 @@ class Comparison(NamedTuple):
     """A configuration beside the published one."""
 
     source: str
-    mixed: bool  # whether the published one trains in mixed precision
+    precision: str  # of the published one, on a GPU
     differences: list[str]
 
 
@@ -69,7 +73,8 @@ def compare_with_published(config: CfgNode) -> Comparison | None:
         for key, value in leaves(config)
         if value != published[key] and key not in NO_PART_OF_A_RECIPE
     ]
-    return Comparison(published_by(file) or name, recipe.ccafl.amp, differences)
+    precision = PRECISIONS[recipe.ccafl.precision if recipe.ccafl.amp else "fp32"]
+    return Comparison(published_by(file) or name, precision_name(precision), differences)
 
 
 def _shown(value: Any) -> str:

@@ -70,7 +70,7 @@ def transform_changes() -> list[Change]:
             print("+ bicubic interpolation in both resizes")
             train, test = bicubic(train), bicubic(test)
         if "pad_crop" in names:
-            crop = PadCrop(values["height"], values["width"])
+            crop = PadCrop(values["height"], values["width"], options.crop_padding)
             print(
                 f"+ random crop of {values['height']}x{values['width']} from the image padded by {crop.padding} pixels"
             )

@@ -84,6 +84,12 @@ def test_the_papers_augmentation_in_its_order():
     assert train(noise()).shape == (3, 256, 128)
 
 
+def test_small_pictures_are_padded_by_less():
+    with options.override(crop_padding=4):
+        train, _ = build(96, 48, transforms=["pad_crop"])
+    assert repr(train.transforms[1]) == "PadCrop(height=96, width=48, padding=4)"
+
+
 def test_pad_crop_without_a_flip_and_among_others():
     train, test = build(40, 20, transforms="Pad_Crop")
     assert steps(train) == ["Resize", "PadCrop", "ToTensor", "Normalize"]
