@@ -25,7 +25,7 @@ class Recipe:
         instances: K of the P x K images of a batch; 0 if the sampler draws images one by one.
         lr: the learning rate that the schedule starts from, of the last parameter group (the weights).
         norm: ``BatchNorm``, ``SyncBatchNorm``, either with ``frozen`` or ``partly frozen`` before it, or ``none``.
-        precision: ``mixed`` or ``float32``.
+        precision: ``float32``, or ``mixed`` with the narrow type behind it.
         published: whose recipe the configuration is; empty: nobody's.
         differences: where this run leaves it.
     """
@@ -40,19 +40,19 @@ class Recipe:
     published: str = ""
     differences: tuple[str, ...] = ()
 
-    def compared(self, published: str, mixed: bool, settings: Sequence[str]) -> Recipe:
+    def compared(self, published: str, precision: str, settings: Sequence[str]) -> Recipe:
         """The same beside a published recipe: one process with one device, plain batch norm.
 
         Args:
             published: whose recipe it is.
-            mixed: its precision.
+            precision: of it, on a GPU.
             settings: the settings that differ, each as ``KEY VALUE instead of VALUE``.
         """
         expected = {
             "processes": ("processes", 1),
             "devices": ("GPUs per process", 1),
             "norm": ("batch norm", "BatchNorm"),
-            "precision": ("precision", "mixed" if mixed else "float32"),
+            "precision": ("precision", precision),
         }
         found = [
             f"{words} {getattr(self, name)} instead of {value}"
@@ -85,8 +85,7 @@ class Recipe:
         devices = "" if self.devices == 1 else f" on {self.devices} GPUs"
         each = "" if self.processes == 1 else " each"
         norm = "no BatchNorm" if self.norm == "none" else self.norm
-        precision = "mixed precision" if self.precision == "mixed" else self.precision
-        line = f"Recipe: {processes}{devices}, {images}{each}, lr {self.lr:g}, {norm}, {precision}"
+        line = f"Recipe: {processes}{devices}, {images}{each}, lr {self.lr:g}, {norm}, {self.precision}"
         if not self.differences:
             return line
         return f"{line}\nDiffers from the published recipe ({self.published}): {', '.join(self.differences)}"
@@ -99,18 +98,28 @@ def recipe_of(engine: Any) -> Recipe:
         engine: any of torchreid's with a model, an optimizer and a training loader.
     """
     loader = engine.train_loader
+    sampler = loader.batch_sampler.sampler
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
     parallel = isinstance(engine.model, nn.DataParallel)
     group = engine.optimizer.param_groups[-1]
     return Recipe(
         processes=torch.distributed.get_world_size() if distributed else 1,
         devices=max(1, len(engine.model.device_ids)) if parallel else 1,
-        batch_size=loader.batch_size,
-        instances=getattr(loader.sampler, "num_instances", 0),
+        batch_size=loader.batch_size or sampler.batch_size,  # of batches of several sizes, the largest
+        instances=getattr(sampler, "num_instances", 0),
         lr=group.get("initial_lr", group["lr"]),
         norm=batch_norm_kind(engine.model),
-        precision="mixed" if getattr(engine, "amp", False) else "float32",
+        precision=precision_name(getattr(getattr(engine, "encoder", None), "dtype", None)),
     )
+
+
+def precision_name(dtype: torch.dtype | None) -> str:
+    """See :attr:`Recipe.precision`.
+
+    Args:
+        dtype: the narrow type of mixed precision; None for none.
+    """
+    return "float32" if dtype is None else f"mixed {str(dtype).removeprefix('torch.')}"
 
 
 def batch_norm_kind(model: nn.Module) -> str:

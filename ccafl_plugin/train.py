@@ -232,7 +232,7 @@ def build_engine(config: CfgNode, datamanager: Any, model: nn.Module, optimizer:
 def make_recipe(config: CfgNode, engine: Any) -> Recipe:
     """What the engine trains with, beside the published recipe that the configuration claims to be."""
     recipe, published = recipe_of(engine), compare_with_published(config)
-    return recipe if published is None else recipe.compared(published.source, published.mixed, published.differences)
+    return recipe if published is None else recipe.compared(*published)
 
 
 def resume(config: CfgNode, engine: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> int:

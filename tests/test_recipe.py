@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 from ccafl_plugin.recipe import Recipe, batch_norm_kind, recipe_of
 
-PLAIN = Recipe(1, 1, 128, 8, 3.5e-4, "BatchNorm", "mixed")
+PLAIN = Recipe(1, 1, 128, 8, 3.5e-4, "BatchNorm", "mixed float16")
 
 
 def engine(model: nn.Module, sampler: Any = None, **facts: Any) -> SimpleNamespace:
@@ -28,11 +28,11 @@ class Pairs(RandomSampler):
 def test_what_is_read_off_an_engine() -> None:
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
     assert recipe_of(engine(model)) == Recipe(1, 1, 4, 0, 0.5, "BatchNorm", "float32")
-    made = engine(nn.DataParallel(model), Pairs(range(8)), amp=True)
+    made = engine(nn.DataParallel(model), Pairs(range(8)), encoder=SimpleNamespace(dtype=torch.bfloat16))
     made.model.device_ids = [0, 1, 2]
     torch.optim.lr_scheduler.LambdaLR(made.optimizer, lambda epoch: 0.01)
     assert made.optimizer.param_groups[-1]["lr"] == 0.005
-    assert recipe_of(made) == Recipe(1, 3, 4, 2, 0.5, "BatchNorm", "mixed")
+    assert recipe_of(made) == Recipe(1, 3, 4, 2, 0.5, "BatchNorm", "mixed bfloat16")
 
 
 def test_world_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_kinds_of_batch_norm() -> None:
 @pytest.mark.parametrize(
     ("recipe", "line"),
     [
-        (PLAIN, "Recipe: 1 process, 16 x 8 images, lr 0.00035, BatchNorm, mixed precision"),
+        (PLAIN, "Recipe: 1 process, 16 x 8 images, lr 0.00035, BatchNorm, mixed float16"),
         (
             Recipe(1, 2, 32, 0, 5e-6, "none", "float32"),
             "Recipe: 1 process on 2 GPUs, 32 images, lr 5e-06, no BatchNorm, float32",
@@ -74,26 +74,26 @@ def test_one_line(recipe: Recipe, line: str) -> None:
 
 
 def test_a_second_line_for_what_differs() -> None:
-    assert PLAIN.compared("Tan", True, []).differences == ()
-    assert str(PLAIN.compared("Tan", True, [])) == str(PLAIN)
+    assert PLAIN.compared("Tan", "mixed float16", []).differences == ()
+    assert str(PLAIN.compared("Tan", "mixed float16", [])) == str(PLAIN)
     other = Recipe(2, 4, 128, 8, 3.5e-4, "frozen BatchNorm", "float32").compared(
-        "Tan", True, ["train.lr 1 instead of 2"]
+        "Tan", "mixed float16", ["train.lr 1 instead of 2"]
     )
     assert str(other).splitlines()[1] == (
         "Differs from the published recipe (Tan): train.lr 1 instead of 2, processes 2 instead of 1, "
         "GPUs per process 4 instead of 1, batch norm frozen BatchNorm instead of BatchNorm, "
-        "precision float32 instead of mixed"
+        "precision float32 instead of mixed float16"
     )
-    assert PLAIN.compared("Tan", False, []).differences == ("precision mixed instead of float32",)
+    assert PLAIN.compared("Tan", "float32", []).differences == ("precision mixed float16 instead of float32",)
 
 
 def test_what_differed_before_a_resumption_still_counts() -> None:
-    first = PLAIN.compared("Tan", False, ["train.lr 1 instead of 2"])
-    second = PLAIN.compared("Tan", True, ["train.gamma 1 instead of 2"]).going_on_from(first.as_dict())
+    first = PLAIN.compared("Tan", "float32", ["train.lr 1 instead of 2"])
+    second = PLAIN.compared("Tan", "mixed float16", ["train.gamma 1 instead of 2"]).going_on_from(first.as_dict())
     assert second.differences == (
         "train.gamma 1 instead of 2",
         "train.lr 1 instead of 2 before it was resumed",
-        "precision mixed instead of float32 before it was resumed",
+        "precision mixed float16 instead of float32 before it was resumed",
     )
     third = PLAIN.going_on_from(second.as_dict())
     assert third.published == "Tan"
@@ -103,3 +103,14 @@ def test_what_differed_before_a_resumption_still_counts() -> None:
     )
     assert second.going_on_from(first.as_dict()) == second
     assert PLAIN.going_on_from({}) == PLAIN
+
+
+def test_the_largest_of_batches_of_several_sizes() -> None:
+    class Several(Pairs):
+        batch_size = 6
+
+    batches = BatchSampler(Several(range(8)), 6, drop_last=True)
+    made = engine(nn.Linear(2, 2))
+    made.train_loader = DataLoader(range(8), batch_sampler=batches)
+    assert made.train_loader.batch_size is None
+    assert (recipe_of(made).batch_size, recipe_of(made).instances) == (6, 2)

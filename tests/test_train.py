@@ -128,7 +128,7 @@ def test_a_run_that_leaves_its_recipe_says_so(command: Callable, tmp_path: Path)
     )
     for difference in (
         "ccafl.supervision intra_camera instead of full",
-        "precision float32 instead of mixed",
+        "precision float32 instead of mixed float16",
         "train.lr 0.5 instead of 0.0003 before it was resumed",
     ):
         assert difference in second

@@ -29,7 +29,7 @@ def test_the_papers_configurations_are_recipes_and_what_is_based_on_them_is_not(
         for dataset in ("market1501", "dukemtmcreid", "msmt17")
         for model in ("rn50", "vit_b16")
     }
-    assert all(found.differences == [] and found.mixed for found in claiming.values())
+    assert all((found.differences, found.precision) == ([], "mixed float16") for found in claiming.values())
     assert {found.source.partition(";")[0] for found in claiming.values()} == {PAPER}
 
 
@@ -59,7 +59,7 @@ def test_the_recipe_stays_with_the_settings(tmp_path: Path) -> None:
     assert settings_of(config)["ccafl.recipe"] == "market1501/ccafl_rn50.yaml"
     (tmp_path / "whole.yaml").write_text(config.dump())
     again = compare_with_published(load_config(tmp_path / "whole.yaml"))
-    assert again == (PAPER, True, ["train.lr 0.001 instead of 0.00035"])
+    assert again == (PAPER, "mixed float16", ["train.lr 0.001 instead of 0.00035"])
 
 
 def test_a_recipe_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,8 +69,11 @@ def test_a_recipe_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     config = load_config("own.yaml", ["train.lr", "0.25"])
     monkeypatch.chdir("/")
-    assert compare_with_published(config) == ("somebody", False, ["train.lr 0.25 instead of 0.5"])
+    assert compare_with_published(config) == ("somebody", "float32", ["train.lr 0.25 instead of 0.5"])
     assert compare_with_published(load_config(based)) is None
+    bf16 = tmp_path / "bf16.yaml"
+    bf16.write_text("published: somebody\nccafl: {precision: bf16}\n")
+    assert compare_with_published(load_config(bf16, ["ccafl.precision", "fp32"])) == ("somebody", "mixed bfloat16", [])
     named = load_config(based, ["ccafl.recipe", str(own)])
     assert compare_with_published(named).differences == ["train.max_epoch 3 instead of 60"]
     assert compare_with_published(load_config(based, ["ccafl.recipe", str(based)])).source == str(based)
