@@ -129,6 +129,8 @@ def run(config: CfgNode) -> None:
     torchreid.utils.set_random_seed(config.train.seed)
     print(f"Show configuration\n{config}\n")
     print(f"Collecting env info ...\n** System info **\n{torchreid.utils.collect_env_info()}\n")
+    if config.ccafl.matmul_precision != torch.get_float32_matmul_precision():
+        torch.set_float32_matmul_precision(config.ccafl.matmul_precision)
     torch.backends.cudnn.benchmark = config.use_gpu and torch.cuda.is_available()
 
     datamanager = build_data_manager(config)
@@ -201,6 +203,8 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
     print(f"Model complexity: params={parameters:,} flops={flops:,}")
     if config.model.load_weights:
         load_weights(model, config.model.load_weights)
+    if config.ccafl.compile:
+        model.compile_image_encoder()
     return nn.DataParallel(model) if device.type == "cuda" else model
 
 

@@ -28,11 +28,11 @@ def check_parts(batch_size: int, parts: int) -> None:
     Raises:
         CCAFLError: the parts would not be equal, or smaller than two images.
     """
-    if batch_size % parts or batch_size // parts < SMALLEST_PART:
-        fitting = [n for n in range(1, batch_size // SMALLEST_PART + 1) if batch_size % n == 0]
+    if parts > 1 and (batch_size % parts or batch_size // parts < SMALLEST_PART):
+        fitting = [n for n in range(1, max(batch_size // SMALLEST_PART, 1) + 1) if batch_size % n == 0]
         raise CCAFLError(
             f"ccafl.accumulation: a batch of {batch_size} (train.batch_size) can't be processed in {parts} equal parts "
-            f"of at least {SMALLEST_PART} images; choose one of {', '.join(map(str, fitting)) or 'no number'}."
+            f"of at least {SMALLEST_PART} images; choose one of {', '.join(map(str, fitting))}."
         )
 
 

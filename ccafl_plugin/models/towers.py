@@ -92,7 +92,8 @@ class ImageTower(nn.Module, abc.ABC):
         """
         if self.gradient_checkpointing:
             raise CCAFLError("ccafl.compile: not together with ccafl.gradient_checkpointing; set one of the two False.")
-        self._compiled = [torch.compile(stage, **options) for stage in self.stages()]
+        calls = (stage.forward if isinstance(stage, nn.Module) else stage for stage in self.stages())
+        self._compiled = [torch.compile(call, **options) for call in calls]
 
     def run_stages(self, hidden: Tensor) -> Tensor:
         """Hands a tensor from stage to stage."""

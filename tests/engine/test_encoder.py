@@ -153,3 +153,6 @@ def test_numbers_of_parts() -> None:
     for parts in (3, 128, 200):
         with pytest.raises(CCAFLError, match=rf"batch of 128 .* in {parts} equal parts .* 1, 2, 4, 8, 16, 32, 64\."):
             check_parts(128, parts)
+    check_parts(1, 1)
+    with pytest.raises(CCAFLError, match=r"choose one of 1\."):
+        check_parts(3, 2)
