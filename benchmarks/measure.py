@@ -1,4 +1,4 @@
-"""Measures one way of one row; run as a process of its own, so that memory is its alone."""
+"""Measures one way of one row, or a report; run as a process of its own, so that memory is its alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.reports import REPORTS
 from benchmarks.rows import ROWS
 
 ENOUGH_SECONDS = {"full": 3.0, "usual": 3.0, "quick": 0.1}
@@ -20,8 +21,12 @@ MOST_RUNS = 20
 
 
 def main(arguments: list[str]) -> None:
-    """NAME WAY SIZE DEVICE FOLDER: writes ``FOLDER/measured.json`` and the result as ``FOLDER/result.npz``."""
+    """NAME WAY SIZE DEVICE FOLDER: writes ``FOLDER/measured.json`` and a row's result as ``FOLDER/result.npz``."""
     name, way, size, device, folder = arguments
+    if way == "report":
+        report = REPORTS[name]
+        Path(folder, "measured.json").write_text(json.dumps(report.measure(**report.sizes[size], device=device)))
+        return
     row = ROWS[name]
     problem = row.prepare(**row.size(size), device=device)
     run = getattr(row, way)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PROXY_SIZES = {"full": {"proxies_": 3262, "dim": 2048}, "quick": {"proxies_": 200, "dim": 32}}  # Market-1501's; small
+STEP_SIZES = {"full": {**PROXY_SIZES["full"], "batch": 128}, "quick": {**PROXY_SIZES["quick"], "batch": 64}}
 BLOCK = 4096  # rows made at once, so that preparing does not use more memory than what is measured
 
 
@@ -62,3 +64,22 @@ def proxies(count: int, cameras: int, dim: int) -> Proxies:
     person, camera = person[order], camera[order]
     pseudo = torch.where(torch.rand(people, generator=generator) < 0.1, -1, torch.arange(people))[person]
     return Proxies(clouds(person, camera, dim, generator, spread=0.9), camera, pseudo)
+
+
+def batch_of(problem: Proxies, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(B, D) unit features near those of their proxies, and (B,) proxies: eight images of each that is drawn."""
+    labels = torch.randperm(len(problem.cameras), generator=generator)[: size // 8].repeat_interleave(8)
+    return near(problem.features[labels], generator), labels
+
+
+def near(features: Tensor, generator: torch.Generator) -> Tensor:
+    """Unit rows a little beside the given ones."""
+    return F.normalize(features + 0.02 * torch.randn(features.shape, generator=generator), dim=-1)
+
+
+def bare_product(left: Tensor, right: Tensor, rows: int = 1 << 8) -> dict[str, Tensor]:
+    """All products of rows with rows, some at a time, of which nothing is kept: a bound for what reads them all."""
+    total = torch.zeros((), device=left.device)
+    for some in left.split(rows):
+        total += (some @ right.T)[0, 0]
+    return {"nothing": total}

@@ -1,13 +1,15 @@
-"""The command: measures rows in processes of their own, writes them as data, prints the table."""
+"""The command: measures rows and reports in processes of their own, writes them as data, prints the tables."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # also when called as benchmarks/run.py
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of this process and those it starts
 
-from benchmarks import machine, table  # noqa: E402
+from benchmarks import generated, machine, table  # noqa: E402
+from benchmarks.report import THREAD_VARIABLES, Report  # noqa: E402
 from benchmarks.row import Row  # noqa: E402
 
 
@@ -23,20 +26,34 @@ def main(arguments: list[str] | None = None) -> int:
     """Parses, measures, prints."""
     options = parse(arguments)
     if options.show:
-        print(table.make_table(json.loads(Path(options.show).read_text())))
+        print(table.make_table(*(json.loads(Path(file).read_text()) for file in options.show)))
         return 0
+    if options.readme:
+        return update_readme()
+    from benchmarks.reports import REPORTS
     from benchmarks.rows import ROWS
 
+    names = (*ROWS, *REPORTS)
     for name in options.only:
-        if name not in ROWS:
-            print(f"--only: {name!r} is not a row. Choose from: {', '.join(ROWS)}.", file=sys.stderr)
+        if name not in names:
+            print(f"--only: {name!r} is not a row. Choose from: {', '.join(names)}.", file=sys.stderr)
             return 2
-    chosen = [row for name, row in ROWS.items() if name in (options.only or ROWS)]
-    chosen = [row for row in chosen if row.on_gpu or options.device == "cpu"]
-    results: dict[str, Any] = {"head": machine.describe(options.threads, options.device), "rows": []}
-    for row in chosen:
-        print(f"{row.name} ...", file=sys.stderr, flush=True)
-        results["rows"].append(measure_row(row, "quick" if options.quick else "full", options))
+    chosen = options.only or names
+    size = "quick" if options.quick else "full"
+    results: dict[str, Any] = {
+        "head": machine.describe(options.threads, options.device),
+        "size": size,
+        "rows": [],
+        "reports": [],
+    }
+    for name, row in ROWS.items():
+        if name in chosen and (row.on_gpu or options.device == "cpu"):
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            results["rows"].append(measure_row(row, size, options))
+    for name, report in REPORTS.items():
+        if name in chosen and options.device in report.devices:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            results["reports"].append(measure_report(report, size, options))
     if options.save:
         write(results, Path(options.save))
     print(table.make_table(results))
@@ -46,14 +63,39 @@ def main(arguments: list[str] | None = None) -> int:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command's options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these rows")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these rows and reports")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything runs")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each process; all cores")
     parser.add_argument("--ours-only", action="store_true", help="leave the usual ways out; nothing is compared then")
     parser.add_argument("--save", metavar="FILE", help="write the results as data: benchmarks/results/DATE_NAME.json")
-    parser.add_argument("--show", metavar="FILE", help="print the table of a file of results, measure nothing")
+    parser.add_argument(
+        "--show",
+        nargs="+",
+        metavar="FILE",
+        help="print the table of a file of results, measure nothing; a second file gives the columns of a GPU",
+    )
+    parser.add_argument(
+        "--readme", action="store_true", help="write the table of the newest results into README.md, measure nothing"
+    )
     return parser.parse_args(arguments)
+
+
+def update_readme() -> int:
+    """Writes the table into README.md."""
+    try:
+        generated.update(generated.README)
+    except generated.NothingToShow as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def measure_report(report: Report, size: str, options: argparse.Namespace) -> dict[str, Any]:
+    """A report's figures."""
+    entry = {"name": report.name, "title": report.title, "explained": report.explained}
+    with in_own_process(report.name, "report", size, options) as folder:
+        return {**entry, "figures": json.loads(Path(folder, "measured.json").read_text())}
 
 
 def measure_row(row: Row, size: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -84,18 +126,23 @@ def measure_row(row: Row, size: str, options: argparse.Namespace) -> dict[str, A
 
 
 def measure(row: Row, way: str, size: str, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-    """One way in a process of its own: what :mod:`benchmarks.measure` wrote, and the result."""
+    """One way of a row: what :mod:`benchmarks.measure` wrote, and the result."""
     import numpy as np
 
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(options.threads))
+    with in_own_process(row.name, way, size, options) as folder, np.load(Path(folder, "result.npz")) as result:
+        return json.loads(Path(folder, "measured.json").read_text()), dict(result)
+
+
+@contextlib.contextmanager
+def in_own_process(name: str, way: str, size: str, options: argparse.Namespace) -> Iterator[str]:
+    """Runs :mod:`benchmarks.measure`; gives the folder into which it has written."""
+    threads = dict.fromkeys(THREAD_VARIABLES, str(options.threads))
     environment = {**os.environ, **threads}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "benchmarks.measure", row.name, way, size, options.device, folder]
+        command = [sys.executable, "-m", "benchmarks.measure", name, way, size, options.device, folder]
         subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        measured = json.loads(Path(folder, "measured.json").read_text())
-        with np.load(Path(folder, "result.npz")) as result:
-            return measured, dict(result)
+        yield folder
 
 
 def largest_difference(first: dict[str, Any], second: dict[str, Any]) -> float:

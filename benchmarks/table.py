@@ -1,4 +1,4 @@
-"""The table of a file of results."""
+"""The tables of a file of results, in Markdown."""
 
 from __future__ import annotations
 
@@ -7,38 +7,59 @@ from typing import Any
 
 from tabulate import tabulate
 
+Results = Mapping[str, Any]
 HEADERS = ("work", "usual way", "usual s", "this s", "ratio", "bound s", "of bound", "usual MB", "this MB", "results")
+GPU_HEADERS = ("GPU usual s", "GPU this s", "GPU ratio")
+EXPLAINED = (
+    "Seconds: the fastest of several runs. MB: memory at the peak beyond the input. Bound: the bare matrix products, "
+    "or other work that no way can avoid. Results: the largest difference between the two ways."
+)
 
 
-def make_table(results: Mapping[str, Any]) -> str:
-    """Head and rows as Markdown.
+def make_table(results: Results, on_gpu: Results | None = None) -> str:
+    """Head, rows and reports.
 
     Args:
-        results: ``head`` as :func:`benchmarks.machine.describe` gives it and ``rows`` as :mod:`benchmarks.run` writes
-            them.
+        results: ``head`` as :func:`benchmarks.machine.describe` gives it, ``rows`` and ``reports`` as
+            :mod:`benchmarks.run` writes them.
+        on_gpu: results of a GPU: columns beside the rows of the same name, and reports.
     """
-    head = ", ".join(f"{name} {value}" for name, value in results["head"].items())
+    heads = [_head(results["head"])]
     rows = [_cells(row) for row in results["rows"]]
-    align = ("left", "left", *["right"] * 7, "left")
-    body = tabulate(rows, HEADERS, tablefmt="github", disable_numparse=True, colalign=align)
-    explained = (
-        "Seconds: the fastest of several runs. MB: memory at the peak beyond the input. Bound: work that no way can "
-        "avoid. Results: the largest difference between the two ways."
-    )
+    headers, align = [*HEADERS], ["left", "left", *["right"] * 7, "left"]
+    if on_gpu is not None:
+        heads.append(f"GPU columns: {_head(on_gpu['head'])}")
+        there = {row["name"]: row for row in on_gpu["rows"]}
+        rows = [[*cells, *_gpu_cells(there.get(row["name"]))] for cells, row in zip(rows, results["rows"], strict=True)]
+        headers, align = [*headers, *GPU_HEADERS], [*align, *["right"] * len(GPU_HEADERS)]
     notes = [note for row in results["rows"] for note in _notes(row)]
-    return "\n".join([head, "", explained, "", body, *([""] if notes else []), *notes])
+    reports = [*results["reports"]]
+    if on_gpu is not None:
+        notes += [note for row in on_gpu["rows"] for note in _notes(row, "GPU, ")]
+        reports += on_gpu["reports"]
+    blocks = [*heads]
+    if rows:
+        blocks += [EXPLAINED, tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=align)]
+    if notes:
+        blocks.append("\n".join(notes))
+    for report in reports:
+        blocks += [f"**{report['title']}.** {report['explained']}", _report(report)]
+    return "\n\n".join(blocks)
+
+
+def _head(head: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in head.items())
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     usual, ours, bound = row.get("usual"), row["ours"], row.get("bound")
-    beside_usual = row.get("ours_compared", ours)
-    mark = " *" if "compared_at" in row else ""
+    mark = _mark(row)
     return [
         row["title"],
         row["usual_title"],
         _seconds(usual["seconds"]) + mark if usual else "-",
         _seconds(ours["seconds"]),
-        f"{usual['seconds'] / beside_usual['seconds']:.1f}{mark}" if usual else "-",
+        _ratio(row),
         _seconds(bound["seconds"]) if bound else "-",
         f"{ours['seconds'] / bound['seconds']:.2f}" if bound else "-",
         f"{usual['peak_mb']}{mark}" if usual else "-",
@@ -47,16 +68,40 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _notes(row: Mapping[str, Any]) -> list[str]:
+def _gpu_cells(row: Mapping[str, Any] | None) -> list[str]:
+    if row is None:
+        return ["-", "-", "-"]
+    usual = _seconds(row["usual"]["seconds"]) + _mark(row) if "usual" in row else "-"
+    return [usual, _seconds(row["ours"]["seconds"]), _ratio(row)]
+
+
+def _mark(row: Mapping[str, Any]) -> str:
+    return " *" if "compared_at" in row else ""
+
+
+def _ratio(row: Mapping[str, Any]) -> str:
+    if "usual" not in row:
+        return "-"
+    return f"{row['usual']['seconds'] / row.get('ours_compared', row['ours'])['seconds']:.1f}{_mark(row)}"
+
+
+def _notes(row: Mapping[str, Any], where: str = "") -> list[str]:
     if "compared_at" not in row:
         return []
     size = ", ".join(f"{name} {value}" for name, value in row["compared_at"].items())
     needed, ours = row["usual_bytes"] / 2**30, row["ours_compared"]
     return [
-        f"\\* {row['title']}: the usual way would need {needed:.0f} GB. The two are compared at {size}, where this "
-        f"package's takes {_seconds(ours['seconds'])} s and {ours['peak_mb']} MB."
+        f"\\* {where}{row['title']}: the usual way would need {needed:.0f} GB. The two are compared at {size}, "
+        f"where this package's takes {_seconds(ours['seconds'])} s and {ours['peak_mb']} MB."
     ]
 
 
+def _report(report: Mapping[str, Any]) -> str:
+    figures = report["figures"]
+    lines = [[_seconds(value) if isinstance(value, float) else value for value in line.values()] for line in figures]
+    align = ["right" if isinstance(value, (int, float)) else "left" for value in figures[0].values()]
+    return tabulate(lines, list(figures[0]), tablefmt="github", disable_numparse=True, colalign=align)
+
+
 def _seconds(value: float) -> str:
-    return f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
+    return f"{value:.4f}" if abs(value) < 0.1 else f"{value:.2f}"

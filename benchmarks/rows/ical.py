@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.problems import proxies
+from benchmarks.problems import STEP_SIZES, batch_of, proxies
 from benchmarks.row import Row
 from ccafl_plugin.losses import ICALLoss, ProxyClassifier
 
@@ -27,8 +27,7 @@ class Problem(NamedTuple):
 def prepare(proxies_: int, dim: int, batch: int, device: str) -> Problem:
     problem = proxies(proxies_, cameras=6, dim=dim)
     generator = torch.Generator().manual_seed(1)
-    labels = torch.randperm(proxies_, generator=generator)[: batch // 8].repeat_interleave(8)
-    features = F.normalize(problem.features[labels] + 0.02 * torch.randn(batch, dim, generator=generator), dim=1)
+    features, labels = batch_of(problem, batch, generator)
     classifier = ProxyClassifier(proxies_, dim, SCALE, generator)
     with torch.no_grad():
         classifier.weight.add_(problem.features)
@@ -103,10 +102,7 @@ ROW = Row(
     name="ical",
     title="ICAL and proxy classifier step, 3262 proxies x 2048, batch 128",
     usual_title="plain PyTorch, a loop over the batch",
-    sizes={
-        "full": {"proxies_": 3262, "dim": 2048, "batch": 128},
-        "quick": {"proxies_": 200, "dim": 32, "batch": 64},
-    },
+    sizes=STEP_SIZES,
     prepare=prepare,
     usual=usual,
     ours=ours,

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.problems import proxies
+from benchmarks.problems import STEP_SIZES, batch_of, near, proxies
 from benchmarks.row import Row
 from ccafl_plugin.losses import HybridMemory, ICDLLoss
 
@@ -28,11 +28,9 @@ def prepare(proxies_: int, dim: int, batch: int, device: str) -> Problem:
     generator = torch.Generator().manual_seed(1)
     memory = HybridMemory(problem.cameras.bincount(), dim, SLOTS, MOMENTUM)
     for some in torch.arange(proxies_).split(256):
-        near = problem.features[some][:, None] + 0.02 * torch.randn(len(some), SLOTS, dim, generator=generator)
-        memory.instances[some] = F.normalize(near, dim=2)
+        memory.instances[some] = near(problem.features[some][:, None].expand(-1, SLOTS, -1), generator)
     memory.centroids.copy_(problem.features)
-    labels = torch.randperm(proxies_, generator=generator)[: batch // 8].repeat_interleave(8)
-    features = F.normalize(problem.features[labels] + 0.02 * torch.randn(batch, dim, generator=generator), dim=1)
+    features, labels = batch_of(problem, batch, generator)
     return Problem(memory.to(device), features.to(device).requires_grad_(), labels)
 
 
@@ -102,10 +100,7 @@ ROW = Row(
     name="icdl",
     title="ICDL step, Market-1501's memory (3262 x 33 x 2048), batch 128",
     usual_title="plain PyTorch, a camera's rows gathered",
-    sizes={
-        "full": {"proxies_": 3262, "dim": 2048, "batch": 128},
-        "quick": {"proxies_": 200, "dim": 32, "batch": 64},
-    },
+    sizes=STEP_SIZES,
     prepare=prepare,
     usual=usual,
     ours=ours,

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.problems import Proxies
-from benchmarks.row import Row
-from benchmarks.rows.nearest_pairs import numbered, prepare
-from ccafl_plugin.association import associate
+from benchmarks.rows.association import association_row, numbered
 
 
 def usual(problem: Proxies) -> dict[str, Any]:
@@ -74,12 +72,4 @@ def average_linkage(margins: np.ndarray, cameras: np.ndarray) -> np.ndarray:
         best = means.max(1)
 
 
-ROW = Row(
-    name="margin",
-    title="association margin, 3262 proxies x 2048",
-    usual_title="NumPy with N x N matrices in float64",
-    sizes={"full": {"proxies_": 3262, "dim": 2048}, "quick": {"proxies_": 200, "dim": 32}},
-    prepare=prepare,
-    usual=usual,
-    ours=lambda problem: {"pseudo": associate(problem.features, problem.cameras, "margin")},
-)
+ROW = association_row("margin", "NumPy with N x N matrices in float64", usual)

@@ -9,15 +9,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
-from benchmarks.problems import Proxies, proxies
-from benchmarks.row import Row
-from ccafl_plugin.association import associate
+from benchmarks.problems import Proxies
+from benchmarks.rows.association import association_row, numbered
 
 RATE = 1.7
-
-
-def prepare(proxies_: int, dim: int, device: str) -> Proxies:
-    return proxies(proxies_, cameras=6, dim=dim)
 
 
 def usual(problem: Proxies) -> dict[str, Any]:
@@ -39,19 +34,4 @@ def usual(problem: Proxies) -> dict[str, Any]:
     return {"pseudo": numbered(groups)}
 
 
-def numbered(groups: np.ndarray) -> np.ndarray:
-    """Groups of several in the order of their first proxy, -1 for groups of one."""
-    numbers: dict[int, int] = {}
-    sizes = np.bincount(groups)
-    return np.array([numbers.setdefault(g, len(numbers)) if sizes[g] > 1 else -1 for g in groups.tolist()])
-
-
-ROW = Row(
-    name="nearest_pairs",
-    title="association nearest_pairs, 3262 proxies x 2048",
-    usual_title="scipy's cdist in float64, all pairs sorted, a walk",
-    sizes={"full": {"proxies_": 3262, "dim": 2048}, "quick": {"proxies_": 200, "dim": 32}},
-    prepare=prepare,
-    usual=usual,
-    ours=lambda problem: {"pseudo": associate(problem.features, problem.cameras, "nearest_pairs", rate=RATE)},
-)
+ROW = association_row("nearest_pairs", "scipy's cdist in float64, all pairs sorted, a walk", usual, rate=RATE)

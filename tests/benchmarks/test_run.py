@@ -49,13 +49,41 @@ def test_the_table_of_a_size_at_which_the_usual_way_is_impossible():
         "equality": "equal",
         "passed": True,
     }
-    text = table.make_table({"head": {"machine": "m"}, "rows": [row]})
+    text = table.make_table({"head": {"machine": "m"}, "rows": [row], "reports": []})
     cells = [cell.strip() for cell in text.splitlines()[6].strip("|").split("|")]
     assert cells == ["work", "plain", "6.00 *", "10.00", "120.0 *", "8.00", "1.25", "900 *", "700", "equal *"]
     assert "work: the usual way would need 35 GB. The two are compared at queries 3, where this" in text
     alone = {key: row[key] for key in ("name", "title", "usual_title", "ours", "equality")}
-    line = table.make_table({"head": {}, "rows": [alone]}).splitlines()[6]
+    line = table.make_table({"head": {}, "rows": [alone], "reports": []}).splitlines()[6]
     assert [cell.strip() for cell in line.strip("|").split("|")][2:] == ["-", "10.00", *"----", "700", "equal"]
+
+
+def test_the_columns_of_a_gpu_and_the_reports():
+    def row(name, usual, ours, **more):
+        parts = {"ours": measured(ours), "usual": measured(usual), "equality": "equal", "passed": True}
+        return {"name": name, "title": f"work {name}", "usual_title": "plain", **parts, **more}
+
+    def report(title, value):
+        return {"title": title, "explained": "Why.", "figures": [{"part": "steps", "seconds": value}]}
+
+    compared = {"ours_compared": measured(0.5), "compared_at": {"n": 1}, "usual_bytes": 1}
+    here = {"head": {"GPU": "none"}, "rows": [row("a", 8.0, 2.0), row("b", 1.0, 1.0)], "reports": [report("R", 3.0)]}
+    there = {"head": {"GPU": "H"}, "rows": [row("a", 3.0, 2.0, **compared)], "reports": [report("S", 0.01)]}
+    text = table.make_table(here, there)
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    (first,) = (cells for cells in lines if cells[0] == "work a")
+    (second,) = (cells for cells in lines if cells[0] == "work b")
+    assert first[4:5] + first[-3:] == ["4.0", "3.00 *", "2.00", "6.0 *"]
+    assert second[-3:] == ["-", "-", "-"]
+    assert ["steps", "3.00"] in lines
+    assert ["steps", "0.0100"] in lines
+    assert text.index("**R.** Why.") < text.index("**S.** Why.")
+    assert "GPU columns: GPU H" in text
+    assert "\\* GPU, work a: the usual way would need" in text
+    assert "GPU columns" not in table.make_table(here)
+    only_reports = table.make_table({**here, "rows": []})
+    assert "work" not in only_reports
+    assert "**R.**" in only_reports
 
 
 @pytest.mark.parametrize(("usual", "code", "shown"), [(1.0, 1, "DIFFER by 1.0e+00"), (0.0, 0, " equal ")])
@@ -76,7 +104,7 @@ def test_what_is_measured_where_the_usual_way_is_impossible(monkeypatch, capsys)
     monkeypatch.setattr(run, "measure", measure)
     assert main(["--only", "evaluate_features"]) == 0
     assert asked == [("ours", "full"), ("bound", "full"), ("ours", "usual"), ("usual", "usual")]
-    assert "would need 15 GB. The two are compared at queries 300" in capsys.readouterr().out
+    assert "would need 15 GB. The two are compared at queries 1500" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

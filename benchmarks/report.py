@@ -1,0 +1,31 @@
+"""Figures beside the table of comparisons: work that has no other way to be done, such as a whole command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+Figures = list[dict[str, Any]]  # lines of a table, all with the same keys; a key's unit is its last word
+
+
+@dataclass(frozen=True)
+class Report:
+    """A table of its own.
+
+    Args:
+        name: for ``--only``.
+        title: what is done, at which size.
+        explained: what the columns mean.
+        sizes: ``full`` and ``quick`` arguments of ``measure``.
+        measure: does the work in a process of its own; takes a size's entries and ``device`` by name.
+        devices: where it can be measured.
+    """
+
+    name: str
+    title: str
+    explained: str
+    sizes: Mapping[str, Mapping[str, Any]]
+    measure: Callable[..., Figures]
+    devices: tuple[str, ...] = ("cpu",)
