@@ -15,7 +15,16 @@ from ccafl_plugin.pretraining.captions import vocabulary
 from ccafl_plugin.pretraining.export import read_metadata
 from ccafl_plugin.pretraining.pairs import Pairs
 from ccafl_plugin.pretraining.tool import main, new_model
-from ccafl_plugin.pretraining.train import Schedule, WordTable, augmented, matched, tokenize, train
+from ccafl_plugin.pretraining.train import (
+    Schedule,
+    WordTable,
+    augmented,
+    matched,
+    normalised,
+    set_lengths,
+    tokenize,
+    train,
+)
 
 TEXTS = ["A photo of a red top person.", "A photo of a woman with long brown hair, blue trousers, no bag.", "a bag"]
 
@@ -82,6 +91,18 @@ def test_batches_are_couples_of_neighbours(monkeypatch):
     numbers = [pairs.persons.index(person) for person in met]
     assert all(first % 2 == 0 and second == first + 1 for first, second in zip(*[iter(numbers)] * 2, strict=True))
     assert len(set(numbers)) == 12  # one pass: everybody once, but for the one without a partner
+
+
+def test_lengths_of_features():
+    """Cosines stay, and v . t is ``scale`` times the cosine on average."""
+    model, pairs = new_model(1).eval(), colour_pairs()
+    texts = [f"A photo of {person.caption()}." for person in pairs.persons]
+    seen, said = model.image_embedding(normalised(pairs.images)), model.text_encoder(tokenize(texts))
+    set_lengths(model, pairs, scale=20.0)
+    seen_after, said_after = model.image_embedding(normalised(pairs.images)), model.text_encoder(tokenize(texts))
+    torch.testing.assert_close(F.cosine_similarity(seen_after, said_after), F.cosine_similarity(seen, said))
+    assert seen_after.norm(dim=1).mean().item() == pytest.approx(20**0.5, rel=1e-4)
+    assert said_after.norm(dim=1).mean().item() == pytest.approx(20**0.5, rel=1e-4)
 
 
 def test_share_of_matches():
