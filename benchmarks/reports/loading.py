@@ -1,0 +1,133 @@
+"""Whether reading and augmenting images keeps up with training."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchreid
+from PIL import Image
+
+from benchmarks.report import Figures, Report
+from benchmarks.training import synchronize
+from ccafl_plugin import train
+from ccafl_plugin.config import arguments, load_config
+from ccafl_plugin.options import options
+from ccafl_plugin.resources import configs_folder
+
+CAMERAS = 6
+FOLDERS = {"bounding_box_train": 1, "query": 1001, "bounding_box_test": 1001}  # with the first person of each
+
+
+def write_pictures(root: Path, people: int, images: int) -> None:
+    """Market-1501's folders, names and sizes: JPEG of 128 x 64 pixels, every person before every camera."""
+    for folder, first in FOLDERS.items():
+        place = root / "market1501" / "Market-1501-v15.09.15" / folder
+        place.mkdir(parents=True)
+        for person in range(first, first + (people if first == 1 else 2)):
+            for camera in range(1, CAMERAS + 1):
+                for image in range(images if first == 1 else 1):
+                    pixels = np.random.default_rng([person, camera, image]).integers(0, 255, (16, 8, 3), np.uint8)
+                    picture = Image.fromarray(pixels).resize((64, 128), Image.Resampling.BICUBIC)
+                    name = f"{person:04d}_c{camera}s1_{image:06d}_{int(folder != 'query'):02d}.jpg"
+                    picture.save(place / name, quality=95)
+
+
+def measure(
+    config: str, people: int, images: int, iterations: int, workers: tuple[int, ...], device: str, cpu: tuple[str, ...]
+) -> Figures:
+    """Two lines per number of workers: the start of an epoch, and its iterations.
+
+    Args:
+        config: name of a shipped configuration.
+        people: of the training set, each before six cameras.
+        images: of a person before a camera.
+        iterations: of the epoch; the first quarter isn't counted.
+        workers: numbers of data workers; 0 counts as the number of cores.
+        device: ``cpu`` or ``cuda``.
+        cpu: settings that make the work small enough for a CPU.
+    """
+    lines: Figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_pictures(Path(folder), people, images)
+        for number in workers:
+            fixed = ["data.root", folder, "data.workers", str(number or os.cpu_count()), "model.pretrained", "False"]
+            fixed += ["data.save_dir", folder, "ccafl.iters_per_epoch", str(iterations)]
+            fixed += ["use_gpu", str(device == "cuda"), *(() if device == "cuda" else cpu)]
+            lines += epoch(load_config(configs_folder() / config, fixed), device)
+    return lines
+
+
+def epoch(config: Any, device: str) -> Figures:
+    """The first epoch of a run, without the prompt stage."""
+    options.update(**arguments.option_values(config))
+    torch.backends.cudnn.benchmark = device == "cuda"
+    manager = train.build_data_manager(config)
+    model = train.build_model(config, manager)
+    optimizer = torchreid.optim.build_optimizer(model, **arguments.optimizer_arguments(config))
+    engine = train.build_engine(config, manager, model, optimizer, None)
+    engine.batch_idx = 0
+    started = time.perf_counter()
+    engine._active = engine.epoch_start([term for term in engine.terms if term.is_active(0)])
+    synchronize(device)
+    extraction = time.perf_counter() - started
+    engine.set_model_mode("train")
+    waited, images, skipped = 0.0, 0, len(manager.train_loader) // 4
+    ended = time.perf_counter()
+    for iteration, data in enumerate(manager.train_loader):
+        if iteration == skipped:
+            synchronize(device)
+            started = ended = time.perf_counter()
+        if iteration >= skipped:
+            waited += time.perf_counter() - ended
+            images += len(data["img"])
+        engine.forward_backward(data)
+        ended = time.perf_counter()
+    synchronize(device)
+    seconds = time.perf_counter() - started
+    where = {"workers": config.data.workers, "device": device}
+    trained = {"images/s": images / seconds, "waiting for images %": 100 * waited / seconds}
+    extracted = {"images/s": engine.labels.num_images / extraction, "waiting for images %": "-"}
+    return [{"work": "steps", **where, **trained}, {"work": "epoch's start", **where, **extracted}]
+
+
+REPORT = Report(
+    name="loading",
+    title="Training from JPEG files of Market-1501's size, CLIP RN50, 256 x 128, batch 128",
+    explained=(
+        "Every image is decoded, resized and augmented in a worker. Waiting: share of the time in which the next batch "
+        "was not ready. The epoch's start is extraction of all images and filling the memories. Without a GPU, 8 "
+        "images of 64 x 32 and clip_tiny: no timing of use, it shows that everything runs."
+    ),
+    sizes={
+        "full": {
+            "config": "market1501/ccafl_rn50.yaml",
+            "people": 200,
+            "images": 4,
+            "iterations": 60,
+            "workers": (4, 0),
+            "cpu": (
+                *("model.name", "clip_tiny", "data.height", "64", "data.width", "32", "ccafl.iters_per_epoch", "4"),
+                *("train.batch_size", "8", "sampler.num_instances", "4"),
+            ),
+        },
+        "quick": {
+            "config": "market1501/ccafl_rn50.yaml",
+            "people": 4,
+            "images": 2,
+            "iterations": 4,
+            "workers": (1,),
+            "cpu": (
+                *("model.name", "clip_tiny", "data.height", "64", "data.width", "32", "data.workers", "0"),
+                *("train.batch_size", "8", "sampler.num_instances", "4"),
+            ),
+        },
+    },
+    measure=measure,
+    devices=("cpu", "cuda"),
+)

@@ -1,0 +1,169 @@
+"""Steps of stage 2 and extraction, beside a plain float32 loop and under every switch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from benchmarks.report import Figures, Report
+from benchmarks.training import (
+    encoder_step,
+    forget,
+    make_data,
+    make_engine,
+    number,
+    plain_step,
+    timed,
+    waits,
+    windows,
+)
+from ccafl_plugin.engine.encoder import narrow_type
+from ccafl_plugin.engine.extraction import extract, unit_features
+
+FLOAT32 = ("ccafl.amp", "False")
+PLAIN = (*FLOAT32, "ccafl.channels_last", "False")
+SWITCHES: dict[str, tuple[str, ...]] = {
+    "fp32": FLOAT32,
+    "fp32, matmul_precision high": (*FLOAT32, "ccafl.matmul_precision", "high"),
+    "fp16": (),
+    "bf16": ("ccafl.precision", "bf16"),
+    "fp16, channels_last False": ("ccafl.channels_last", "False"),
+    "fp16, compile": ("ccafl.compile", "True"),
+    "bf16, compile": ("ccafl.precision", "bf16", "ccafl.compile", "True"),
+    "fp16, gradient_checkpointing": ("ccafl.gradient_checkpointing", "True"),
+    "fp16, accumulation 4": ("ccafl.accumulation", "4"),
+    "fp16, both": ("ccafl.gradient_checkpointing", "True", "ccafl.accumulation", "4"),
+}
+ON_CPU = ("fp32", "fp16, gradient_checkpointing", "fp16, accumulation 4")
+"""What there is to see without a GPU, where everything is float32."""
+
+
+def measure(config: str, proxies: int, cameras: int, iterations: int, device: str, cpu: tuple[str, ...]) -> Figures:
+    """One line per work and setting.
+
+    Args:
+        config: name of a shipped configuration.
+        proxies: N of the memories.
+        cameras: C.
+        iterations: of each measurement.
+        device: ``cpu`` or ``cuda``.
+        cpu: settings that make the work small enough for a CPU.
+    """
+    size = () if device == "cuda" else cpu
+    if device == "cpu":
+        proxies, iterations = min(proxies, 24), 1
+    lines = _plain(config, proxies, cameras, iterations, device, size)
+    forget()
+    for name, settings in SWITCHES.items():
+        if device == "cuda" or name in ON_CPU:
+            shown = name if device == "cuda" else name.replace("fp16", "fp32")
+            lines += _ours(shown, config, proxies, cameras, iterations, device, (*size, *settings))
+            forget()
+    return lines
+
+
+def _plain(config: str, proxies: int, cameras: int, iterations: int, device: str, size: tuple[str, ...]) -> Figures:
+    engine, given = make_engine(config, proxies, cameras, device, (*size, *PLAIN))
+    data, lines = make_data(engine, given), []
+    optimizer = torch.optim.Adam(engine.model.parameters(), lr=given.train.lr)
+    for active in _first_and_last(engine, given):
+        engine._active = active
+        timing = timed(lambda: plain_step(engine, optimizer, data), device, iterations, _warm_up(device))
+        counted = waits(lambda: plain_step(engine, optimizer, data), device)
+        lines.append(_line(_step_name(engine), "plain loop, fp32", len(data["img"]), timing, device, None, counted))
+    lines.append(_extraction(engine, data, "plain loop, fp32", device, iterations, None))
+    return lines
+
+
+def _ours(
+    name: str, config: str, proxies: int, cameras: int, iterations: int, device: str, settings: tuple[str, ...]
+) -> Figures:
+    engine, given = make_engine(config, proxies, cameras, device, settings)
+    data, lines, images = make_data(engine, given), [], given.train.batch_size
+    encoder = timed(lambda: encoder_step(engine, data), device, iterations, _warm_up(device)).seconds
+    for active in _first_and_last(engine, given):
+        engine._active = active
+        timing = timed(lambda: engine.forward_backward(data), device, iterations, _warm_up(device))
+        counted = waits(lambda: engine.forward_backward(data), device)
+        lines.append(_line(_step_name(engine), name, images, timing, device, encoder, counted))
+    if not given.ccafl.gradient_checkpointing and given.ccafl.accumulation == 1:
+        precision = given.ccafl.precision if given.ccafl.amp else "fp32"
+        lines.append(_extraction(engine, data, name, device, iterations, precision))
+    return lines
+
+
+def _first_and_last(engine: Any, config: Any) -> list[Any]:
+    found = windows(engine, config.train.max_epoch)
+    return [found[0], found[-1]]
+
+
+def _step_name(engine: Any) -> str:
+    return "step: " + ", ".join(term.name for term in engine._active if term.name != "proxy_classifier")
+
+
+def _extraction(engine: Any, data: Any, name: str, device: str, iterations: int, precision: str | None) -> Any:
+    """Features in eval mode, from images on the host to unit rows on the device."""
+    engine.set_model_mode("eval")
+    encode = unit_features(engine.model)
+    dtype = narrow_type(precision or "fp32", engine.device)
+
+    def run() -> None:
+        if precision is None:
+            with torch.no_grad():
+                torch.cat([encode(data["img"].to(engine.device)).cpu() for _ in range(iterations)])
+        else:
+            extract([data] * iterations, encode, engine.device, dtype)
+
+    timing = timed(run, device, 1, min(1, _warm_up(device)))
+    engine.set_model_mode("train")
+    timing = timing._replace(seconds=timing.seconds / iterations)
+    return _line("extraction", name, len(data["img"]), timing, device, None, None)
+
+
+def _line(work: str, name: str, images: int, timing: Any, device: str, encoder: Any, counted: Any) -> dict[str, Any]:
+    outside = None if encoder is None else 100 * (1 - encoder / timing.seconds)
+    return {
+        "work": f"{work}, {images} images, {device}",
+        "setting": name,
+        "images/s": images / timing.seconds,
+        "ms": 1000 * timing.seconds,
+        "outside the encoder %": number(outside),
+        "waits": number(counted),
+        "peak MB": number(timing.peak_mb),
+    }
+
+
+def _warm_up(device: str) -> int:
+    """Iterations for cuDNN's choices, torch.compile and the allocator; a CPU needs none."""
+    return 5 if device == "cuda" else 0
+
+
+REPORT = Report(
+    name="stage2",
+    title="Stage 2 step and feature extraction, CLIP RN50, 256 x 128",
+    explained=(
+        "Images that lie in memory, so without loading. Without a GPU, 8 images in float32: no timing of use, it shows "
+        "that everything runs. Outside the encoder: the share of the step that its forward and backward pass alone "
+        "don't take (losses, memories, proxy classifier, optimizer). Waits: how often the host waits for the GPU in an "
+        "iteration. Peak MB: what all tensors together take on the GPU."
+    ),
+    sizes={
+        "full": {
+            "config": "market1501/ccafl_rn50.yaml",
+            "proxies": 3262,
+            "cameras": 6,
+            "iterations": 30,
+            "cpu": ("train.batch_size", "8", "sampler.num_instances", "4"),
+        },
+        "quick": {
+            "config": "synthetic/ccafl_tiny.yaml",
+            "proxies": 24,
+            "cameras": 3,
+            "iterations": 1,
+            "cpu": ("train.batch_size", "8", "sampler.num_instances", "4"),
+        },
+    },
+    measure=measure,
+    devices=("cpu", "cuda"),
+)
