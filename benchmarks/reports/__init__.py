@@ -1,5 +1,6 @@
 """The reports, in their order; a new one is a file here and a name in this list."""
 
+import ccafl_plugin  # noqa: F401  before torchreid, whose warning about its missing evaluator is out of place then
 from benchmarks.report import Report
 from benchmarks.reports import first_command, imports, loading, stage2, stage2_memory
 
