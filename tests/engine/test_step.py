@@ -11,6 +11,7 @@ from torch import nn
 
 from ccafl_plugin.engine import ImageCCAFLEngine
 from ccafl_plugin.engine.encoder import narrow_type
+from ccafl_plugin.engine.extraction import extract
 from ccafl_plugin.errors import CCAFLError
 from tests.engine.small_runs import Recorder, assert_equal, make_engine, make_manager, weights
 
@@ -121,3 +122,13 @@ def test_a_run_goes_on_in_another_precision(pictures: Path, tmp_path: Path) -> N
     third = make_engine(pictures)
     third.resume(str(tmp_path / "parts"))
     assert_equal(weights(third), weights(second))
+
+
+def test_features_in_mixed_precision_are_float32_near_the_exact_ones() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
+    loader = [{"img": torch.randn(n, 3, 2, 2, generator=torch.Generator().manual_seed(n))} for n in (4, 3)]
+    exact, narrow = (extract(loader, model, torch.device("cpu"), dtype) for dtype in (None, torch.bfloat16))
+    assert exact.shape == (7, 5) and exact.dtype == narrow.dtype == torch.float32
+    assert torch.equal(exact[4:], model(loader[1]["img"]))
+    assert not torch.equal(exact, narrow)
+    torch.testing.assert_close(narrow, exact.detach(), rtol=0.05, atol=0.05)
