@@ -20,8 +20,8 @@ from ccafl_plugin.pretraining.people import draw_people
 from ccafl_plugin.pretraining.tool import NAME, SIZE, parser
 
 FILE = PACKAGE_WEIGHTS / f"{NAME}.safetensors"
-BOUNDS = {"upper colour": 0.6, "lower colour": 0.8, "lower garment": 0.38}
-"""Chance is 0.08, 0.11 and 0.25. Bag, hat and shoes are not learned: named alone, they are guessed."""
+BOUNDS = {"upper colour": 0.55, "lower colour": 0.72, "lower garment": 0.38}
+"""Chance is 0.08, 0.11 and 0.25. Bag, hat and shoes are hardly learned: named alone, they are little but guessed."""
 
 
 def without_or_with_a_bag(person: Identity) -> Identity:
@@ -65,7 +65,7 @@ def test_attributes_of_strangers(model, strangers):
     assert {name: score.accuracy for name, score in scores.items() if score.accuracy < BOUNDS[name]} == {}
 
 
-@pytest.mark.parametrize(("change", "bound"), [(without_or_with_a_bag, 0.62), (plain_or_striped, 0.72)])
+@pytest.mark.parametrize(("change", "bound"), [(without_or_with_a_bag, 0.6), (plain_or_striped, 0.72)])
 def test_a_caption_with_one_thing_changed_is_less_similar(change, bound, model, strangers):
     """Chance is 0.5; many bags hide behind their bearers."""
     seen = image_features(model, strangers.images)

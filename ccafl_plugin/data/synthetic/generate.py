@@ -21,7 +21,7 @@ from ccafl_plugin.data.synthetic.network import FEWEST, camera_of, check_cameras
 from ccafl_plugin.data.synthetic.plan import GALLERY, QUERY, SIZES, TRAIN, Picture, Plan, Size, plan_benchmark
 from ccafl_plugin.errors import CCAFLError, unknown_name
 
-RENDERER = 2
+RENDERER = 3
 """Counts the changes of what is rendered. The folder's name has it, so that old pictures are not taken for new ones."""
 
 NAME = "synthetic_persons"

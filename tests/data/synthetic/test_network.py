@@ -80,8 +80,8 @@ def test_files(tmp_path):
 
 def test_folders_tell_them_apart(tmp_path):
     assert folder_of(tmp_path, "tiny", 1) == folder_of(tmp_path, "tiny", 1, 6)
-    assert folder_of(tmp_path, "tiny", 1, 6).name == "tiny_seed1_r2"
-    assert folder_of(tmp_path, "tiny", 1, 8).name == "tiny_seed1_cameras8_r2"
+    assert folder_of(tmp_path, "tiny", 1, 6).name == "tiny_seed1_r3"
+    assert folder_of(tmp_path, "tiny", 1, 8).name == "tiny_seed1_cameras8_r3"
 
 
 @pytest.mark.parametrize("count", [FEWEST - 1, MOST + 1])
