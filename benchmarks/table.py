@@ -99,7 +99,8 @@ def _notes(row: Mapping[str, Any], where: str = "") -> list[str]:
 def _report(report: Mapping[str, Any]) -> str:
     figures = report["figures"]
     lines = [[_seconds(value) if isinstance(value, float) else value for value in line.values()] for line in figures]
-    align = ["right" if isinstance(value, (int, float)) else "left" for value in figures[0].values()]
+    is_number = [any(isinstance(line[name], (int, float)) for line in figures) for name in figures[0]]
+    align = ["right" if right else "left" for right in is_number]
     return tabulate(lines, list(figures[0]), tablefmt="github", disable_numparse=True, colalign=align)
 
 
