@@ -12,8 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import timed_training
-from benchmarks.reports import REPORTS, first_command, imports
+from benchmarks.reports import REPORTS, association_growth, first_command, imports
 from benchmarks.timed_training import Clock
+from ccafl_plugin.association import ASSOCIATIONS
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -97,3 +98,15 @@ def test_the_import_is_timed():
 def test_the_first_command_runs_under_the_clock():
     lines = first_command.measure(**first_command.REPORT.sizes["quick"], device="cpu")
     assert all(line["seconds"] > 0 for line in lines), lines
+
+
+def test_every_association_at_every_size():
+    lines = association_growth.measure(**association_growth.REPORT.sizes["quick"], device="cpu")
+    assert [(line["association"], line["proxies"]) for line in lines] == [
+        (name, count) for count in (100, 200) for name in sorted(ASSOCIATIONS)
+    ]
+    for line in lines:
+        assert line["ns per pair"] == pytest.approx(
+            1e9 * line["seconds"] / (line["proxies"] * (line["proxies"] - 1) / 2)
+        )
+        assert line["peak MB"] > 10
