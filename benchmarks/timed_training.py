@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     import ccafl_train
     from ccafl_plugin import train
     from ccafl_plugin.data import synthetic
-    from ccafl_plugin.engine import ImageCCAFLEngine, epoch_start, text
+    from ccafl_plugin.engine import ImageCCAFLEngine, epoch_start, extraction, text
 
     clock.seconds["import"] = time.time() - float(started)
     clock.watch("rendering", synthetic, "ensure")
@@ -53,8 +53,7 @@ def main(arguments: list[str]) -> int:
     clock.watch("datasets and model", train, "build_model")
     clock.watch("datasets and model", train, "build_engine")
     clock.watch("stage 1", text.TextSide, "learn")
-    for module in (text, epoch_start):
-        clock.watch("extraction", module, "extract")
+    clock.watch("extraction", extraction.TrainingImages, "encode")
     clock.watch("association and memories", epoch_start.EpochStart, "__call__")
     clock.watch("steps", ImageCCAFLEngine, "forward_backward")
     clock.watch("loop around the steps, with waiting for images", ImageCCAFLEngine, "train")

@@ -155,6 +155,7 @@ def engine_arguments(config: CfgNode) -> dict[str, Any]:
         "amp": ccafl.amp,
         "precision": ccafl.precision,
         "extraction_precision": ccafl.extraction_precision,
+        "extraction_memory": ccafl.extraction_memory,
         "accumulation": ccafl.accumulation,
         "keep": ccafl.keep,
         "keep_epochs": list(ccafl.keep_epochs),

@@ -67,6 +67,7 @@ _RANGES: dict[str, tuple[float, bool, float]] = {
     "ccafl.iters_per_epoch": (1, True, math.inf),
     "ccafl.prompt_length": (1, True, math.inf),
     "ccafl.accumulation": (1, True, math.inf),
+    "ccafl.extraction_memory": (0, True, math.inf),
     "ccafl.keep": (1, True, math.inf),
     "ccafl.keep_epochs": (0, True, math.inf),
     "ccafl.label_noise.wrong": (0, True, 1),

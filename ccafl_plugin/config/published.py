@@ -31,6 +31,7 @@ NO_PART_OF_A_RECIPE = (
     "ccafl.clip_weights",
     "ccafl.gradient_checkpointing",
     "ccafl.channels_last",
+    "ccafl.extraction_memory",
     "ccafl.compile",
     "ccafl.fast_evaluation",
     "ccafl.camera_probe",

@@ -107,6 +107,7 @@ def _ccafl_tree() -> dict[str, Any]:
         "amp": True,
         "precision": "fp16",
         "extraction_precision": "fp32",
+        "extraction_memory": 2048,
         "matmul_precision": "highest",
         "channels_last": True,
         "compile": False,

@@ -54,6 +54,8 @@ class ImageCCAFLEngine(ResumableEngine):
         amp: mixed precision where the model is on a GPU.
         precision: which one: ``fp16`` as in the paper, ``bf16``, or ``fp32``, which is none.
         extraction_precision: of the features taken at an epoch's start, likewise; ``fp32`` as in evaluation.
+        extraction_memory: MB in which the training images may stay from epoch to epoch, as bytes of their size in
+            training; if they take more, files are read at every epoch's start. Features are the same.
         accumulation: parts that a batch is processed in, for GPUs that can't hold it whole. The losses see the whole
             batch; batch norm sees the parts.
         keep: how many of the newest checkpoints stay.
@@ -87,6 +89,7 @@ class ImageCCAFLEngine(ResumableEngine):
         amp: bool = True,
         precision: str = "fp16",
         extraction_precision: str = "fp32",
+        extraction_memory: int = 2048,
         accumulation: int = 1,
         keep: int = 2,
         keep_epochs: Sequence[int] = (),
@@ -124,7 +127,7 @@ class ImageCCAFLEngine(ResumableEngine):
         self.promise = promised_outputs(model, datamanager.height, datamanager.width)
         self._check_terms()
         self._bind_terms()
-        self.epoch_start = EpochStart(self)
+        self.epoch_start = EpochStart(self, extraction_memory)
         self.recipe = recipe_of(self)
         self._active: list[Term] = []
 

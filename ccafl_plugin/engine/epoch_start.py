@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ccafl_plugin.association import pair_scores
-from ccafl_plugin.engine.extraction import extract, extraction_loader, unit_features
+from ccafl_plugin.engine.extraction import TrainingImages, unit_features
 from ccafl_plugin.engine.terms import EpochState, Term
 from ccafl_plugin.losses import unit_group_means
 
@@ -21,12 +21,13 @@ class EpochStart:
 
     Args:
         engine: whose model, labels and writer are used.
+        extraction_memory: MB in which the training images may stay from epoch to epoch.
     """
 
-    def __init__(self, engine: ImageCCAFLEngine) -> None:
+    def __init__(self, engine: ImageCCAFLEngine, extraction_memory: int) -> None:
         self.engine = engine
         labels = engine.labels
-        self.loader = extraction_loader(engine.datamanager, labels)
+        self.images = TrainingImages(engine.datamanager, labels, extraction_memory)
         self.proxies = labels.proxy_of_image[labels.path_order].to(engine.device)
 
     def __call__(self, terms: list[Term]) -> list[Term]:
@@ -44,7 +45,7 @@ class EpochStart:
             not engine.supervision.is_full and any(term.needs_association for term in terms)
         ):
             engine.set_model_mode("eval")
-            features = extract(self.loader, unit_features(engine.model), engine.device, engine.extraction_dtype)
+            features = self.images.encode(unit_features(engine.model), engine.device, engine.extraction_dtype)
         pseudo = None
         if any(term.needs_association for term in terms):
             pseudo = self._associate(features)

@@ -3,45 +3,105 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
+from torchvision.transforms import Compose, Normalize, PILToTensor, ToTensor
 
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.encoder import autocast
 from ccafl_plugin.engine.transfer import ImageTransfer
 from ccafl_plugin.wrapping import unwrap
 
+MB = 2**20
+"""Bytes."""
 
-def extraction_loader(datamanager: Any, labels: ProxyLabels) -> DataLoader:
-    """A loader over the training images, once each, camera by camera in the order of their paths.
+
+class TrainingImages:
+    """The training images with the test transform, once each, camera by camera in the order of their paths.
+
+    They are read as bytes, so far as the test transform ends as torchreid's does (``ToTensor``, then ``Normalize``),
+    and become float32 on the device, where they are encoded. If their bytes fit into ``memory`` they stay there, and
+    files are read once for all epochs. Features are the same to the last bit, kept or not.
 
     Args:
         datamanager: torchreid's ``ImageDataManager``: training images, test transform, batch size of its tests.
         labels: of the manager's training list.
+        memory: MB that the images may take, H x W x 3 bytes each; 0: they are read anew every time.
     """
-    train_loader = datamanager.train_loader
-    first_test = next(iter(datamanager.test_loader.values()))["query"] if datamanager.test_loader else None
-    dataset = copy.copy(train_loader.dataset)
-    dataset.transform = datamanager.transform_te
-    dataset.k_tfm = 1
-    return DataLoader(
-        dataset,
-        batch_size=first_test.batch_size if first_test is not None else 100,
-        sampler=labels.path_order.tolist(),
-        num_workers=train_loader.num_workers,
-        pin_memory=train_loader.pin_memory,
-        drop_last=False,
-    )
+
+    def __init__(self, datamanager: Any, labels: ProxyLabels, memory: int = 0) -> None:
+        train_loader = datamanager.train_loader
+        first_test = next(iter(datamanager.test_loader.values()))["query"] if datamanager.test_loader else None
+        dataset = copy.copy(train_loader.dataset)
+        dataset.transform, self._finish = split_transform(datamanager.transform_te)
+        dataset.k_tfm = 1
+        self.loader = DataLoader(
+            dataset,
+            batch_size=first_test.batch_size if first_test is not None else 100,
+            sampler=labels.path_order.tolist(),
+            num_workers=train_loader.num_workers,
+            pin_memory=train_loader.pin_memory,
+            drop_last=False,
+        )
+        self.memory = memory
+        self._kept: list[Tensor] | None = None
+
+    def encode(
+        self, encode: Callable[[Tensor], Tensor], device: torch.device, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """(M, D) float32, see :func:`extract`."""
+        return extract(self._batches(), lambda images: encode(self._finish(images)), device, dtype)
+
+    def _batches(self) -> Iterator[dict[str, Tensor]]:
+        if self._kept is not None:
+            yield from ({"img": images} for images in self._kept)
+            return
+        kept: list[Tensor] = []
+        fits = False
+        for batch in self.loader:
+            images = batch["img"]
+            if not kept:
+                fits = images.dtype == torch.uint8 and images[0].nbytes * len(self.loader.sampler) <= self.memory * MB
+            if fits:  # a data worker's batch lies in shared memory, which is scarce: what stays is copied
+                kept.append(images if images.is_pinned() else images.clone())
+            yield batch
+        if fits:
+            self._kept = kept
+
+
+def split_transform(transform: Any) -> tuple[Any, Callable[[Tensor], Tensor]]:
+    """A test transform in two: from picture to bytes, and from batches of bytes to what the whole transform gives.
+
+    Args:
+        transform: of one picture; torchreid's is ``Compose([Resize, ToTensor, Normalize])``.
+
+    Returns:
+        The transform to (3, H, W) uint8, and a function of (B, 3, H, W) uint8 that gives float32. A transform of
+        another make stays whole, and the function gives back what it gets.
+    """
+    steps = list(getattr(transform, "transforms", []))
+    places = [place for place, step in enumerate(steps) if isinstance(step, ToTensor)]
+    if len(places) != 1 or not all(isinstance(step, Normalize) for step in steps[places[0] + 1 :]):
+        return transform, lambda images: images
+    later = steps[places[0] + 1 :]
+
+    def finish(images: Tensor) -> Tensor:
+        images = images.float().div(255)  # what ToTensor does
+        for normalize in later:
+            images = normalize(images)
+        return images
+
+    return Compose([*steps[: places[0]], PILToTensor()]), finish
 
 
 @torch.no_grad()
 def extract(
-    loader: DataLoader,
+    loader: Iterable[dict[str, Tensor]],
     encode: Callable[[Tensor], Tensor],
     device: torch.device,
     dtype: torch.dtype | None = None,
@@ -96,6 +156,6 @@ def training_features(datamanager: Any, model: nn.Module, labels: ProxyLabels) -
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    features = extract(extraction_loader(datamanager, labels), unit_features(model), device)
+    features = TrainingImages(datamanager, labels).encode(unit_features(model), device)
     model.train(was_training)
     return features, labels.proxy_of_image[labels.path_order]

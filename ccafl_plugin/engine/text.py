@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ccafl_plugin.data.proxies import ProxyLabels
-from ccafl_plugin.engine.extraction import extract
 from ccafl_plugin.engine.prompt_stage import PromptStage, learn_prompts
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.errors import CCAFLError, unknown_name
@@ -111,7 +110,7 @@ class TextSide:
         started = time.time()
         print("=> Stage 1: learning prompts")
         engine.set_model_mode("eval")
-        embeddings = extract(engine.epoch_start.loader, self.backbone.image_embedding, self.device)
+        embeddings = engine.epoch_start.images.encode(self.backbone.image_embedding, self.device)
         order = self.labels.path_order
         proxies = self.labels.proxy_of_image[order]
         cameras = self.labels.camera_of_image[order].to(self.device) if self.compares_in_cameras else None

@@ -14,6 +14,7 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.models.attention_pooling import pool_by_attention
 from ccafl_plugin.models.pooling import GeM
 from ccafl_plugin.models.positions import GRID_KEY, Grid, infer_grid, interpolate_positions
 from ccafl_plugin.models.running_statistics import running_statistics_kept
@@ -216,9 +217,7 @@ class ResNetTower(ImageTower):
     def embed(self, hidden: Tensor) -> Tensor:
         pooling = self.visual.attnpool
         positions = self.positions_for(tuple(hidden.shape[-2:]))
-        if positions is None:
-            return pooling(hidden)
-        return functional_call(pooling, {"positional_embedding": positions}, (hidden,))
+        return pool_by_attention(pooling, hidden, pooling.positional_embedding if positions is None else positions)
 
 
 class ViTTower(ImageTower):

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 import torchreid
+from torchvision.transforms import Compose, Lambda
 
 from ccafl_plugin.data.proxies import ProxyLabels
-from ccafl_plugin.engine.extraction import training_features
+from ccafl_plugin.engine.extraction import TrainingImages, training_features
 from ccafl_plugin.options import options
 from tests.engine.small_runs import HEIGHT, WIDTH, make_engine, make_manager, make_terms
 
@@ -59,3 +60,77 @@ def test_memories_of_torchreids_models_hold_unit_rows(pictures: Path) -> None:
     memories = {term.name: term.memory for term in engine.terms}
     for rows in (memories["icdl"].instances.flatten(0, 1), memories["icdl"].centroids, memories["inter"].centroids):
         torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(rows)))
+
+
+def counted(images: TrainingImages) -> list[int]:
+    """Grows by one with every picture that is read."""
+    reads: list[int] = []
+    original = images.loader.dataset.transform
+    images.loader.dataset.transform = lambda picture: reads.append(1) or original(picture)
+    return reads
+
+
+def pixels(images: TrainingImages) -> torch.Tensor:
+    return images.encode(lambda batch: batch.flatten(1), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(("memory", "passes"), [(0, 3), (1, 1)])
+def test_images_stay_in_memory_if_they_fit(pictures: Path, workers: int, memory: int, passes: int) -> None:
+    manager = make_manager(pictures, workers=workers)
+    labels = ProxyLabels.from_tuples(manager.train_loader.dataset.train)
+    images = TrainingImages(manager, labels, memory)
+    expected = torch.stack(
+        [
+            manager.transform_te(torchreid.utils.read_image(manager.train_loader.dataset.train[i][0])).flatten()
+            for i in labels.path_order.tolist()
+        ]
+    )
+    reads = counted(images)
+    for _ in range(3):
+        assert torch.equal(pixels(images), expected)
+    if workers == 0:  # a worker counts in a process of its own
+        assert len(reads) == passes * labels.num_images
+
+
+def test_images_that_take_a_byte_too_much_are_read_anew(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = make_manager(pictures, batch_size_test=7)  # which doesn't divide the number of images
+    labels = ProxyLabels.from_tuples(manager.train_loader.dataset.train)
+    size = labels.num_images * 3 * HEIGHT * WIDTH
+    for unit, passes in ((size, 1), (size - 1, 2)):
+        monkeypatch.setattr("ccafl_plugin.engine.extraction.MB", unit)
+        images = TrainingImages(manager, labels, memory=1)
+        reads = counted(images)
+        assert torch.equal(pixels(images), pixels(images))
+        assert len(reads) == passes * labels.num_images
+
+
+def test_a_pass_that_breaks_off_keeps_nothing(pictures: Path) -> None:
+    manager = make_manager(pictures)
+    labels = ProxyLabels.from_tuples(manager.train_loader.dataset.train)
+    images = TrainingImages(manager, labels, memory=1)
+    calls: list[int] = []
+
+    def fails_later(batch: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("out of memory")
+        return batch.flatten(1)
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        images.encode(fails_later, torch.device("cpu"))
+    assert len(pixels(images)) == labels.num_images
+
+
+def test_other_test_transforms_stay_whole(pictures: Path) -> None:
+    """A step between ToTensor and Normalize may need a picture of its own."""
+    manager = make_manager(pictures)
+    resize, to_tensor, normalize = manager.transform_te.transforms
+    manager.transform_te = Compose([resize, to_tensor, Lambda(lambda x: x - x.mean()), normalize])
+    labels = ProxyLabels.from_tuples(manager.train_loader.dataset.train)
+    images = TrainingImages(manager, labels, memory=1)
+    reads = counted(images)
+    first, second = pixels(images), pixels(images)
+    path = manager.train_loader.dataset.train[int(labels.path_order[4])][0]
+    assert torch.equal(first[4], manager.transform_te(torchreid.utils.read_image(path)).flatten())
+    assert torch.equal(first, second) and len(reads) == 2 * labels.num_images

@@ -60,7 +60,7 @@ def test_the_epoch_starts_without_features_that_no_term_reads(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = make_baseline(pictures, {"proxy_classifier": (0, -1), "ical": (0, -1)})
-    monkeypatch.setattr("ccafl_plugin.engine.epoch_start.extract", lambda *_: pytest.fail("features were extracted"))
+    monkeypatch.setattr(engine.epoch_start.images, "encode", lambda *_: pytest.fail("features were extracted"))
     record = Recorder(engine)
     engine.run(save_dir=str(tmp_path), max_epoch=1)
     parts = {"softmax/cross_entropy", "triplet/batch_hard", "proxy_classifier/classification", "ical/adversarial"}

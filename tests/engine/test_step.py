@@ -38,7 +38,9 @@ def with_batch_norms_on_running_statistics(engine: ImageCCAFLEngine) -> ImageCCA
     for loaders in engine.test_loader.values():
         for loader in loaders.values():
             loader.collate_fn = engine.train_loader.collate_fn
-    engine.epoch_start.loader.collate_fn = engine.train_loader.collate_fn
+    images = engine.epoch_start.images
+    encode_images = images.encode
+    images.encode = lambda encode, *rest: encode_images(lambda batch: encode(batch.double()), *rest)
     return engine
 
 
