@@ -1,7 +1,6 @@
-"""Checks of folders, lists and images, made before torchreid meets what it has no good answer to.
+"""Checks of folders and lists, made before torchreid meets what it has no good answer to.
 
-torchreid creates a data root that is missing and starts a download, stops with an IndexError at an empty folder, and
-reads a broken image again and again for ever.
+torchreid creates a data root that is missing and starts a download, and stops with an IndexError at an empty folder.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-
-from PIL import Image
 
 from ccafl_plugin.data import synthetic
 from ccafl_plugin.data.datasets import find_msmt17
@@ -64,27 +61,6 @@ def check_queries(name: str, query: Sequence[tuple], gallery: Sequence[tuple]) -
             f"data.targets: no query of {name} has a match in another camera, so nothing can be scored; "
             "the gallery needs images of the query's persons by other cameras."
         )
-
-
-def read_image(path: str | os.PathLike[str]) -> Image.Image:
-    """Reads an image, to take the place of torchreid's ``read_image``.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        PIL image in RGB.
-
-    Raises:
-        CCAFLError: the file is missing, cut off, or no image; it is named.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    # Pillow reports broken files by errors of many kinds: OSError, SyntaxError (PNG), ValueError, bombs.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = "it does not exist" if isinstance(error, FileNotFoundError) else _one_line(error)
-        raise CCAFLError(f"{path} can't be read as an image: {reason}. Replace or remove the file.") from error
 
 
 Check = Callable[[Path, str, bool], None]
@@ -162,7 +138,3 @@ def _dataset_folder(root: Path, folder: str, name: str) -> Path:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(name for name in names if name not in RENDERED)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

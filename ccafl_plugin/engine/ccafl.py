@@ -54,8 +54,8 @@ class ImageCCAFLEngine(ResumableEngine):
         amp: mixed precision where the model is on a GPU.
         precision: which one: ``fp16`` as in the paper, ``bf16``, or ``fp32``, which is none.
         extraction_precision: of the features taken at an epoch's start, likewise; ``fp32`` as in evaluation.
-        extraction_memory: MB in which the training images may stay from epoch to epoch, as bytes of their size in
-            training; if they take more, files are read at every epoch's start. Features are the same.
+        extraction_memory: MB in which the training images may stay from epoch to epoch, resized, as bytes; if they take
+            more, files are read again and again. Results are the same.
         accumulation: parts that a batch is processed in, for GPUs that can't hold it whole. The losses see the whole
             batch; batch norm sees the parts.
         keep: how many of the newest checkpoints stay.
@@ -201,7 +201,8 @@ class ImageCCAFLEngine(ResumableEngine):
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(self.epoch)
         pin_global_state(self.seed, self.epoch, "training loop")  # torchvision's augmentation draws from these
-        super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
+        with self.epoch_start.images.served_to_training():
+            super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
         self.training_seconds += time.monotonic() - started
         self.save_model(self.epoch, self.rank1, self.save_dir)
 

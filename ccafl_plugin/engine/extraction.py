@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from torchvision.transforms import Compose, Normalize, PILToTensor, ToTensor
+from torchvision.transforms import Compose, Normalize, PILToTensor, Resize, ToTensor
 
 from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.data.reading import served
 from ccafl_plugin.engine.encoder import autocast
 from ccafl_plugin.engine.transfer import ImageTransfer
 from ccafl_plugin.wrapping import unwrap
@@ -26,7 +28,7 @@ class TrainingImages:
 
     They are read as bytes, so far as the test transform ends as torchreid's does (``ToTensor``, then ``Normalize``),
     and become float32 on the device, where they are encoded. If their bytes fit into ``memory`` they stay there, and
-    files are read once for all epochs. Features are the same to the last bit, kept or not.
+    files are read once for all epochs, for training too. All results are the same to the last bit, kept or not.
 
     Args:
         datamanager: torchreid's ``ImageDataManager``: training images, test transform, batch size of its tests.
@@ -50,12 +52,24 @@ class TrainingImages:
         )
         self.memory = memory
         self._kept: list[Tensor] | None = None
+        self._paths = [dataset.train[image][0] for image in labels.path_order.tolist()]
+        self._training_resizes_alike = _resizing(train_loader.dataset.transform) == _resizing(datamanager.transform_te)
 
     def encode(
         self, encode: Callable[[Tensor], Tensor], device: torch.device, dtype: torch.dtype | None = None
     ) -> Tensor:
         """(M, D) float32, see :func:`extract`."""
         return extract(self._batches(), lambda images: encode(self._finish(images)), device, dtype)
+
+    def served_to_training(self) -> AbstractContextManager[None]:
+        """Inside, the training loader gets what is kept in the place of files, if it would resize them alike.
+
+        A picture that has the wanted size already is not resized again, so batches are the same to the last bit.
+        """
+        if self._kept is None or not self._training_resizes_alike:
+            return nullcontext()
+        images = (image for batch in self._kept for image in batch)
+        return served(dict(zip(self._paths, images, strict=True)))
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         if self._kept is not None:
@@ -72,6 +86,14 @@ class TrainingImages:
             yield batch
         if fits:
             self._kept = kept
+
+
+def _resizing(transform: Any) -> Any:
+    """What the first step makes of a picture; for any other step than ``Resize`` something that equals nothing."""
+    first = next(iter(getattr(transform, "transforms", [])), None)
+    if not isinstance(first, Resize) or isinstance(first.size, int):  # one number keeps the picture's proportions
+        return object()
+    return list(first.size), first.interpolation, first.antialias
 
 
 def split_transform(transform: Any) -> tuple[Any, Callable[[Tensor], Tensor]]:

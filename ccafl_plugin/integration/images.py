@@ -9,7 +9,7 @@ from typing import Any
 
 from torchvision.transforms import Compose, InterpolationMode, RandomHorizontalFlip, Resize
 
-from ccafl_plugin.data.checks import read_image
+from ccafl_plugin.data.reading import read_image
 from ccafl_plugin.data.transforms import PadCrop
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.integration.changes import Change, replace_everywhere, set_attribute

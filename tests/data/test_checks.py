@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-import random
 import shutil
 from pathlib import Path
 
 import pytest
 import torchreid
-from PIL import Image
 
 import ccafl_plugin  # noqa: F401  registers the datasets
-from ccafl_plugin.data.checks import CHECKS, check_queries, check_sources, read_image
+from ccafl_plugin.data.checks import CHECKS, check_queries, check_sources
 from ccafl_plugin.errors import CCAFLError
-from tests.layouts import write_dukemtmcreid, write_market1501, write_msmt17, write_noise
+from tests.layouts import write_dukemtmcreid, write_market1501, write_msmt17
 
 WRITERS = {
     "market1501": write_market1501,
@@ -144,50 +142,3 @@ def test_no_query_and_no_gallery():
         check_queries("toy", [], [("g", 1, 0)])
     with fails("toy has no gallery image"):
         check_queries("toy", [("q", 1, 0)], [])
-
-
-# Images
-
-
-def test_reads_any_mode_as_rgb(tmp_path):
-    Image.new("L", (4, 6), 30).save(tmp_path / "grey.png")
-    image = read_image(str(tmp_path / "grey.png"))
-    assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGB", (4, 6), (30, 30, 30))
-
-
-def test_unreadable_images_are_named(tmp_path):
-    good = tmp_path / "good.jpg"
-    write_noise(good, random.Random(1))
-    data = good.read_bytes()
-    Image.open(good).save(tmp_path / "good.png")
-    png = (tmp_path / "good.png").read_bytes()
-    broken = {
-        "text.jpg": b"no picture",
-        "empty.jpg": b"",
-        "cut_off.jpg": data[: len(data) // 2],
-        "header_only.jpg": data[:3],
-        "cut_off.png": png[: len(png) // 2],
-        "bent.png": png[:40] + bytes(20) + png[60:],
-    }
-    for name, content in broken.items():
-        (tmp_path / name).write_bytes(content)
-        with fails(rf"{name} can't be read as an image: .* Replace or remove the file\.") as error:
-            read_image(tmp_path / name)
-        assert "\n" not in str(error.value)
-
-
-def test_a_missing_image_and_a_folder(tmp_path):
-    with fails("gone.jpg can't be read as an image: it does not exist"):
-        read_image(str(tmp_path / "gone.jpg"))
-    with fails("can't be read as an image"):
-        read_image(str(tmp_path))
-
-
-def test_torchreids_loader_stops_at_a_broken_image(tmp_path):
-    base = write_market1501(tmp_path).base
-    victim = sorted((base / "query").glob("*.jpg"))[0]
-    victim.write_bytes(b"no picture")
-    dataset = torchreid.data.datasets.init_image_dataset("market1501", root=str(tmp_path), mode="query", verbose=False)
-    with fails(victim.name):
-        for index in range(len(dataset)):
-            dataset[index]

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import torchreid
-from torchvision.transforms import Compose, Lambda
+from PIL import Image
+from torchvision.transforms import Compose, Lambda, Resize
 
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.extraction import TrainingImages, training_features
 from ccafl_plugin.options import options
-from tests.engine.small_runs import HEIGHT, WIDTH, make_engine, make_manager, make_terms
+from tests.engine.small_runs import HEIGHT, WIDTH, assert_equal, make_engine, make_manager, make_terms, weights
 
 
 @pytest.mark.parametrize("name", ["clip_tiny", "osnet_x0_25"])
@@ -134,3 +135,48 @@ def test_other_test_transforms_stay_whole(pictures: Path) -> None:
     path = manager.train_loader.dataset.train[int(labels.path_order[4])][0]
     assert torch.equal(first[4], manager.transform_te(torchreid.utils.read_image(path)).flatten())
     assert torch.equal(first, second) and len(reads) == 2 * labels.num_images
+
+
+def files_opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Paths of the pictures that this process opens from now on."""
+    seen: list[str] = []
+    original = Image.open
+    monkeypatch.setattr(Image, "open", lambda path, *rest: seen.append(str(path)) or original(path, *rest))
+    return seen
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_training_from_memory_is_training_from_files(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """Pictures of another size than the files', with every random transform."""
+    transforms = ["bicubic_resize", "random_flip", "pad_crop", "color_jitter", "random_patch", "random_erase"]
+    found = {}
+    for memory in (0, 1):
+        manager = make_manager(pictures, height=48, width=24, workers=workers, transforms=transforms)
+        engine = make_engine(pictures, manager, extraction_memory=memory)
+        with monkeypatch.context() as patch:
+            opened = files_opened(patch)
+            engine.run(save_dir=str(tmp_path / str(memory)), max_epoch=3)
+        found[memory] = weights(engine)
+        trained_on = [path for path in opened if "bounding_box_train" in path]
+        if workers == 0 and memory:
+            assert len(trained_on) == engine.labels.num_images
+        if workers == 0 and not memory:  # stage 1, three epochs' starts, 3 x 2 batches of 8
+            assert len(trained_on) == 4 * engine.labels.num_images + 6 * 8
+    assert_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("step", [Resize((48, 24)), Resize((64, 32), interpolation=0), Resize(64), Lambda(lambda x: x)])
+def test_training_that_resizes_otherwise_reads_files(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, step: object
+) -> None:
+    manager = make_manager(pictures)
+    manager.train_loader.dataset.transform.transforms[0] = step
+    labels = ProxyLabels.from_tuples(manager.train_loader.dataset.train)
+    images = TrainingImages(manager, labels, memory=1)
+    pixels(images)
+    opened = files_opened(monkeypatch)
+    with images.served_to_training():
+        manager.train_loader.dataset[0]
+    assert len(opened) == 1
