@@ -22,10 +22,13 @@ from ccafl_plugin.engine.report import LossReport
 from ccafl_plugin.engine.terms import Batch, EpochState, Term
 from ccafl_plugin.options import options
 from ccafl_plugin.resources import configs_folder
+from ccafl_plugin.wrapping import unwrap
 
 
 class Pictures(Dataset):
     """A training list without pictures: one image of every proxy."""
+
+    transform = None
 
     def __init__(self, proxies: int, cameras: int) -> None:
         self.train = [(f"{proxy}.jpg", proxy // cameras, proxy % cameras, 0) for proxy in range(proxies)]
@@ -112,7 +115,8 @@ def plain_step(engine: ImageCCAFLEngine, optimizer: torch.optim.Optimizer, data:
     """The same iteration as one writes it first: float32, one number after the other to the host.
 
     Args:
-        engine: made with ``ccafl.amp False ccafl.channels_last False``; its model, terms and labels are used.
+        engine: made with ``ccafl.amp False ccafl.channels_last False`` and :func:`pool_as_open_clip`; its model, terms
+            and labels are used.
         optimizer: a new one of the model's parameters.
         data: see :func:`make_data`.
     """
@@ -131,6 +135,12 @@ def plain_step(engine: ImageCCAFLEngine, optimizer: torch.optim.Optimizer, data:
     for term in engine._active:
         term.update(batch)
     return {name: part.item() for name, part in parts.items()}
+
+
+def pool_as_open_clip(engine: ImageCCAFLEngine) -> None:
+    """Attention pooling of every position, as open_clip's own module has it."""
+    tower = unwrap(engine.model).image_encoder
+    tower.embed = tower.visual.attnpool
 
 
 def encoder_step(engine: ImageCCAFLEngine, data: dict[str, Any]) -> None:

@@ -41,30 +41,32 @@ def write_pictures(root: Path, people: int, images: int) -> None:
 def measure(
     config: str, people: int, images: int, iterations: int, workers: tuple[int, ...], device: str, cpu: tuple[str, ...]
 ) -> Figures:
-    """Two lines per number of workers: the start of an epoch, and its iterations.
+    """Lines per number of workers and epoch: the start of the epoch, and its iterations.
 
     Args:
         config: name of a shipped configuration.
         people: of the training set, each before six cameras.
         images: of a person before a camera.
         iterations: of the epoch; the first quarter isn't counted.
-        workers: numbers of data workers; 0 counts as the number of cores.
+        workers: numbers of data workers; 0 counts as the number of cores. The last one is measured without memory for
+            images, too.
         device: ``cpu`` or ``cuda``.
         cpu: settings that make the work small enough for a CPU.
     """
     lines: Figures = []
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder), people, images)
-        for number in workers:
+        for number, memory in [*((number, None) for number in workers), (workers[-1], "0")]:
             fixed = ["data.root", folder, "data.workers", str(number or os.cpu_count()), "model.pretrained", "False"]
             fixed += ["data.save_dir", folder, "ccafl.iters_per_epoch", str(iterations)]
             fixed += ["use_gpu", str(device == "cuda"), *(() if device == "cuda" else cpu)]
-            lines += epoch(load_config(configs_folder() / config, fixed), device)
+            fixed += [] if memory is None else ["ccafl.extraction_memory", memory]
+            lines += epochs(load_config(configs_folder() / config, fixed), device)
     return lines
 
 
-def epoch(config: Any, device: str) -> Figures:
-    """The first epoch of a run, without the prompt stage."""
+def epochs(config: Any, device: str) -> Figures:
+    """The first two epochs of a run, without the prompt stage; one epoch if no image stays in memory."""
     options.update(**arguments.option_values(config))
     torch.backends.cudnn.benchmark = device == "cuda"
     manager = train.build_data_manager(config)
@@ -72,14 +74,27 @@ def epoch(config: Any, device: str) -> Figures:
     optimizer = torchreid.optim.build_optimizer(model, **arguments.optimizer_arguments(config))
     engine = train.build_engine(config, manager, model, optimizer, None)
     engine.batch_idx = 0
-    started = time.perf_counter()
-    engine._active = engine.epoch_start([term for term in engine.terms if term.is_active(0)])
-    synchronize(device)
-    extraction = time.perf_counter() - started
+    lines: Figures = []
+    for number in range(2 if config.ccafl.extraction_memory else 1):
+        started = time.perf_counter()
+        engine._active = engine.epoch_start([term for term in engine.terms if term.is_active(0)])
+        synchronize(device)
+        extraction = time.perf_counter() - started
+        with engine.epoch_start.images.served_to_training():
+            trained = iterations_of(engine, manager.train_loader, device)
+        kept = f"{config.ccafl.extraction_memory} MB"
+        where = {"epoch": number + 1, "memory": kept, "workers": config.data.workers, "device": device}
+        extracted = {"images/s": engine.labels.num_images / extraction, "waiting for images %": "-"}
+        lines += [{"work": "epoch's start", **where, **extracted}, {"work": "steps", **where, **trained}]
+    return lines
+
+
+def iterations_of(engine: Any, loader: Any, device: str) -> dict[str, float]:
+    """The steps of an epoch but for the first quarter."""
     engine.set_model_mode("train")
-    waited, images, skipped = 0.0, 0, len(manager.train_loader) // 4
-    ended = time.perf_counter()
-    for iteration, data in enumerate(manager.train_loader):
+    waited, images, skipped = 0.0, 0, len(loader) // 4
+    started = ended = time.perf_counter()
+    for iteration, data in enumerate(loader):
         if iteration == skipped:
             synchronize(device)
             started = ended = time.perf_counter()
@@ -90,18 +105,16 @@ def epoch(config: Any, device: str) -> Figures:
         ended = time.perf_counter()
     synchronize(device)
     seconds = time.perf_counter() - started
-    where = {"workers": config.data.workers, "device": device}
-    trained = {"images/s": images / seconds, "waiting for images %": 100 * waited / seconds}
-    extracted = {"images/s": engine.labels.num_images / extraction, "waiting for images %": "-"}
-    return [{"work": "steps", **where, **trained}, {"work": "epoch's start", **where, **extracted}]
+    return {"images/s": images / seconds, "waiting for images %": 100 * waited / seconds}
 
 
 REPORT = Report(
     name="loading",
     title="Training from JPEG files of Market-1501's size, CLIP RN50, 256 x 128, batch 128",
     explained=(
-        "Every image is decoded, resized and augmented in a worker. Waiting: share of the time in which the next batch "
-        "was not ready. The epoch's start is extraction of all images and filling the memories. Without a GPU, 8 "
+        "Images are decoded, resized and augmented in workers; what fits into ccafl.extraction_memory is decoded and "
+        "resized once, at the first epoch's start. Waiting: share of the time in which the next batch was not ready. "
+        "The epoch's start is extraction of all images and filling the memories. Without a GPU, 8 "
         "images of 64 x 32 and clip_tiny: no timing of use, it shows that everything runs."
     ),
     sizes={

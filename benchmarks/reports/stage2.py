@@ -14,6 +14,7 @@ from benchmarks.training import (
     make_engine,
     number,
     plain_step,
+    pool_as_open_clip,
     timed,
     waits,
     windows,
@@ -65,6 +66,7 @@ def measure(config: str, proxies: int, cameras: int, iterations: int, device: st
 
 def _plain(config: str, proxies: int, cameras: int, iterations: int, device: str, size: tuple[str, ...]) -> Figures:
     engine, given = make_engine(config, proxies, cameras, device, (*size, *PLAIN))
+    pool_as_open_clip(engine)
     data, lines = make_data(engine, given), []
     optimizer = torch.optim.Adam(engine.model.parameters(), lr=given.train.lr)
     for active in _first_and_last(engine, given):

@@ -3,6 +3,7 @@
 import ccafl_plugin  # noqa: F401  before torchreid, whose warning about its missing evaluator is out of place then
 from benchmarks.row import Row
 from benchmarks.rows import (
+    attention_pooling,
     evaluate_features,
     evaluate_rank,
     ical,
@@ -24,6 +25,7 @@ ROWS: dict[str, Row] = {
         nearest_pairs,
         margin,
         stage1_text,
+        attention_pooling,
         icdl,
         ical,
     )

@@ -86,6 +86,7 @@ def test_memory_runs_through():
 
 def test_loading():
     lines = loading.measure(**loading.REPORT.sizes["quick"], device="cpu")
-    assert [line["work"] for line in lines] == ["steps", "epoch's start"]
-    assert 0 < lines[0]["waiting for images %"] < 100
+    assert [(line["epoch"], line["memory"]) for line in lines[::2]] == [(1, "2048 MB"), (2, "2048 MB"), (1, "0 MB")]
+    assert [line["work"] for line in lines] == ["epoch's start", "steps"] * 3
+    assert all(0 < line["waiting for images %"] < 100 for line in lines[1::2])
     assert all(line["images/s"] > 0 for line in lines)
