@@ -17,6 +17,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from ccafl_plugin import results
+from ccafl_plugin.allocator import keep_freed_memory
 from ccafl_plugin.config import arguments, load_config
 from ccafl_plugin.config.published import compare_with_published
 from ccafl_plugin.data.checks import check_queries, check_sources
@@ -125,6 +126,8 @@ def run(config: CfgNode) -> None:
     """
     options.update(**arguments.option_values(config))
     use_threads(config.data.workers)
+    if not (config.use_gpu and torch.cuda.is_available()):
+        keep_freed_memory()
     started = time.monotonic()
     torchreid.utils.set_random_seed(config.train.seed)
     print(f"Show configuration\n{config}\n")
