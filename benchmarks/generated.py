@@ -13,6 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
 
+FOR_A_GPU = ("stage2", "stage2_memory", "loading")
+"""Reports that show on a CPU only that everything runs."""
+
+
 class NothingToShow(Exception):
     """There are no results, or the document has no place for them."""
 
@@ -36,13 +40,16 @@ def newest(folder: Path, gpu: bool) -> dict[str, Any] | None:
 def readme_table(folder: Path) -> str:
     """The table of the newest results, with a GPU's columns where there are results of one.
 
+    Reports that are made for a GPU are shown of one only; ``python -m benchmarks --show FILE`` prints all.
+
     Raises:
         NothingToShow: no results.
     """
     results, on_gpu = newest(folder, gpu=False), newest(folder, gpu=True)
     if results is None:
         raise NothingToShow(f"no results at full size in {folder}: python -m benchmarks --save FILE makes some.")
-    return table.make_table(results, *([] if on_gpu is None else [on_gpu]))
+    shown = [report for report in results["reports"] if report["name"] not in FOR_A_GPU]
+    return table.make_table({**results, "reports": shown}, *([] if on_gpu is None else [on_gpu]))
 
 
 def with_part(document: Document, folder: Path = RESULTS) -> str:

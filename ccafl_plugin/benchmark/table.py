@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -120,8 +121,10 @@ def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
     if len(different) > FEW_VERSIONS:
         lines.append(f"Rows were measured with {len(different)} different versions of the code.")
     elif len(different) > 1:
-        listed = "; ".join(f"{name}: {', '.join(sorted(digests))}" for name, digests in codes.items() if digests)
-        lines.append(f"Rows were measured with different versions of the code: {listed}")
+        usual = Counter(digest for digests in codes.values() for digest in digests).most_common(1)[0][0]
+        others = {name: sorted(digests - {usual}) for name, digests in codes.items() if digests - {usual}}
+        listed = "; ".join(f"{name}: {', '.join(digests)}" for name, digests in others.items())
+        lines.append(f"Rows were measured with code {usual}, in part with other versions: {listed}")
     if "difference" in columns:
         for above, row in zip(suite.shown, suite.shown[1:], strict=False):
             if row.compare not in ("", above.name):

@@ -51,6 +51,19 @@ def test_the_newest_at_full_size(folder):
     assert "GPU ratio" not in readme_table(folder)
 
 
+def test_reports_made_for_a_gpu_are_shown_of_one_only(folder):
+    for name, title in (("1", "cpu"), ("4", "gpu")):
+        content = results("2025-02-01 10:00 UTC", gpu="none" if title == "cpu" else "H200")
+        content["reports"] = [
+            {"name": report, "title": f"{report} of a {title}", "explained": "", "figures": [{"a": 1}]}
+            for report in ("imports", *generated.FOR_A_GPU)
+        ]
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    text = readme_table(folder)
+    assert "imports of a cpu" in text and "loading of a gpu" in text
+    assert not [name for name in generated.FOR_A_GPU if f"{name} of a cpu" in text]
+
+
 def test_only_what_stands_between_the_markers_changes(folder, monkeypatch, capsys):
     path = folder / "document.md"
     path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
