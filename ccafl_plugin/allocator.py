@@ -14,7 +14,8 @@ NEVER_TRIM = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Asks glibc not to give freed memory back to the system between iterations.
 
-    By default it does, and every iteration pays again for each page of its activations. The process stays as large as it was at its largest. Numbers don't change.
+    By default it does, and every iteration pays again for each page of its activations. The process stays as large as
+    it was at its largest. Numbers don't change.
 
     Returns:
         False where there is no glibc, which leaves everything as it is.
