@@ -90,9 +90,9 @@ def result(problem: Problem, loss: Tensor) -> dict[str, Tensor]:
 def bound(problem: Problem) -> dict[str, Tensor]:
     """The product of each camera's images with its instances."""
     memory, total = problem.memory, 0.0
-    for camera, rows, _ in memory.split(problem.labels):
-        instances = memory.instances[memory.camera_slice(camera)].flatten(0, 1)
-        total = total + (instances @ problem.features.detach()[rows].T)[0, 0]
+    for part in memory.split(problem.labels):
+        instances = memory.instances[part.of_camera].flatten(0, 1)
+        total = total + (instances @ problem.features.detach()[part.rows].T)[0, 0]
     return {"nothing": total}
 
 

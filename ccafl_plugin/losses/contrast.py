@@ -91,6 +91,21 @@ class _HardestSimilarity(torch.autograd.Function):
             return F.embedding_bag(selected, rows, mode="sum", per_sample_weights=grad.contiguous()), None, None
 
 
+def hardest_similarities(features: Tensor, instances: Tensor, local: Tensor) -> Tensor:
+    """Similarity of each image to the hardest instance of every proxy of its camera.
+
+    Args:
+        features: (B, D) float, unit rows, at least one; the only input that gets a gradient.
+        instances: (N_c, K, D) float, unit rows.
+        local: (B,) int64, camera-local label in [0, N_c).
+
+    Returns:
+        (B, N_c) float32 or wider: of the own proxy the least similar instance, of the others the most similar one.
+    """
+    features, instances = widen(features, instances.detach())
+    return _HardestSimilarity.apply(features, instances, local)
+
+
 @full_precision
 def instance_contrast(features: Tensor, instances: Tensor, local: Tensor, temperature: float = 0.05) -> Tensor:
     """Cross-entropy over the hardest instance of every proxy of one camera (the paper's L_instance).
@@ -109,6 +124,6 @@ def instance_contrast(features: Tensor, instances: Tensor, local: Tensor, temper
     """
     if local.numel() == 0:
         return zero_with_graph(features)
-    features, instances = widen(features, instances.detach())
-    hardest = _HardestSimilarity.apply(F.normalize(features, dim=1), instances, local)
+    (features,) = widen(features)
+    hardest = hardest_similarities(F.normalize(features, dim=1), instances, local)
     return F.cross_entropy(hardest / temperature, local)

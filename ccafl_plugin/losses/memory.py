@@ -20,6 +20,7 @@ class CameraRows(NamedTuple):
     """The part of a batch that comes from one camera."""
 
     camera: int
+    of_camera: slice  # the camera's proxies: slicing the memory's buffers with it copies nothing
     rows: Tensor  # (n,) int64, positions in the batch, ascending
     local: Tensor  # (n,) int64, camera-local labels of these images
 
@@ -87,7 +88,10 @@ class HybridMemory(nn.Module):
         local = proxies - self._host_offsets[camera]
         rows, local = torch.stack([order, local[order]]).to(self.centroids.device, non_blocking=True)
         sizes = counts.tolist()
-        return [CameraRows(*part) for part in zip(present.tolist(), rows.split(sizes), local.split(sizes), strict=True)]
+        return [
+            CameraRows(camera, self.camera_slice(camera), *indices)
+            for camera, *indices in zip(present.tolist(), rows.split(sizes), local.split(sizes), strict=True)
+        ]
 
     @full_precision
     @torch.no_grad()

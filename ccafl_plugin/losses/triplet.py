@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ccafl_plugin.losses.precision import full_precision, widen
 
-SMALLEST_SQUARE = 1e-12  # squared distances are clamped here before the root, whose slope at 0 is infinite
+SMALLEST_DISTANCE = 1e-6  # distances are clamped here, since their slope at 0 is not defined
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -18,11 +18,24 @@ def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
     """Row by row, (n, D), (n, D) -> (n,). From differences, which keep their digits where two rows are close."""
-    return (a - b).square().sum(1).clamp(min=SMALLEST_SQUARE).sqrt()
+    return torch.linalg.vector_norm(a - b, dim=1).clamp(min=SMALLEST_DISTANCE)
+
+
+def hinges(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Tensor:
+    """max(0, d_pos - d_neg + margin) of every anchor.
+
+    Args:
+        anchors, positives, negatives: (B, D) float, row by row.
+        margin: added to the difference of the distances.
+
+    Returns:
+        (B,) float.
+    """
+    return (_distances(anchors, positives) - _distances(anchors, negatives) + margin).relu()
 
 
 @full_precision
-def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3) -> Tensor:
+def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3, cameras: Tensor | None = None) -> Tensor:
     """Batch-hard triplet loss: mean of max(0, d_pos - d_neg + margin) over all anchors.
 
     The hardest positive is the farthest image of the anchor's label, the anchor itself among them; the hardest
@@ -33,23 +46,30 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3) ->
         features: (B, D) float; taken as they are handed in, gradients flow through both images of a pair.
         labels: (B,) int64; images labelled -1 are neither anchors nor partners.
         margin: 0.3 in the paper.
+        cameras: (B,) int64; images are compared inside their camera only, and the means of the cameras are added.
+            None compares over the whole batch.
 
     Returns:
         () float32 or wider; without any anchor a zero that still has a graph.
     """
     (features,) = widen(features)
-    kept = labels >= 0
     if labels.numel() == 0:
         return features.sum()
+    kept = labels >= 0
+    rivals = (labels[:, None] != labels) & kept
+    anchors = kept.sum()
     with torch.no_grad():  # only who is hardest; the distances that count are computed below, for these pairs alone
         squared = _squared_distances(features, features)
-        same = labels[:, None] == labels
-        positive = squared.masked_fill(~same, -torch.inf).argmax(1)
-        rivals = ~same & kept
+        partners = labels[:, None] == labels
+        if cameras is not None:
+            together = cameras[:, None] == cameras
+            rivals, partners = rivals & together, partners & together
+            anchors = (kept & together).sum(1)
+        positive = squared.masked_fill(~partners, -torch.inf).argmax(1)
         negative = squared.masked_fill(~rivals, torch.inf).argmin(1)
-    loss = _distances(features, features[positive]) - _distances(features, features[negative]) + margin
+    loss = hinges(features, features[positive], features[negative], margin)
     counted = kept & rivals.any(1)
-    return torch.where(counted, loss.relu(), 0.0).sum() / kept.sum().clamp(min=1)
+    return (torch.where(counted, loss, 0.0) / anchors.clamp(min=1)).sum()
 
 
 @full_precision
@@ -71,5 +91,4 @@ def centroid_triplet(features: Tensor, centroids: Tensor, local: Tensor, margin:
     with torch.no_grad():
         squared = _squared_distances(features, centroids)
         negative = squared.scatter_(1, local[:, None], torch.inf).argmin(1)
-    loss = _distances(features, centroids[local]) - _distances(features, centroids[negative]) + margin
-    return loss.relu().mean()
+    return hinges(features, centroids[local], centroids[negative], margin).mean()

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.losses import HybridMemory, ICDLLoss
+from ccafl_plugin.losses import (
+    HybridMemory,
+    ICDLLoss,
+    batch_hard_triplet,
+    camera_contrast,
+    centroid_triplet,
+    instance_contrast,
+)
 from tests.losses.problems import (
     assert_finite_in_half,
     assert_untouched,
@@ -143,6 +150,20 @@ def test_cameras_add_up_and_do_not_mix() -> None:
     assert len(alone) > 1
     for k, part in enumerate(whole):
         torch.testing.assert_close(part, sum(single[k] for single in alone))
+
+
+def test_each_camera_is_what_the_functions_for_one_camera_give() -> None:
+    memory, features, proxies, _, _ = problem([3, 4, 2], 20)
+    parts = ICDLLoss()(features, memory, proxies)
+    expected = [torch.zeros((), dtype=torch.float64) for _ in range(4)]
+    for part in memory.split(proxies):
+        f, centroids = features[part.rows], memory.centroids[part.of_camera]
+        expected[0] += camera_contrast(f, centroids, part.local)
+        expected[1] += instance_contrast(f, memory.instances[part.of_camera], part.local)
+        expected[2] += centroid_triplet(f, centroids, part.local)
+        expected[3] += batch_hard_triplet(f, part.local)
+    assert all(value > 0 for value in expected)
+    torch.testing.assert_close(parts[1:5], tuple(expected))
 
 
 def test_a_camera_with_one_proxy_has_nothing_to_tell_apart() -> None:

@@ -63,6 +63,23 @@ def test_batch_hard_equals_loops(batch: int, classes: int, lowest: int, dim: int
     )
 
 
+@given(batch=sizes, classes=st.integers(1, 5), lowest=st.sampled_from([0, -1]), cameras=st.integers(1, 3), seed=seeds)
+def test_batch_hard_inside_cameras_adds_their_means(
+    batch: int, classes: int, lowest: int, cameras: int, seed: int
+) -> None:
+    features, names, places = (
+        unit_rows(batch, 4, seed=seed),
+        labels(batch, classes, seed, lowest),
+        labels(batch, cameras),
+    )
+
+    def slow(f: Tensor) -> Tensor:
+        here = [places == camera for camera in range(cameras)]
+        return sum(slow_batch_hard(f[rows], names[rows].tolist(), 0.3) for rows in here)
+
+    assert_same(lambda f: batch_hard_triplet(f, names, 0.3, places), slow, features)
+
+
 @given(batch=sizes, classes=st.integers(1, 7), seed=seeds)
 def test_centroid_triplet_equals_loops(batch: int, classes: int, seed: int) -> None:
     features, centroids = unit_rows(batch + classes, 4, seed=seed).split([batch, classes])

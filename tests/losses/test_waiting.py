@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ccafl_plugin.losses import ClusterMemory, HybridMemory
+from ccafl_plugin.losses import ClusterMemory, HybridMemory, ICDLLoss
 from tests.waiting import NoWaiting
 
 
@@ -37,6 +37,16 @@ def test_hybrid_memory() -> None:
         parts = memory.split(proxies)
         memory.update(features, proxies)
     assert [(part.camera, part.rows.is_meta, len(part.local)) for part in parts] == [(0, True, 2), (1, True, 2)]
+
+
+def test_icdl() -> None:
+    memory = HybridMemory([3, 2, 1], dim=4, instances=2).to("meta")
+    features = torch.zeros(5, 4, device="meta", requires_grad=True)
+    images, texts = torch.zeros(5, 3, device="meta", requires_grad=True), torch.zeros(6, 3, device="meta")
+    with NoWaiting():
+        ICDLLoss()(features, memory, torch.tensor([4, 0, 0, 3, 5]), images, texts).total.backward()
+    assert features.grad.is_meta
+    assert images.grad.is_meta
 
 
 def test_cluster_memory() -> None:
