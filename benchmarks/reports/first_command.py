@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.report import THREAD_VARIABLES, Figures, Report
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = "configs/synthetic/ccafl_tiny.yaml"
+CONFIG = "configs/synthetic/ccafl_margin_tiny.yaml"
 
 
 def measure(settings: tuple[str, ...], device: str) -> Figures:
