@@ -91,6 +91,7 @@ class _HardestSimilarity(torch.autograd.Function):
             return F.embedding_bag(selected, rows, mode="sum", per_sample_weights=grad.contiguous()), None, None
 
 
+@full_precision
 def hardest_similarities(features: Tensor, instances: Tensor, local: Tensor) -> Tensor:
     """Similarity of each image to the hardest instance of every proxy of its camera.
 

@@ -125,7 +125,9 @@ class ICDLLoss(nn.Module):
         local = torch.cat([part.local for part in cameras])
         first = torch.cat([torch.full_like(part.local, part.of_camera.start) for part in cameras])
         units = F.normalize(features, dim=1).split([len(part.rows) for part in cameras])
-        share = _of_images([1 / len(part.rows) for part in cameras], cameras, features)  # means of a camera's images
+        share = _for_each_image(
+            [1 / len(part.rows) for part in cameras], cameras, features
+        )  # means of a camera's images
 
         def cross_entropy(similarity: Tensor) -> Tensor:
             return (F.cross_entropy(similarity / self.temperature, local, reduction="none") * share).sum()
@@ -145,7 +147,7 @@ class ICDLLoss(nn.Module):
             nearest = similarity.detach().scatter(1, local[:, None], -torch.inf).argmax(1)
             losses = hinges(features, centroids[first + local], centroids[first + nearest], self.margin)
             has_rivals = [part.of_camera.stop - part.of_camera.start > 1 for part in cameras]
-            parts["centroid_triplet"] = (losses * share * _of_images(has_rivals, cameras, features)).sum()
+            parts["centroid_triplet"] = (losses * share * _for_each_image(has_rivals, cameras, features)).sum()
         if self.factors["batch_triplet"]:
             parts["batch_triplet"] = batch_hard_triplet(features, first + local, self.margin, cameras=first)
         if self.factors["alignment"] and image_features is not None and text is not None:
@@ -163,7 +165,7 @@ def _table(similarities: list[Tensor]) -> Tensor:
     return torch.cat(padded)
 
 
-def _of_images(of_cameras: Sequence[float], cameras: list[CameraRows], like: Tensor) -> Tensor:
+def _for_each_image(of_cameras: Sequence[float], cameras: list[CameraRows], like: Tensor) -> Tensor:
     """(B,) each camera's number for all of its images; made on the host, so nothing waits for the device."""
     values = [value for value, part in zip(of_cameras, cameras, strict=True) for _ in range(len(part.rows))]
     return torch.tensor(values, dtype=like.dtype).to(like.device, non_blocking=True)
