@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -114,17 +113,7 @@ def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
     if outcomes.missing:
         lines.append(f"Not run yet: {'; '.join(outcomes.missing)}")
     lines += [f"{OFF_RECIPE} {name}: {difference}" for name, difference in _off_recipe(outcomes).items()]
-    codes: dict[str, set[str]] = {row.name: set() for row in suite.shown}
-    for (name, _, _), content in outcomes.measured.items():
-        codes[name] |= {content["code_digest"]} if "code_digest" in content else set()
-    different = set().union(*codes.values())
-    if len(different) > FEW_VERSIONS:
-        lines.append(f"Rows were measured with {len(different)} different versions of the code.")
-    elif len(different) > 1:
-        usual = Counter(digest for digests in codes.values() for digest in digests).most_common(1)[0][0]
-        others = {name: sorted(digests - {usual}) for name, digests in codes.items() if digests - {usual}}
-        listed = "; ".join(f"{name}: {', '.join(digests)}" for name, digests in others.items())
-        lines.append(f"Rows were measured with code {usual}, in part with other versions: {listed}")
+    lines += _versions_of_code(outcomes)
     if "difference" in columns:
         for above, row in zip(suite.shown, suite.shown[1:], strict=False):
             if row.compare not in ("", above.name):
@@ -133,6 +122,29 @@ def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
     if "published" in columns and any(row.published for row in suite.shown):
         lines.append(f"(published): not measured here; {suite.published_source or 'see the row'}.")
     return [*lines, *suite.notes]
+
+
+def _versions_of_code(outcomes: Outcomes) -> list[str]:
+    """Which runs were measured with other code than most; nothing if all were measured with the same."""
+    runs_of: dict[str, list[tuple[str, int]]] = {}
+    for (row, _, seed), content in outcomes.measured.items():
+        if "code_digest" in content:
+            runs_of.setdefault(content["code_digest"], []).append((row, seed))
+    if len(runs_of) < 2:
+        return []
+    if len(runs_of) > FEW_VERSIONS:
+        return [f"Rows were measured with {len(runs_of)} different versions of the code."]
+    usual = max(runs_of, key=lambda digest: len(runs_of[digest]))
+    others = []
+    for digest in runs_of.keys() - {usual}:
+        seeds_of: dict[str, set[int]] = {}
+        for row, seed in runs_of[digest]:
+            seeds_of.setdefault(row, set()).add(seed)
+        for seeds in sorted({tuple(sorted(seeds)) for seeds in seeds_of.values()}):
+            rows = [row.name for row in outcomes.suite.shown if seeds_of.get(row.name, set()) == set(seeds)]
+            named = " and ".join(map(repr, rows)) if len(rows) <= 2 else f"{len(rows)} rows"
+            others.append(f"{digest} for seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))} of {named}")
+    return [f"Measured with code {usual}, but with {'; '.join(sorted(others))}."]
 
 
 def _off_recipe(outcomes: Outcomes) -> dict[str, str]:

@@ -130,7 +130,10 @@ def test_code_that_has_moved_on_is_said(tmp_path: Path) -> None:
     outcomes, _ = measured(tmp_path)
     assert "versions" not in make_table(outcomes)
     outcomes.found["with", "", 2]["code_digest"] = "beef"
-    line = "Rows were measured with code c0de, in part with other versions: with: beef"
+    assert "- Measured with code c0de, but with beef for seed 2 of 'with'.\n" in make_table(outcomes)
+    outcomes.found["without", "", 2]["code_digest"] = "beef"
+    outcomes.found["with", "", 1]["code_digest"] = "beef"
+    line = "- Measured with code beef, but with c0de for seed 1 of 'without'.\n"
     assert line in make_table(outcomes)
     for number, content in enumerate(outcomes.found.values()):
         content["code_digest"] = f"code{number}"
