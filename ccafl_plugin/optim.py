@@ -157,6 +157,45 @@ def fuse_steps(optimizer: Optimizer, device_types: Sequence[str] = ("cuda",)) ->
     return True
 
 
+_MOVED_BY_A_SCHEDULE = ("params", "lr", "name")
+_COUNTERS = ("last_epoch", "_step_count", "_last_lr", "_get_lr_called_within_step", "_is_initial", "lr_lambdas")
+
+
+def settings_that_differ(
+    optimizer: Optimizer, saved_optimizer: dict[str, Any], scheduler: Any, saved_schedule: dict[str, Any]
+) -> str:
+    """In what a saved optimizer and its schedule are not those of this run; loading them would overrule it silently.
+
+    Args:
+        optimizer: of this run.
+        saved_optimizer: state of another with as many groups.
+        scheduler: of this run; None without one.
+        saved_schedule: state of another of its kind.
+
+    Returns:
+        E.g. ``lr 0.00035 instead of 0.0001``; empty if there is no difference.
+    """
+    different: list[str] = []
+    for saved, own in zip(saved_optimizer["param_groups"], optimizer.param_groups, strict=False):
+        rate = "initial_lr" if "initial_lr" in own else "lr"
+        keys = [rate, *(key for key in own if key not in (*_CARRIED_OUT_BY, *_MOVED_BY_A_SCHEDULE, "initial_lr"))]
+        different += [
+            f"{key.removeprefix('initial_')} {saved[key]} instead of {own[key]}"
+            for key in keys
+            if saved.get(key, own[key]) != own[key]
+        ]
+    schedule = {} if scheduler is None else scheduler.state_dict()
+    for key, value in schedule.items():
+        saved = saved_schedule.get(key, value)
+        if key not in (*_COUNTERS, "base_lrs") and saved != value:
+            different.append(f"{key} {_readable(saved)} instead of {_readable(value)}")
+    return ", ".join(dict.fromkeys(different))
+
+
+def _readable(value: Any) -> Any:
+    return sorted(value) if isinstance(value, dict) else value
+
+
 def load_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """``optimizer.load_state_dict``, except that a step is carried out as before, whatever machine saved the state.
 

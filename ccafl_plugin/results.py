@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import hashlib
 import json
 import math
 import os
-import platform
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchreid
 from torch import Tensor
 from yacs.config import CfgNode
 
-import ccafl_plugin
 from ccafl_plugin.config.tree import default_config
 from ccafl_plugin.integration.evaluation import watched_scores
 from ccafl_plugin.metrics.camera_probe import camera_predictability
 from ccafl_plugin.metrics.complexity import retrieval_complexity
-from ccafl_plugin.resources import PACKAGE
+from ccafl_plugin.provenance import code_digest, digest_of, machine, versions
 from ccafl_plugin.wrapping import unwrap
 
 FILE = "results.json"
@@ -56,18 +49,6 @@ def settings_of(config: CfgNode) -> dict[str, Any]:
     defaults = dict(leaves(default_config()))
     changed = {key: value for key, value in leaves(config) if key not in defaults or defaults[key] != value}
     return {key: changed[key] for key in sorted(changed) if key not in WITHOUT_EFFECT}
-
-
-def digest_of(value: Any) -> str:
-    """16 hexadecimal digits that name a value made of dicts, lists, words and numbers."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@functools.cache
-def code_digest() -> str:
-    """Names the package's source code; what only reads results is left out."""
-    sources = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "benchmark")
-    return digest_of([[str(path.relative_to(PACKAGE)), path.read_text(encoding="utf-8")] for path in sources])
 
 
 def watch(engine: Any) -> Any:
@@ -127,7 +108,8 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         ``scores`` (per target dataset, shares in [0, 1]), ``association`` (per epoch), ``camera_probe`` (per target
         dataset; empty unless ``ccafl.camera_probe``), ``training_seconds`` (stage 1 and all epochs, those before a
         resumption or a branch too; without tests), ``model`` (as torchreid's model zoo describes one), ``recipe``,
-        ``settings``, ``config_digest``, ``versions``, ``machine``, ...
+        ``settings``, ``config_digest``, ``code_digest`` and ``earlier_code`` (of the processes that it goes on from),
+        ``versions``, ``machine``, ...
     """
     settings = settings_of(config)
     return {
@@ -149,6 +131,7 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         "branched_from": config.ccafl.branch_from,
         "versions": versions(),
         "code_digest": code_digest(),
+        "earlier_code": getattr(engine, "earlier_code", []),
         "machine": machine(next(engine.model.parameters()).device),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
@@ -170,22 +153,6 @@ def read(folder: str | Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of everything that has a part in the numbers."""
-    found = {"python": platform.python_version(), "ccafl_plugin": ccafl_plugin.__version__}
-    found |= {"torch": torch.__version__, "torchreid": torchreid.__version__}
-    for package in ("torchvision", "open_clip_torch", "numpy", "pillow"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """What a run was computed on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return {"device": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
 
 
 def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
@@ -238,20 +205,13 @@ def _test_sets(config: CfgNode, engine: Any) -> dict[str, dict[str, Any]]:
 
 def _training_set(engine: Any) -> dict[str, int]:
     train = engine.train_loader.dataset.train
+    halves = getattr(engine.train_loader.dataset, "true_person", {})  # of proxies that were split on purpose
     return {
         "images": len(train),
-        "people": len({(dsetid, pid) for _, pid, _, dsetid in train}),
+        "people": len({(dsetid, halves.get(pid, pid)) for _, pid, _, dsetid in train}),
         "cameras": len({(dsetid, camid) for _, _, camid, dsetid in train}),
         "proxies": len({(dsetid, camid, pid) for _, pid, camid, dsetid in train}),
     }
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-        if found:
-            return found[1]
-    return platform.processor() or platform.machine()
 
 
 def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -26,7 +26,7 @@ from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine import ImageCCAFLEngine, NonFiniteLoss
 from ccafl_plugin.engine.outputs import try_out
 from ccafl_plugin.engine.supervision import Supervision
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.errors import CCAFLError, unknown_name
 from ccafl_plugin.models import BACKBONES
 from ccafl_plugin.options import options
 from ccafl_plugin.recipe import Recipe, recipe_of
@@ -204,6 +204,10 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
         model.make_classifier(classes)
     parameters, flops = torchreid.utils.compute_model_complexity(model, (1, 3, config.data.height, config.data.width))
     print(f"Model complexity: params={parameters:,} flops={flops:,}")
+    if config.train.fixbase_epoch > 0:
+        for layer in list(config.train.open_layers):
+            if not hasattr(model, layer):
+                raise unknown_name("train.open_layers", layer, [name for name, _ in model.named_children()])
     if config.model.load_weights:
         load_weights(model, config.model.load_weights)
     if config.ccafl.compile:

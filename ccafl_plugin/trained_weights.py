@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
-
-import torchreid
 from torch import nn
 
+from ccafl_plugin.engine.checkpoints import read_part
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.wrapping import unwrap
 
@@ -23,11 +21,7 @@ def load_weights(model: nn.Module, path: str) -> None:
     Raises:
         CCAFLError: not a checkpoint, or one of another model.
     """
-    try:
-        content = torchreid.utils.load_checkpoint(path)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CCAFLError(f"model.load_weights: can't read {path!r} as a checkpoint: {reason}") from error
+    content = read_part(path, "model.load_weights")
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     target = unwrap(model)

@@ -12,6 +12,7 @@ import torchreid
 
 from ccafl_plugin import results
 from ccafl_plugin.config import load_config
+from ccafl_plugin.provenance import code_digest, digest_of
 from ccafl_plugin.train import main
 from tests.engine.small_runs import CAMERAS, IDENTITIES, IMAGES, make_manager, write_pictures
 
@@ -62,7 +63,7 @@ def test_a_run_of_ccafl(root: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert written["machine"]["threads"] == torch.get_num_threads()
     assert written["camera_probe"] == {}
     config = load_config(None, [*SMALL, "loss.name", "ccafl"])
-    assert written["config_digest"] == results.digest_of(results.settings_of(config))
+    assert written["config_digest"] == digest_of(results.settings_of(config))
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -98,13 +99,13 @@ def test_settings_without_effect_and_new_defaults_do_not_count() -> None:
         assert results.settings_of(load_config(None, [*SMALL, *pair])) == base
     other = results.settings_of(load_config(None, [*SMALL, "train.lr", "0.1"]))
     assert {key for key in other if other[key] != base.get(key)} == {"train.lr"}
-    assert results.digest_of(other) != results.digest_of(base)
+    assert digest_of(other) != digest_of(base)
     assert "ccafl.amp" not in base
 
 
 def test_digest_does_not_depend_on_order() -> None:
-    assert results.digest_of({"a": 1, "b": [1, 2]}) == results.digest_of({"b": [1, 2], "a": 1})
-    assert len(results.code_digest()) == 16
+    assert digest_of({"a": 1, "b": [1, 2]}) == digest_of({"b": [1, 2], "a": 1})
+    assert len(code_digest()) == 16
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

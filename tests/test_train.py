@@ -117,7 +117,7 @@ def test_a_run_that_leaves_its_recipe_says_so(command: Callable, tmp_path: Path)
     recipe = tmp_path / "own.yaml"
     recipe.write_text(yaml.safe_dump({"published": "Somebody, 2025", "ccafl": {"supervision": "full"}}))
     pairs = ["ccafl.recipe", str(recipe)]
-    assert command(*pairs, "train.max_epoch", "1", "train.lr", "0.5")[0] == 0
+    assert command(*pairs, "train.max_epoch", "1", "ccafl.terms.icdl.margin", "0.5")[0] == 0
     resume = ["model.resume", str(tmp_path / "log"), "data.save_dir", str(tmp_path / "again")]
     code, out, err = command(*pairs, *resume)
     assert code == 0, err
@@ -129,11 +129,23 @@ def test_a_run_that_leaves_its_recipe_says_so(command: Callable, tmp_path: Path)
     for difference in (
         "ccafl.supervision intra_camera instead of full",
         "precision float32 instead of mixed float16",
-        "train.lr 0.5 instead of 0.0003 before it was resumed",
+        "ccafl.terms.icdl.margin 0.5 instead of 0.3 before it was resumed",
     ):
         assert difference in second
         assert difference in json.loads((tmp_path / "again" / "checkpoint-2.json").read_text())["recipe"]["differences"]
         assert difference in results.read(tmp_path / "again")["recipe"]["differences"]
+    code, _, err = command(*pairs, *resume, "train.lr", "0.5")
+    assert code == 1
+    assert re.match(
+        r"error: model\.resume: the part 'model' of [^\n]* was trained with lr 0\.0006 instead of 1\.0", err
+    )
+    assert err.count("\n") == 1
+
+
+def test_layers_that_are_to_be_opened_first(command: Callable) -> None:
+    code, _, err = command("train.fixbase_epoch", "1", "train.open_layers", "[nek]")
+    assert code == 1
+    assert re.match(r"error: train\.open_layers: 'nek'[^\n]*'neck'[^\n]*\n$", err)
 
 
 def test_evaluation_rerank_and_pictures(command: Callable, tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from ccafl_plugin.config.arguments import make_terms
 from ccafl_plugin.engine.terms import TERMS
+from ccafl_plugin.models import BACKBONES
 from ccafl_plugin.results import WITHOUT_EFFECT, leaves
 
 _LATER = ("train.max_epoch", "ccafl.camera_probe", "data.targets")
@@ -16,6 +18,11 @@ _SCHEDULERS_OF_MAX_EPOCH = ("cosine", "warmup_cosine")
 
 _OF_CLASSES = ("softmax", "triplet")
 """Terms that tell apart what the supervision makes classes."""
+
+_OF_FEATURES = "test.batch_size"
+"""Images whose features are taken at once at an epoch's start; another number rounds otherwise."""
+
+_SUPERVISION = "ccafl.supervision"
 
 _NEVER_MOVES_THE_ENCODER = "proxy_classifier"
 """A term that a source may have beyond the row: it learns from detached features."""
@@ -39,10 +46,17 @@ def difference_before(row: CfgNode, source: CfgNode, epoch: int) -> str:
     for key in ours:
         if ours[key] == theirs[key] or key in WITHOUT_EFFECT or key in _LATER:
             continue
-        if not key.startswith(("test.", "ccafl.terms.", "ccafl.association.", "ccafl.supervision")):
+        if key == _OF_FEATURES or not key.startswith(("test.", "ccafl.terms.", "ccafl.association.", _SUPERVISION)):
             return key
     if row.train.lr_scheduler in _SCHEDULERS_OF_MAX_EPOCH and row.train.max_epoch != source.train.max_epoch:
         return "train.max_epoch"
+    for key in _of_what_is_built(row):
+        if ours[key] != theirs[key]:
+            return key
+    if _has_stage1(row) and not _has_stage1(source):
+        text = ("alignment.enabled", "alignment.first_epoch", "icdl.enabled", "icdl.weight_alignment")
+        keys = [f"ccafl.terms.{key}" for key in text]
+        return next((key for key in keys if ours[key] != theirs[key]), "train.max_epoch")
     associates = supervised = False
     for name in row.ccafl.terms:
         mine, other = row.ccafl.terms[name], source.ccafl.terms[name]
@@ -61,13 +75,31 @@ def difference_before(row: CfgNode, source: CfgNode, epoch: int) -> str:
             if key not in ("enabled", "first_epoch", "last_epoch") and mine[key] != other[key]:
                 return f"ccafl.terms.{name}.{key}"
     if (associates or supervised) and row.ccafl.supervision != source.ccafl.supervision:
-        return "ccafl.supervision"
+        return _SUPERVISION
     if associates:
         mine, other = row.ccafl.association, source.ccafl.association
         for key in ("name", "keep_unassociated", mine.name):
             if mine[key] != other[key]:
                 return f"ccafl.association.{key}"
     return ""
+
+
+def _of_what_is_built(config: CfgNode) -> list[str]:
+    """Settings on which it depends whether the models of two runs have the same parameters.
+
+    A CLIP model has a classifier if the term softmax is on, other models always have one; the supervision decides how
+    many classes it tells apart.
+    """
+    clip = config.model.name in BACKBONES
+    softmax = "ccafl.terms.softmax.enabled"
+    if not clip:
+        return [_SUPERVISION]
+    return [softmax, _SUPERVISION] if config.ccafl.terms.softmax.enabled else [softmax]
+
+
+def _has_stage1(config: CfgNode) -> bool:
+    """Whether a run learns prompts before its first epoch."""
+    return any(term.needs_text and term.window(config.train.max_epoch) for term in make_terms(config))
 
 
 def _window(term: Any, epochs: int) -> list[int]:

@@ -16,6 +16,7 @@ from ccafl_plugin.benchmark.suite import Dataset, Row, Suite
 from ccafl_plugin.config.tree import default_config
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.metrics.complexity import retrieval_complexity
+from ccafl_plugin.provenance import digest_of
 
 LOGS = ("train.log-*", "test.log-*")
 
@@ -47,7 +48,7 @@ def read_logs(folder: str | Path) -> Outcomes:
         settings = {key: value for key, value in content["settings"].items() if key not in _OF_THE_COLUMNS}
         path = run.relative_to(folder)
         name = re.sub(r"/?seed[-_]?\d+$", "", str(path)) or folder.name
-        name = names.setdefault((results.digest_of(settings), ""), name)
+        name = names.setdefault((digest_of(settings), ""), name)
         taken = [other for (other, place, seed) in found if (place, seed) == (dataset.name, content["seed"])]
         name = str(path) if name in taken else name
         datasets[dataset.name] = dataset

@@ -15,7 +15,8 @@ from ccafl_plugin.benchmark.branching import difference_before
 from ccafl_plugin.benchmark.suite import Dataset, Row, Suite
 from ccafl_plugin.config import load_config
 from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.results import digest_of, settings_of
+from ccafl_plugin.provenance import digest_of
+from ccafl_plugin.results import settings_of
 
 Key = tuple[str, str, int]
 """Row, dataset and seed."""

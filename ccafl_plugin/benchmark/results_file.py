@@ -13,6 +13,7 @@ from ccafl_plugin.errors import CCAFLError
 KEPT = (
     "config_digest",
     "code_digest",
+    "earlier_code",
     "scores",
     "association",
     "camera_probe",

@@ -149,7 +149,7 @@ class Runner:
     def _is_ready(self, run: Run) -> bool:
         """False while the checkpoint that it goes on from may still come."""
         source = run.source
-        if source is None or _checkpoint(source, run.branch_epoch).exists():
+        if source is None or _has_checkpoint(source, run.branch_epoch):
             return True
         return source.name in self.failures or self._is_finished(source)
 
@@ -163,9 +163,8 @@ class Runner:
             pairs += ["model.resume", as_word(str(run.folder))]
             how = f", going on after epoch {_epochs_done(run)}"
         elif source is not None:
-            checkpoint = _checkpoint(source, run.branch_epoch)
-            if checkpoint.exists():
-                pairs += ["ccafl.branch_from", as_word(str(checkpoint))]
+            if _has_checkpoint(source, run.branch_epoch):
+                pairs += ["ccafl.branch_from", as_word(str(_checkpoint(source, run.branch_epoch)))]
                 how = f", from epoch {run.branch_epoch} of {source.row!r}"
             elif source.name in self.failures:
                 self._fail(run, f"not run, because it goes on from {source.name!r}, which failed")
@@ -251,9 +250,14 @@ def _checkpoint(run: Run, epoch: int) -> Path:
     return run.folder / checkpoints.MANIFEST.format(epoch)
 
 
+def _has_checkpoint(run: Run, epoch: int) -> bool:
+    """Whether a run's folder has that checkpoint, and the folder is of just these settings."""
+    return _checkpoint(run, epoch).exists() and _noted(run).get("digest") == run.digest
+
+
 def _epochs_done(run: Run) -> int:
     found = checkpoints.manifests(run.folder)
-    return int(found[-1].stem.rpartition("-")[2]) if found else 0
+    return checkpoints.epoch_of(found[-1]) if found else 0
 
 
 def _noted(run: Run) -> dict[str, object]:

@@ -84,7 +84,7 @@ def header_lines(outcomes: Outcomes) -> list[str]:
     seeds = f"Seeds {', '.join(map(str, suite.seeds))}; mean ± standard deviation" if len(suite.seeds) > 1 else (
         f"Seed {suite.seeds[0]}"
     )  # fmt: skip
-    codes = list(dict.fromkeys(content["code_digest"] for content in found if "code_digest" in content))
+    codes = list(dict.fromkeys(digest for content in found for digest in _codes(content)))
     versions = ", ".join(
         f"{name} {_either(content['versions'].get(name) for content in found)}"
         for name in ("ccafl_plugin", "torch", "torchreid", "python")
@@ -115,8 +115,8 @@ def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
     lines += [f"{OFF_RECIPE} {name}: {difference}" for name, difference in _off_recipe(outcomes).items()]
     lines += _versions_of_code(outcomes)
     if "difference" in columns:
-        for above, row in zip(suite.shown, suite.shown[1:], strict=False):
-            if row.compare not in ("", above.name):
+        for above, row in zip([None, *suite.shown], suite.shown, strict=False):
+            if row.compare not in ("", above.name if above else ""):
                 lines.append(f"{row.name}: the difference is to {row.compare!r}.")
     lines += [f"{row.name}: {row.note}" for row in suite.shown if row.note]
     if "published" in columns and any(row.published for row in suite.shown):
@@ -124,12 +124,18 @@ def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
     return [*lines, *suite.notes]
 
 
+def _codes(content: Results) -> list[str]:
+    """Versions of the code that a run was computed with, the last one first; of a resumed run there may be several."""
+    digests = [content.get("code_digest", ""), *content.get("earlier_code", [])]
+    return [digest for digest in digests if digest]
+
+
 def _versions_of_code(outcomes: Outcomes) -> list[str]:
     """Which runs were measured with other code than most; nothing if all were measured with the same."""
     runs_of: dict[str, list[tuple[str, int]]] = {}
     for (row, _, seed), content in outcomes.measured.items():
-        if "code_digest" in content:
-            runs_of.setdefault(content["code_digest"], []).append((row, seed))
+        for digest in _codes(content):
+            runs_of.setdefault(digest, []).append((row, seed))
     if len(runs_of) < 2:
         return []
     if len(runs_of) > FEW_VERSIONS:

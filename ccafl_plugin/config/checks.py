@@ -16,7 +16,7 @@ from ccafl_plugin.data.samplers import SAMPLERS
 from ccafl_plugin.data.synthetic.network import FEWEST, MOST
 from ccafl_plugin.engine.encoder import PRECISIONS, check_parts
 from ccafl_plugin.engine.supervision import SUPERVISIONS, Supervision
-from ccafl_plugin.engine.terms import order_by_needs
+from ccafl_plugin.engine.terms import check_windows, order_by_needs
 from ccafl_plugin.engine.text import SCOPES
 from ccafl_plugin.errors import CCAFLError, unknown_name
 from ccafl_plugin.integration import names
@@ -121,9 +121,29 @@ def check_config(config: CfgNode) -> None:
         raise CCAFLError("test.visrank: pictures are made with test.evaluate True only.")
     if config.sampler.train_sampler in SAMPLERS:
         check_sizes(config.train.batch_size, config.sampler.num_instances, config.ccafl.iters_per_epoch)
+    _check_data(config)
     _check_switches(config)
     if config.loss.name == "ccafl":
         _check_ccafl(config)
+    elif config.model.resume and Path(config.model.resume).is_dir():
+        raise CCAFLError(
+            f"model.resume: {config.model.resume!r} is a folder; with loss.name {config.loss.name} torchreid takes a "
+            "file such as log/model/model.pth.tar-10."
+        )
+
+
+def _check_data(config: CfgNode) -> None:
+    """What torchreid's data manager and schedules would fail at later."""
+    data, train = config.data, config.train
+    for key, names_given in (("data.sources", data.sources), ("data.targets", data.targets)):
+        if not names_given:
+            raise CCAFLError(f"{key}: no dataset is named; name one or more, e.g. ['market1501'].")
+    if data.load_train_targets and set(data.sources) & set(data.targets):
+        raise CCAFLError("data.load_train_targets: True only where no dataset is both a source and a target.")
+    if data.k_tfm > 1 and config.loss.name == "ccafl":
+        raise CCAFLError("data.k_tfm: with loss.name ccafl a batch has one view of every image; set it to 1.")
+    if train.lr_scheduler == "single_step" and not train.stepsize:
+        raise CCAFLError("train.stepsize: single_step needs a number of epochs, e.g. [20].")
 
 
 def _check_switches(config: CfgNode) -> None:
@@ -148,7 +168,9 @@ def _check_ccafl(config: CfgNode) -> None:
     enabled = [name for name, term in ccafl.terms.items() if term.enabled]
     if not enabled:
         raise CCAFLError("ccafl.terms: no term is enabled; set ccafl.terms.NAME.enabled True for at least one.")
-    order_by_needs(make_terms(config))
+    terms = order_by_needs(make_terms(config))
+    if not config.test.evaluate:
+        check_windows(terms, config.train.max_epoch)
     Supervision(ccafl.supervision).check_sampler(config.sampler.train_sampler)
     check_prompt_length(ccafl.prompt_length)
     if ccafl.stage1.scope == "person" and ccafl.supervision != "full":

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torchreid
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
@@ -52,11 +53,16 @@ class LabelNoise:
             train: (image path, person, camera, dataset) of each image.
             seed: of the draws.
         """
+        return self._damaged(train, seed)[0]
+
+    def _damaged(self, train: Sequence[TrainTuple], seed: int) -> tuple[list[TrainTuple], dict[int, int]]:
+        """The damaged list, and for every new number of a split proxy's second half the number of the first."""
         train = _with_single_cameras(list(train), self.single_camera, seed)
         train = _with_wrong_labels(train, self.wrong, seed)
-        train = _with_split_proxies(train, self.split, seed)
+        train, halves = _with_split_proxies(train, self.split, seed)
         number = {pid: index for index, pid in enumerate(sorted({pid for _, pid, _, _ in train}))}
-        return [(path, number[pid], camid, dsetid) for path, pid, camid, dsetid in train]
+        damaged = [(path, number[pid], camid, dsetid) for path, pid, camid, dsetid in train]
+        return damaged, {number[new]: number[old] for new, old in halves.items()}
 
 
 def _with_single_cameras(train: list[TrainTuple], share: float, seed: int) -> list[TrainTuple]:
@@ -95,25 +101,44 @@ def _with_wrong_labels(train: list[TrainTuple], share: float, seed: int) -> list
     return damaged
 
 
-def _with_split_proxies(train: list[TrainTuple], share: float, seed: int) -> list[TrainTuple]:
+def _with_split_proxies(train: list[TrainTuple], share: float, seed: int) -> tuple[list[TrainTuple], dict[int, int]]:
     if not share:
-        return train
+        return train, {}
     rng = generator(seed, "label noise", "split")
     labels = ProxyLabels.from_tuples(train)
     several = [proxy for proxy in range(labels.num_proxies) if len(labels.images_of_proxy(proxy)) > 1]
     new = 1 + max(pid for _, pid, _, _ in train)
     damaged = list(train)
+    halves: dict[int, int] = {}
     for choice in torch.randperm(len(several), generator=rng)[: round(share * len(several))].tolist():
         images = labels.images_of_proxy(several[choice])
+        halves[new] = train[images[0]][1]
         for image in images[len(images) // 2 :]:
             path, _, camid, dsetid = train[image]
             damaged[image] = (path, new, camid, dsetid)
         new += 1
-    return damaged
+    return damaged, halves
+
+
+def true_persons(dataset: Any, labels: ProxyLabels) -> Tensor:
+    """(N,) int64: the person of every proxy as it was before any proxy was split. For diagnostics only.
+
+    Args:
+        dataset: a training set, damaged or not.
+        labels: of its list.
+    """
+    halves = getattr(dataset, "true_person", {})
+    firsts = [dataset.train[labels.images_of_proxy(proxy)[0]] for proxy in range(labels.num_proxies)]
+    number: dict[tuple[int, int], int] = {}
+    return torch.tensor(
+        [number.setdefault((dsetid, halves.get(pid, pid)), len(number)) for _, pid, _, dsetid in firsts]
+    )
 
 
 def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler: Mapping[str, Any]) -> None:
     """Damages the training list of torchreid's data manager and makes its training loader anew.
+
+    The dataset's ``true_person`` says whose second half a new identity is: diagnostics of the association know it.
 
     Args:
         datamanager: torchreid's ``ImageDataManager``.
@@ -126,7 +151,8 @@ def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler:
     old = datamanager.train_loader
     dataset = old.dataset
     before = ProxyLabels.from_tuples(dataset.train)
-    dataset.train = dataset.data = noise.applied(dataset.train, seed)
+    dataset.train, dataset.true_person = noise._damaged(dataset.train, seed)
+    dataset.data = dataset.train
     after = ProxyLabels.from_tuples(dataset.train)
     datamanager._num_train_pids = len({pid for _, pid, _, _ in dataset.train})
     loader = DataLoader(

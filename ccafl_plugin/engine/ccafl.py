@@ -19,7 +19,7 @@ from ccafl_plugin.engine.prompt_stage import PromptStage
 from ccafl_plugin.engine.report import LossReport
 from ccafl_plugin.engine.resumable import ResumableEngine
 from ccafl_plugin.engine.supervision import Supervision
-from ccafl_plugin.engine.terms import PAPER_TERMS, TERMS, Batch, Setup, Term, order_by_needs
+from ccafl_plugin.engine.terms import PAPER_TERMS, TERMS, Batch, Setup, Term, check_windows, order_by_needs
 from ccafl_plugin.engine.text import TextSide
 from ccafl_plugin.engine.transfer import ImageTransfer
 from ccafl_plugin.errors import CCAFLError
@@ -118,6 +118,8 @@ class ImageCCAFLEngine(ResumableEngine):
         self.rank1 = 0.0
         self.association_history: list[dict[str, float]] = []
         self.training_seconds = 0.0
+        self.earlier_code: list[str] = []
+        self.resumed = None
 
         self.labels = ProxyLabels.from_tuples(self.train_loader.dataset.train)
         self.supervision = Supervision(supervision, association, dict(association_options or {}), keep_unassociated)
@@ -180,7 +182,12 @@ class ImageCCAFLEngine(ResumableEngine):
         """
         self.save_dir = save_dir
         if not settings.get("test_only", False):
+            check_windows(self.terms, max_epoch)
             print(self.recipe)
+            for term in self.terms:
+                if not term.window(max_epoch):
+                    print(f"The term {term.name!r} never becomes active: it starts in epoch {term.first_epoch}")
+            self.make_room(save_dir)
             if self.encoder.parts > 1:
                 print(self.encoder)
             if self.writer is None:
@@ -252,7 +259,8 @@ class ImageCCAFLEngine(ResumableEngine):
             if name != "loss" and not math.isfinite(number):
                 raise NonFiniteLoss(
                     f"The loss {name} is {number} in epoch {self.epoch}, iteration {self.batch_idx}; the last "
-                    "checkpoint is untouched. A lower train.lr or ccafl.amp False may help."
+                    "checkpoint is untouched. Going on from it with ccafl.amp False may help, or beginning anew with a "
+                    "lower train.lr."
                 )
         return report
 

@@ -14,6 +14,7 @@ import torchreid
 from ccafl_plugin.errors import CCAFLError
 
 MANIFEST = "checkpoint-{}.json"
+ASIDE = "earlier-{}"
 
 
 def save(
@@ -51,20 +52,47 @@ def save(
     os.replace(partial, manifest)
     print(f'Checkpoint saved to "{manifest}" ({", ".join(files)})')
     for old in manifests(save_dir)[:-keep]:
-        if _epoch_of(old) in keep_epochs:
+        if epoch_of(old) in keep_epochs:
             continue
         for file in json.loads(old.read_text())["parts"].values():
             (save_dir / file).unlink(missing_ok=True)
         old.unlink()
 
 
+def set_aside(save_dir: str | Path, behind: int = -1) -> Path | None:
+    """Moves checkpoints that a run which begins now has not written, so that none is taken for its own.
+
+    Args:
+        save_dir: folder of the run.
+        behind: checkpoints of later epochs are moved; -1 moves all.
+
+    Returns:
+        The folder they are in now, in the same layout; None if there were none.
+    """
+    save_dir = Path(save_dir)
+    found = [manifest for manifest in manifests(save_dir) if epoch_of(manifest) > behind]
+    if not found:
+        return None
+    number = 1
+    while (aside := save_dir / ASIDE.format(number)).exists():
+        number += 1
+    for manifest in found:
+        parts = json.loads(manifest.read_text())["parts"].values()
+        for file in (manifest.name, *parts):  # the manifest first: a checkpoint without it is none
+            if (save_dir / file).is_file():
+                (aside / file).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(save_dir / file, aside / file)
+    return aside
+
+
 def manifests(save_dir: str | Path) -> list[Path]:
     """The manifests in a folder, oldest epoch first."""
     found = Path(save_dir).glob(MANIFEST.format("*"))
-    return sorted(found, key=_epoch_of)
+    return sorted((path for path in found if path.stem.rpartition("-")[2].isdecimal()), key=epoch_of)
 
 
-def _epoch_of(manifest: Path) -> int:
+def epoch_of(manifest: Path) -> int:
+    """The number of finished epochs in a manifest's name."""
     return int(manifest.stem.rpartition("-")[2])
 
 
@@ -110,15 +138,33 @@ def load(path: str | Path, key: str = "model.resume") -> tuple[dict[str, Any], d
         The manifest and the state of every part, on the CPU or where it was saved from.
 
     Raises:
-        CCAFLError: the manifest can't be read or a part's file is missing.
+        CCAFLError: the manifest can't be read, or a part's file is missing or broken.
     """
     manifest_path = find_manifest(path, key)
     try:
         manifest = json.loads(manifest_path.read_text())
         files = {name: manifest_path.parent / file for name, file in manifest["parts"].items()}
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        manifest["epoch"] = int(manifest["epoch"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CCAFLError(f"{key}: {str(manifest_path)!r} is no manifest of a checkpoint ({error}).") from error
     for name, file in files.items():
         if not file.is_file():
             raise CCAFLError(f"{key}: the part {name!r} of the checkpoint is missing: {str(file)!r}.")
-    return manifest, {name: torchreid.utils.load_checkpoint(str(file)) for name, file in files.items()}
+    return manifest, {name: read_part(file, key) for name, file in files.items()}
+
+
+def read_part(file: str | Path, key: str) -> Any:
+    """What a checkpoint's file holds.
+
+    Args:
+        file: as torchreid writes it.
+        key: the setting that errors name.
+
+    Raises:
+        CCAFLError: it can't be read.
+    """
+    try:
+        return torchreid.utils.load_checkpoint(str(file))
+    except Exception as error:  # a broken file makes unpickling fail in any way there is, with a KeyError even
+        reason = f"{type(error).__name__} {str(error).partition(chr(10))[0]}".strip()
+        raise CCAFLError(f"{key}: can't read {str(file)!r} as a checkpoint: {reason}") from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ccafl_plugin.association import pair_scores
+from ccafl_plugin.data.label_noise import true_persons
 from ccafl_plugin.engine.extraction import TrainingImages, unit_features
 from ccafl_plugin.engine.terms import EpochState, Term
 from ccafl_plugin.losses import unit_group_means
@@ -29,6 +30,7 @@ class EpochStart:
         labels = engine.labels
         self.images = TrainingImages(engine.datamanager, labels, extraction_memory)
         self.proxies = labels.proxy_of_image[labels.path_order].to(engine.device)
+        self.true_persons = true_persons(engine.train_loader.dataset, labels)
 
     def __call__(self, terms: list[Term]) -> list[Term]:
         """Refreshes the terms.
@@ -75,7 +77,7 @@ class EpochStart:
         engine, labels = self.engine, self.engine.labels
         means = None if features is None else unit_group_means(features.double(), self.proxies, labels.num_proxies)
         pseudo = engine.supervision.pseudo_identities(means, labels)
-        scores = pair_scores(pseudo, labels.camera_of_proxy, labels.person_of_proxy)
+        scores = pair_scores(pseudo, labels.camera_of_proxy, self.true_persons)
         count = int(pseudo.max()) + 1
         kept = int((pseudo >= 0).sum())
         print(

@@ -20,7 +20,7 @@ class LossReport:
     def __init__(self, parts: dict[str, dict[str, Tensor]], losses: list[Tensor]) -> None:
         self._names = [f"{term}/{part}" for term, values in parts.items() for part in values]
         values = [value for group in parts.values() for value in group.values()]
-        self._values = torch.stack([value.detach().float() for value in (*values, *losses)])
+        self._values = torch.stack([value.detach().float() for value in (*values, *losses)] or [torch.zeros(())])
         self._arrived: torch.cuda.Event | None = None
         if self._values.is_cuda:
             stream = torch.cuda.current_stream(self._values.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torchreid
@@ -10,7 +11,8 @@ from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.engine.outputs import Promise
 from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.optim import load_state
+from ccafl_plugin.optim import load_state, settings_that_differ
+from ccafl_plugin.provenance import code_digest
 from ccafl_plugin.recipe import Recipe
 from ccafl_plugin.wrapping import unwrap
 
@@ -27,6 +29,8 @@ class ResumableEngine(torchreid.engine.Engine):
         rank1: of the last test, 0 before any.
         association_history: what was noted of the association, epoch by epoch.
         training_seconds: stage 1 and all epochs so far, without tests.
+        earlier_code: digests of the code that computed the checkpoints which this run goes on from, if another.
+        resumed: folder and epoch of the checkpoint that :meth:`resume` has loaded; None without one.
         recipe: what is trained with; whoever knows of a published one puts it beside it.
     """
 
@@ -38,6 +42,8 @@ class ResumableEngine(torchreid.engine.Engine):
     rank1: float
     association_history: list[dict[str, float]]
     training_seconds: float
+    earlier_code: list[str]
+    resumed: tuple[Path, int] | None
     recipe: Recipe
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
@@ -51,7 +57,8 @@ class ResumableEngine(torchreid.engine.Engine):
         """
         parts = {}
         for name in self.get_model_names():
-            state = {"state_dict": self._models[name].state_dict(), "epoch": epoch + 1, "rank1": float(rank1)}
+            weights = unwrap(self._models[name]).state_dict()  # so that a checkpoint fits with and without a GPU
+            state = {"state_dict": weights, "epoch": epoch + 1, "rank1": float(rank1)}
             if self._optims[name] is not None:
                 state["optimizer"] = self._optims[name].state_dict()
             if self._scheds[name] is not None:
@@ -59,7 +66,11 @@ class ResumableEngine(torchreid.engine.Engine):
             if name == "model":
                 state["scaler"] = self.scaler.state_dict()
             parts[name] = state
-        history = {"seconds": self.training_seconds, "association": self.association_history}
+        history = {
+            "seconds": self.training_seconds,
+            "association": self.association_history,
+            "code": [code_digest(), *self.earlier_code],
+        }
         facts = {"architecture": self._architecture(), "recipe": self.recipe.as_dict(), "history": history}
         checkpoints.save(save_dir, parts, facts, self.keep, self.keep_epochs)
 
@@ -73,7 +84,8 @@ class ResumableEngine(torchreid.engine.Engine):
             The epoch to start with.
 
         Raises:
-            CCAFLError: no whole checkpoint there, or one of another model or other terms.
+            CCAFLError: no whole checkpoint there, or one of another model, other terms, or another learning rate or
+                schedule.
         """
         manifest, parts = checkpoints.load(path)
         expected = self._architecture()
@@ -84,6 +96,7 @@ class ResumableEngine(torchreid.engine.Engine):
             )
         self._continue_from(manifest, parts, "model.resume", path)
         self.recipe = self.recipe.going_on_from(manifest.get("recipe", {}))
+        self.resumed = checkpoints.find_manifest(path).parent.resolve(), manifest["epoch"]
         print(f'Resumed from "{path}", epoch {manifest["epoch"]}')
         return manifest["epoch"]
 
@@ -91,7 +104,8 @@ class ResumableEngine(torchreid.engine.Engine):
         """Goes on from a checkpoint of another run, whose terms and later settings may differ.
 
         Model, optimizer, scheduler and prompts must be there and fit. Another part that the checkpoint lacks (the
-        proxy classifier) starts fresh, one that this run lacks is ignored. If both runs have the same settings up to
+        proxy classifier) starts fresh, one that this run lacks is ignored. An optimizer that has not stepped yet keeps
+        this run's settings. If both runs have the same settings up to
         the checkpoint's epoch, this run ends as if it had been trained from its first epoch.
 
         Args:
@@ -120,15 +134,28 @@ class ResumableEngine(torchreid.engine.Engine):
         print(f'Branched from "{path}", epoch {manifest["epoch"]}, with {", ".join(shared)}')
         return manifest["epoch"]
 
+    def make_room(self, save_dir: str) -> None:
+        """Moves checkpoints of other runs, or of epochs that this one repeats, out of a folder that it begins to fill.
+
+        Args:
+            save_dir: folder of the run.
+        """
+        own = self.resumed is not None and self.resumed[0] == Path(save_dir).resolve()
+        aside = checkpoints.set_aside(save_dir, behind=self.resumed[1] if own else -1)
+        if aside is not None:
+            print(f'Checkpoints of an earlier run in "{save_dir}" are now in "{aside}"')
+
     def _continue_from(self, manifest: dict[str, Any], parts: dict[str, Any], key: str, path: str) -> None:
         """Loads the parts of a checkpoint and what has been noted up to it."""
+        if manifest["epoch"] > 0 and "prompts" in parts and not bool(parts["prompts"]["state_dict"]["learned"]):
+            raise CCAFLError(
+                f"{key}: {str(path)!r} has prompts that stage 1 has not trained, because no term of its run compared "
+                "images with text; stage 1 comes before the first epoch. Begin anew, or switch the text off in this "
+                "run, too."
+            )
         for name, state in parts.items():
             try:
-                self._models[name].load_state_dict(state["state_dict"])
-                if self._optims[name] is not None:
-                    load_state(self._optims[name], state["optimizer"])
-                if self._scheds[name] is not None:
-                    self._scheds[name].load_state_dict(state["scheduler"])
+                self._load_part(name, state)
             except (RuntimeError, ValueError, KeyError) as error:
                 reason = " ".join(str(error).split())
                 raise CCAFLError(
@@ -140,6 +167,27 @@ class ResumableEngine(torchreid.engine.Engine):
         history = manifest.get("history", {})
         self.training_seconds = float(history.get("seconds", 0.0))
         self.association_history = list(history.get("association", []))
+        self.earlier_code = [digest for digest in history.get("code", []) if digest != code_digest()]
+
+    def _load_part(self, name: str, state: dict[str, Any]) -> None:
+        """Weights, optimizer and schedule of a part.
+
+        Raises:
+            RuntimeError, ValueError, KeyError: it doesn't fit.
+        """
+        weights = {tensor.removeprefix("module."): value for tensor, value in state["state_dict"].items()}
+        unwrap(self._models[name]).load_state_dict(weights)
+        optimizer, scheduler = self._optims[name], self._scheds[name]
+        if optimizer is not None and (state["optimizer"]["state"] or scheduler is not None):
+            different = settings_that_differ(optimizer, state["optimizer"], scheduler, state.get("scheduler", {}))
+            if different:
+                raise ValueError(
+                    f"it was trained with {different}; to train with other settings, begin anew, from its weights by "
+                    "model.load_weights if you like"
+                )
+            load_state(optimizer, state["optimizer"])
+        if scheduler is not None:
+            scheduler.load_state_dict(state["scheduler"])
 
     def _architecture(self) -> dict[str, Any]:
         """What must agree between a checkpoint and the run that goes on from it."""

@@ -112,7 +112,8 @@ def test_mistakes(tmp_path: Path, content: dict[str, Any], fragment: str) -> Non
         ("ccafl.association.nearest_pairs.rate", 1.0, 2),
         ("ccafl.terms.ical.margin", 0.1, 3),
         ("ccafl.terms.ical.enabled", False, 3),
-        ("ccafl.terms.softmax.enabled", True, 1),
+        ("ccafl.terms.softmax.enabled", True, 0),  # the model gets a classifier
+        ("test.batch_size", 7, 0),
         ("train.max_epoch", 30, None),
         ("test.rerank", True, None),
         ("data.save_dir", "elsewhere", None),
@@ -159,6 +160,34 @@ def test_torchreids_losses_read_classes_of_the_supervision(tmp_path: Path) -> No
     )
     assert difference_before(full, own, 0) == ""
     assert difference_before(full, own, 1) == "ccafl.supervision"
+
+
+def test_models_with_a_classifier_depend_on_the_supervision(tmp_path: Path) -> None:
+    write_suite(tmp_path)
+    no_text = ["ccafl.terms.alignment.enabled", "False", "ccafl.terms.icdl.weight_alignment", "0"]
+    for settings in (["ccafl.terms.softmax.enabled", "True"], ["model.name", "osnet_x0_25", *no_text]):
+        full, own = (
+            load_config(tmp_path / "base.yaml", [*settings, "ccafl.supervision", name])
+            for name in ("full", "intra_camera")
+        )
+        assert difference_before(full, own, 0) == "ccafl.supervision"
+
+
+def test_a_source_without_stage_1_has_no_prompts_for_the_row(tmp_path: Path) -> None:
+    write_suite(tmp_path)
+    no_text = ["ccafl.terms.icdl.weight_alignment", "0", "ccafl.terms.alignment.first_epoch", "3"]
+    row, without, shorter = (
+        load_config(tmp_path / "base.yaml", [*no_text, *more])
+        for more in (
+            ["train.max_epoch", "5"],
+            ["train.max_epoch", "5", "ccafl.terms.alignment.enabled", "False"],
+            ["train.max_epoch", "3"],
+        )
+    )
+    assert difference_before(row, row, 2) == ""
+    assert difference_before(row, without, 2) == "ccafl.terms.alignment.enabled"
+    assert difference_before(without, row, 2) == ""
+    assert difference_before(row, shorter, 2) == "train.max_epoch"
 
 
 def test_the_cosine_schedule_depends_on_the_number_of_epochs(tmp_path: Path) -> None:

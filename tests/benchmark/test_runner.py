@@ -13,7 +13,7 @@ import yaml
 from ccafl_plugin import results
 from ccafl_plugin.benchmark.plan import Plan
 from ccafl_plugin.benchmark.processes import lock_folder
-from ccafl_plugin.benchmark.results_file import KEPT
+from ccafl_plugin.benchmark.results_file import KEPT, ResultsFile
 from ccafl_plugin.benchmark.runner import Runner, failure_of, is_finished, last_line
 from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.errors import CCAFLError
@@ -84,6 +84,23 @@ def test_a_source_without_the_checkpoint_is_no_obstacle(tmp_path: Path) -> None:
     run(plan, start)
     _, plan = planned(tmp_path, rows=[TRUNK, {"name": "a", **BRANCH}])
     _, lines = run(plan, start)
+    assert "from its first epoch: 'trunk' has left no checkpoint of epoch 1" in lines[1]
+    assert "ccafl.branch_from" not in start.started[-1][2]
+
+
+def test_a_checkpoint_of_other_settings_is_nobodys_source(tmp_path: Path) -> None:
+    """The source counts as finished, by its line among the results, but its folder holds another run."""
+    start = Pretender()
+    file = ResultsFile(tmp_path / "results.json")
+    rows = [TRUNK, {"name": "a", **BRANCH}]
+    _, plan = planned(tmp_path, rows=[TRUNK, {**rows[1], "overrides": {"train.lr": 0.5}}][:1])
+    Runner(plan, file=file, start=start, report=lambda line: None, pause=0).run()
+    _, other = planned(tmp_path, rows=[{**TRUNK, "overrides": {**NO_ICAL, "train.lr": 0.5}}])
+    run(other, start)
+    (other.runs[0].folder / "checkpoint-1.json").write_text('{"epoch": 1, "parts": {}}')
+    _, plan = planned(tmp_path, rows=rows)
+    lines: list[str] = []
+    Runner(plan, file=file, start=start, report=lines.append, pause=0).run()
     assert "from its first epoch: 'trunk' has left no checkpoint of epoch 1" in lines[1]
     assert "ccafl.branch_from" not in start.started[-1][2]
 

@@ -64,6 +64,11 @@ MISTAKES = [
     (["model.resume", "nowhere"], ["model.resume: nothing at 'nowhere'"]),
     (["ccafl.clip_weights", "nowhere.pt"], ["ccafl.clip_weights: no file"]),
     (["test.visrank", "True"], ["test.visrank", "test.evaluate True"]),
+    (["data.sources", "[]"], ["data.sources: no dataset is named"]),
+    (["data.targets", "[]"], ["data.targets: no dataset is named"]),
+    (["data.load_train_targets", "True"], ["data.load_train_targets", "no dataset is both a source and a target"]),
+    (["train.lr_scheduler", "single_step", "train.stepsize", "[]"], ["train.stepsize: single_step needs"]),
+    (["loss.name", "softmax", "model.resume", "."], ["model.resume: '.' is a folder; with loss.name softmax"]),
 ]
 
 
@@ -97,6 +102,16 @@ CCAFL = ["loss.name", "ccafl", "model.name", "clip_tiny"]
             "clip_tiny, or set ccafl.terms.icdl.weight_alignment 0.",
         ),
         (["ccafl.terms.ical.last_epoch", "3"], "3 is before first_epoch 40"),
+        (["data.k_tfm", "2"], "data.k_tfm: with loss.name ccafl a batch has one view of every image"),
+        (["ccafl.terms.proxy_classifier.first_epoch", "41"], "41 is behind that of 'ical' (40), but 'ical' reads what"),
+        (
+            [
+                *["ccafl.terms.proxy_classifier.enabled", "False", "ccafl.terms.ical.enabled", "False"],
+                *["ccafl.terms.inter.first_epoch", "8", "ccafl.terms.icdl.last_epoch", "5", "train.max_epoch", "9"],
+                *["ccafl.terms.alignment.first_epoch", "7"],
+            ],
+            "No term is active in epoch 6 of 9",
+        ),
         (["ccafl.prompt_length", "70"], "70 is too long"),
         (["ccafl.terms.proxy_classifier.enabled", "False"], "'ical' needs the term 'proxy_classifier'"),
         ([item for name in TERMS for item in (f"ccafl.terms.{name}.enabled", "False")], "no term is enabled"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torchreid
 
-from ccafl_plugin.data.label_noise import LabelNoise, damage_training_set
-from ccafl_plugin.data.proxies import TrainTuple
+from ccafl_plugin.data.label_noise import LabelNoise, damage_training_set, true_persons
+from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
 from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.options import options
 from tests.layouts import write_market1501
@@ -57,6 +58,22 @@ def test_split_proxies_become_two() -> None:
         (whole,) = (whole for whole in before.values() if paths < whole)
         assert paths == set(sorted(whole)[IMAGES // 2 :])
         assert whole - paths in after.values()
+
+
+def test_halves_of_a_split_proxy_are_one_person_to_the_diagnostics() -> None:
+    train = make_list()
+    truth = {path: pid for path, pid, _, _ in train}
+    dataset = SimpleNamespace(train=train)
+    undamaged = ProxyLabels.from_tuples(train)
+    assert torch.equal(true_persons(dataset, undamaged), undamaged.person_of_proxy)
+    dataset.train, dataset.true_person = LabelNoise(split=0.5)._damaged(train, seed=1)
+    assert dataset.train == LabelNoise(split=0.5).applied(train, seed=1)
+    labels = ProxyLabels.from_tuples(dataset.train)
+    persons = true_persons(dataset, labels)
+    expected = [truth[dataset.train[labels.images_of_proxy(proxy)[0]][0]] for proxy in range(labels.num_proxies)]
+    assert len(expected) > undamaged.num_proxies
+    same = persons[:, None] == persons[None, :]
+    assert torch.equal(same, torch.tensor(expected)[:, None] == torch.tensor(expected)[None, :])
 
 
 def test_single_camera_people() -> None:

@@ -58,6 +58,28 @@ def test_parts_that_one_side_lacks(pictures: Path, trunk: Path, tmp_path: Path) 
     assert changed == {"model"}
 
 
+def test_an_optimizer_that_has_not_stepped_keeps_the_branchs_settings(pictures: Path, trunk: Path) -> None:
+    own = {"proxy_classifier": {"lr": 0.125, "weight_decay": 0.25}}
+    branch = make_engine(pictures, terms=make_terms(EVERY_TERM, **own))
+    assert branch.branch(str(trunk / "checkpoint-0.json")) == 0
+    (group,) = branch._optims["proxy_classifier"].param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.125, 0.25)
+    with pytest.raises(CCAFLError, match=r"'proxy_classifier' of [^\n]* trained with lr [^\n]* instead of 0\.125"):
+        make_engine(pictures, terms=make_terms(EVERY_TERM, **own)).branch(str(trunk))
+
+
+def test_stage_1_does_not_come_late(pictures: Path, tmp_path: Path) -> None:
+    late = {"icdl": (0, -1), "alignment": (2, -1)}
+    no_text = {"icdl": {"weight_alignment": 0.0}}
+    first = make_engine(pictures, terms=make_terms(late, **no_text))
+    first.run(save_dir=str(tmp_path), max_epoch=1)  # too short for the text
+    assert first.text.is_open
+    for go_on in ("resume", "branch"):
+        engine = make_engine(pictures, terms=make_terms(late, **no_text))
+        with pytest.raises(CCAFLError, match=r"has prompts that stage 1 has not trained, [^\n]*Begin anew"):
+            getattr(engine, go_on)(str(tmp_path))
+
+
 def test_checkpoints_that_do_not_fit(pictures: Path, trunk: Path, tmp_path: Path) -> None:
     engine = make_engine(pictures)
     with pytest.raises(CCAFLError, match=r"^ccafl\.branch_from: no checkpoint in "):

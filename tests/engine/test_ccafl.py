@@ -211,6 +211,29 @@ def test_without_any_pseudo_identity_terms_pause(pictures: Path, tmp_path: Path)
     assert torch.equal(after["model.neck.weight"], before["model.neck.weight"])
 
 
+def test_an_epoch_without_any_loss_changes_nothing(pictures: Path, tmp_path: Path) -> None:
+    engine = make_engine(pictures, association_options={"rate": 0.0}, terms=make_terms({"inter": (0, -1)}))
+    before = weights(engine)
+    record = Recorder(engine)
+    with pytest.warns(UserWarning, match=r"No pseudo identity in epoch 0: inter pause"):
+        engine.run(save_dir=str(tmp_path), max_epoch=1)
+    assert record.reports == [{"loss": 0.0}] * 2
+    after = weights(engine)
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name, _ in engine.model.named_parameters()} <= {name.removeprefix("model.") for name in same}
+
+
+def test_windows_that_cannot_work(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gap = make_engine(pictures, terms=make_terms({"icdl": (0, 1), "inter": (3, -1)}))
+    with pytest.raises(CCAFLError, match=r"^No term is active in epoch 2 of 4 "):
+        gap.run(save_dir=str(tmp_path), max_epoch=4)
+    early = make_engine(pictures, terms=make_terms({"icdl": (0, -1), "proxy_classifier": (1, -1), "ical": (0, -1)}))
+    with pytest.raises(CCAFLError, match=r"^ccafl\.terms\.proxy_classifier\.first_epoch: 1 is behind that of 'ical' "):
+        early.run(save_dir=str(tmp_path), max_epoch=4)
+    gap.run(save_dir=str(tmp_path), max_epoch=2)
+    assert "The term 'inter' never becomes active: it starts in epoch 3" in capsys.readouterr().out
+
+
 def test_only_frozen_parameters_stay(pictures: Path, tmp_path: Path) -> None:
     """torchreid opens every layer at every epoch; what was frozen before stays frozen."""
     engine = make_engine(pictures, terms=make_terms({"icdl": (0, -1)}))

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torchreid
 
-from ccafl_plugin.engine import checkpoints
+from ccafl_plugin.engine import checkpoints, resumable
 from ccafl_plugin.errors import CCAFLError
 from tests.engine.small_runs import make_engine, make_manager, make_terms
 
@@ -71,6 +71,84 @@ def test_an_interrupted_save_leaves_the_last_one(tmp_path: Path, monkeypatch: py
     assert parts["model"]["state_dict"]["w"].tolist() == [1.0, 1.0]
 
 
+def test_checkpoints_of_others_are_set_aside_whole(tmp_path: Path) -> None:
+    for epoch in (3, 4, 5):
+        save(tmp_path, epoch, keep=3)
+    (tmp_path / "checkpoint-notes.json").write_text("of the user")
+    assert checkpoints.set_aside(tmp_path, behind=5) is None
+    assert checkpoints.set_aside(tmp_path, behind=4) == tmp_path / "earlier-1"
+    assert [path.name for path in checkpoints.manifests(tmp_path)] == ["checkpoint-3.json", "checkpoint-4.json"]
+    assert checkpoints.load(tmp_path / "earlier-1")[1]["model"]["state_dict"]["w"].tolist() == [5.0, 5.0]
+    assert checkpoints.set_aside(tmp_path) == tmp_path / "earlier-2"
+    assert checkpoints.manifests(tmp_path) == []
+    assert {file.name for file in (tmp_path / "earlier-2" / "prompts").iterdir()} == {
+        "model.pth.tar-3",
+        "model.pth.tar-4",
+    }
+    assert (tmp_path / "checkpoint-notes.json").exists()
+
+
+def test_a_run_in_a_used_folder_keeps_its_own_checkpoints(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terms = {"icdl": (0, -1), "proxy_classifier": (0, -1)}
+    make_engine(pictures, terms=make_terms(terms)).run(save_dir=str(tmp_path), max_epoch=3)
+    assert "earlier run" not in capsys.readouterr().out
+    make_engine(pictures, terms=make_terms(terms), keep=1).run(save_dir=str(tmp_path), max_epoch=1)
+    assert f'are now in "{tmp_path / "earlier-1"}"' in capsys.readouterr().out
+    assert [path.name for path in checkpoints.manifests(tmp_path)] == ["checkpoint-1.json"]
+    assert [path.name for path in checkpoints.manifests(tmp_path / "earlier-1")] == [
+        "checkpoint-2.json",
+        "checkpoint-3.json",
+    ]
+    back = make_engine(pictures, terms=make_terms(terms))
+    back.run(save_dir=str(tmp_path), max_epoch=2, start_epoch=back.resume(str(tmp_path / "checkpoint-1.json")))
+    assert [path.name for path in checkpoints.manifests(tmp_path)] == ["checkpoint-1.json", "checkpoint-2.json"]
+    again = make_engine(pictures, terms=make_terms(terms))
+    again.run(save_dir=str(tmp_path), max_epoch=3, start_epoch=again.resume(str(tmp_path / "checkpoint-1.json")))
+    assert [path.name for path in checkpoints.manifests(tmp_path / "earlier-2")] == ["checkpoint-2.json"]
+
+
+def test_a_run_goes_on_with_its_own_learning_rate_and_schedule(pictures: Path, tmp_path: Path) -> None:
+    terms = make_terms({"icdl": (0, -1)})
+    make_engine(pictures, terms=terms).run(save_dir=str(tmp_path), max_epoch=1)
+    slower = make_engine(pictures, terms=terms)
+    for group in slower.optimizer.param_groups:
+        group["initial_lr"] /= 10
+    with pytest.raises(CCAFLError, match=r"^model\.resume: [^\n]*trained with lr 0\.002 instead of 0\.0002"):
+        slower.resume(str(tmp_path))
+    other = make_engine(pictures, terms=terms)
+    other.scheduler.milestones[7] = other.scheduler.milestones.pop(2)
+    with pytest.raises(CCAFLError, match=r"trained with milestones \[2\] instead of \[7\]; to train with other"):
+        other.resume(str(tmp_path))
+
+
+def test_checkpoints_fit_with_and_without_data_parallel(pictures: Path, tmp_path: Path) -> None:
+    engine = make_engine(pictures, terms=make_terms({"icdl": (0, -1)}))
+    engine.run(save_dir=str(tmp_path), max_epoch=1)
+    engine._models["model"] = torch.nn.DataParallel(engine.model)
+    assert engine.resume(str(tmp_path)) == 1
+    engine.save_model(0, 0.0, str(tmp_path))
+    file = tmp_path / "model" / "model.pth.tar-1"
+    state = torch.load(file, weights_only=False)
+    assert not any(name.startswith("module.") for name in state["state_dict"])
+    state["state_dict"] = {f"module.{name}": tensor for name, tensor in state["state_dict"].items()}
+    torch.save(state, file)  # as torchreid's own scripts save it on a GPU
+    assert make_engine(pictures, terms=make_terms({"icdl": (0, -1)})).resume(str(tmp_path)) == 1
+
+
+def test_code_that_computed_a_checkpoint_is_remembered(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms = make_terms({"proxy_classifier": (0, -1)})
+    for epoch, digest in enumerate(("first", "second", "second"), start=1):
+        monkeypatch.setattr(resumable, "code_digest", lambda digest=digest: digest)
+        engine = make_engine(pictures, terms=terms)
+        start = engine.resume(str(tmp_path)) if epoch > 1 else 0
+        engine.run(save_dir=str(tmp_path), max_epoch=epoch, start_epoch=start)
+        assert engine.earlier_code == ([] if epoch == 1 else ["first"])
+
+
 def test_wrong_paths(tmp_path: Path) -> None:
     save(tmp_path, 1)
     (tmp_path / "empty").mkdir()
@@ -84,6 +162,12 @@ def test_wrong_paths(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(CCAFLError, match=rf"^model\.resume: [^\n]*{fragment}"):
             checkpoints.load(tmp_path / path)
+    (tmp_path / "prompts" / "model.pth.tar-1").write_bytes(b"half")
+    with pytest.raises(CCAFLError, match=r"^model\.resume: can't read '[^\n]*tar-1' as a checkpoint: [^\n]+$"):
+        checkpoints.load(tmp_path)
+    (tmp_path / "no_epoch.json").write_text('{"parts": {}}')
+    with pytest.raises(CCAFLError, match=r"no_epoch\.json' is no manifest of a checkpoint"):
+        checkpoints.load(tmp_path / "no_epoch.json")
     (tmp_path / "prompts" / "model.pth.tar-1").unlink()
     with pytest.raises(CCAFLError, match="the part 'prompts' of the checkpoint is missing"):
         checkpoints.load(tmp_path)

@@ -1,7 +1,16 @@
 """The terms of the total loss. A new one is one file here plus one registration line."""
 
 from ccafl_plugin.engine.terms.alignment import AlignmentTerm
-from ccafl_plugin.engine.terms.base import TERMS, Batch, EpochState, Setup, Term, order_by_needs, register_term
+from ccafl_plugin.engine.terms.base import (
+    TERMS,
+    Batch,
+    EpochState,
+    Setup,
+    Term,
+    check_windows,
+    order_by_needs,
+    register_term,
+)
 from ccafl_plugin.engine.terms.ical import ICALTerm
 from ccafl_plugin.engine.terms.icdl import ICDLTerm
 from ccafl_plugin.engine.terms.inter import InterTerm
@@ -24,6 +33,7 @@ __all__ = [
     "SoftmaxTerm",
     "Term",
     "TripletTerm",
+    "check_windows",
     "order_by_needs",
     "register_term",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -162,6 +162,28 @@ def register_term(term: type[Term]) -> type[Term]:
         raise CCAFLError(f"A term named {term.name!r} is already registered: {TERMS[term.name].__name__}.")
     TERMS[term.name] = term
     return term
+
+
+def check_windows(terms: Sequence[Term], max_epoch: int) -> None:
+    """Refuses windows that leave an epoch without any term, or a term without what it needs.
+
+    Raises:
+        CCAFLError: names the epoch, or the two terms.
+    """
+    for epoch in range(max_epoch):
+        if not any(term.is_active(epoch) for term in terms):
+            raise CCAFLError(
+                f"No term is active in epoch {epoch} of {max_epoch} (from 0): change first_epoch or last_epoch below "
+                "ccafl.terms, or train.max_epoch."
+            )
+    first_epoch = {term.name: term.first_epoch for term in terms}
+    for term in terms:
+        for need in term.needs:
+            if term.first_epoch < first_epoch[need] and term.window(max_epoch):
+                raise CCAFLError(
+                    f"ccafl.terms.{need}.first_epoch: {first_epoch[need]} is behind that of {term.name!r} "
+                    f"({term.first_epoch}), but {term.name!r} reads what {need!r} has learned."
+                )
 
 
 def order_by_needs(terms: list[Term]) -> list[Term]:
