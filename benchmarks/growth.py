@@ -101,7 +101,9 @@ BY_PROXIES = (
 )
 BY_IMAGES = (
     Memory("features at an epoch's start, at the peak", "GPU", "M D x 12", features),
-    Memory("gallery in an evaluation from features, twice", "host", "2 M D x 4", lambda s: 2 * s.images * s.dim * FLOAT),
+    Memory(
+        "gallery in an evaluation from features, twice", "host", "2 M D x 4", lambda s: 2 * s.images * s.dim * FLOAT
+    ),
 )
 
 

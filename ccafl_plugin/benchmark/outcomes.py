@@ -8,7 +8,7 @@ from typing import Any
 
 from ccafl_plugin.benchmark.plan import Key, Plan, Run
 from ccafl_plugin.benchmark.results_file import ResultsFile
-from ccafl_plugin.benchmark.runner import failure_of, results_of
+from ccafl_plugin.benchmark.run_folder import failure_of, results_of
 from ccafl_plugin.benchmark.suite import Dataset, Row, Suite
 
 Results = dict[str, Any]

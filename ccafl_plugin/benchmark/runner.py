@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import yaml
 
@@ -16,37 +15,24 @@ from ccafl_plugin import results
 from ccafl_plugin.benchmark.plan import Plan, Run, as_word
 from ccafl_plugin.benchmark.processes import Process, launch
 from ccafl_plugin.benchmark.results_file import ResultsFile
+from ccafl_plugin.benchmark.run_folder import (
+    CONFIG_FILE,
+    LOG_FILE,
+    checkpoint_of,
+    epochs_done,
+    has_checkpoint,
+    is_finished,
+    move_aside,
+    note,
+)
 from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.errors import CCAFLError
-
-RUN_FILE = "run.json"
-CONFIG_FILE = "config.yaml"
-LOG_FILE = "console.log"
 
 
 class Launcher(Protocol):
     """Starts ``ccafl-train`` with arguments; what it prints is appended to a file."""
 
     def __call__(self, arguments: Sequence[str], log: Path, threads: int) -> Process: ...
-
-
-def is_finished(run: Run) -> bool:
-    """True if the run's folder holds the results of just these settings."""
-    found = results.read(run.folder)
-    return found is not None and found.get("config_digest") == run.digest and _noted(run).get("digest") == run.digest
-
-
-def results_of(run: Run, file: ResultsFile | None = None) -> dict[str, Any] | None:
-    """The results of a finished run: from the file alone, or without one from its folder; None if there are none."""
-    if file is not None:
-        return file.find(run)
-    return results.read(run.folder) if is_finished(run) else None
-
-
-def failure_of(run: Run) -> str:
-    """The last line of a run that failed the last time it was tried; empty: it didn't."""
-    noted = _noted(run)
-    return str(noted.get("failure", "")) if noted.get("digest") == run.digest and not is_finished(run) else ""
 
 
 class Runner:
@@ -103,8 +89,8 @@ class Runner:
         if done:
             self.report(f"{done} of {self.total} runs are finished already")
         for run in waiting:
-            _move_aside(run, self.report)
-        self._epochs_at_start = {run.digest: _epochs_done(run) for run in waiting}
+            move_aside(run, self.report)
+        self._epochs_at_start = {run.digest: epochs_done(run) for run in waiting}
         self._started = self._last_report = time.monotonic()
         self._session = list(waiting)
         try:
@@ -149,7 +135,7 @@ class Runner:
     def _is_ready(self, run: Run) -> bool:
         """False while the checkpoint that it goes on from may still come."""
         source = run.source
-        if source is None or _has_checkpoint(source, run.branch_epoch):
+        if source is None or has_checkpoint(source, run.branch_epoch):
             return True
         return source.name in self.failures or self._is_finished(source)
 
@@ -161,10 +147,10 @@ class Runner:
         how = ""
         if checkpoints.manifests(run.folder):
             pairs += ["model.resume", as_word(str(run.folder))]
-            how = f", going on after epoch {_epochs_done(run)}"
+            how = f", going on after epoch {epochs_done(run)}"
         elif source is not None:
-            if _has_checkpoint(source, run.branch_epoch):
-                pairs += ["ccafl.branch_from", as_word(str(_checkpoint(source, run.branch_epoch)))]
+            if has_checkpoint(source, run.branch_epoch):
+                pairs += ["ccafl.branch_from", as_word(str(checkpoint_of(source, run.branch_epoch)))]
                 how = f", from epoch {run.branch_epoch} of {source.row!r}"
             elif source.name in self.failures:
                 self._fail(run, f"not run, because it goes on from {source.name!r}, which failed")
@@ -173,7 +159,7 @@ class Runner:
                 how = f", from its first epoch: {source.row!r} has left no checkpoint of epoch {run.branch_epoch}"
         try:
             run.folder.mkdir(parents=True, exist_ok=True)
-            _note(run)
+            note(run)
             tree = results.settings_of(run.config) | {"data.root": run.config.data.root}
             (run.folder / CONFIG_FILE).write_text(yaml.safe_dump(_nested(tree), sort_keys=True), encoding="utf-8")
             threads = max(1, (os.cpu_count() or 1) // self.jobs - (run.config.data.workers if self.jobs == 1 else 0))
@@ -203,7 +189,7 @@ class Runner:
     def _fail(self, run: Run, reason: str) -> None:
         self.failures[run.name] = reason
         if run.folder.is_dir():
-            _note(run, failure=reason)
+            note(run, failure=reason)
         self.report(f"[{self._place(run)}] FAILED {run.name}: {reason}")
 
     def _place(self, run: Run) -> str:
@@ -213,7 +199,7 @@ class Runner:
     def _report_now_and_then(self, every: float = 60.0) -> None:
         if self._running and time.monotonic() - self._last_report >= every:
             self._last_report = time.monotonic()
-            states = [f"{run.name} (epoch {_epochs_done(run)}/{run.config.train.max_epoch})"
+            states = [f"{run.name} (epoch {epochs_done(run)}/{run.config.train.max_epoch})"
                       for run, _, _ in self._running.values()]  # fmt: skip
             self.report(f"running: {'; '.join(states)}{self._time_left()}")
 
@@ -225,7 +211,7 @@ class Runner:
                 continue
             first = run.branch_epoch if run.source is not None else 0
             before = max(self._epochs_at_start[run.digest], first)
-            now = run.config.train.max_epoch if self._is_finished(run) else max(_epochs_done(run), before)
+            now = run.config.train.max_epoch if self._is_finished(run) else max(epochs_done(run), before)
             done += now - before
             left += run.config.train.max_epoch - now
         if not left:
@@ -244,46 +230,6 @@ def last_line(log: Path, code: int) -> str:
     if code < 0:
         return f"ended by signal {-code}"
     return next((line for line in reversed(lines) if line), f"exit status {code}")
-
-
-def _checkpoint(run: Run, epoch: int) -> Path:
-    return run.folder / checkpoints.MANIFEST.format(epoch)
-
-
-def _has_checkpoint(run: Run, epoch: int) -> bool:
-    """Whether a run's folder has that checkpoint, and the folder is of just these settings."""
-    return _checkpoint(run, epoch).exists() and _noted(run).get("digest") == run.digest
-
-
-def _epochs_done(run: Run) -> int:
-    found = checkpoints.manifests(run.folder)
-    return checkpoints.epoch_of(found[-1]) if found else 0
-
-
-def _noted(run: Run) -> dict[str, object]:
-    try:
-        content = json.loads((run.folder / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _note(run: Run, **facts: object) -> None:
-    content = {"row": run.row, "dataset": run.dataset, "seed": run.seed, "digest": run.digest, **facts}
-    partial = run.folder / (RUN_FILE + ".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, run.folder / RUN_FILE)
-
-
-def _move_aside(run: Run, report: Callable[[str], None]) -> None:
-    """A folder of other settings, or of nobody knows what, makes room; its checkpoints must not be gone on from."""
-    if not run.folder.is_dir() or not any(run.folder.iterdir()) or _noted(run).get("digest") == run.digest:
-        return
-    number = 1
-    while (aside := run.folder.with_name(f"{run.folder.name}.old-{number}")).exists():
-        number += 1
-    run.folder.rename(aside)
-    report(f"{run.name}: other settings than before; what was there is now in {aside}")
 
 
 def _nested(flat: dict[str, object]) -> dict[str, object]:

@@ -14,7 +14,8 @@ from ccafl_plugin import results
 from ccafl_plugin.benchmark.plan import Plan
 from ccafl_plugin.benchmark.processes import lock_folder
 from ccafl_plugin.benchmark.results_file import KEPT, ResultsFile
-from ccafl_plugin.benchmark.runner import Runner, failure_of, is_finished, last_line
+from ccafl_plugin.benchmark.run_folder import failure_of, is_finished
+from ccafl_plugin.benchmark.runner import Runner, last_line
 from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.errors import CCAFLError
 from tests.benchmark.small_suites import NO_ICAL, Pretender, forked, planned
