@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -92,7 +93,7 @@ def header_lines(outcomes: Outcomes) -> list[str]:
     return [
         *lines,
         f"{seeds}; scores in % after the last epoch.",
-        *_line("Training: {}.", map(_training, found)),
+        *_line("Training: {}.", _ranges(map(_training, found))),
         *_line("Test: {}.", map(_test, found)),
         f"Measured with {versions}{f', code {_either(codes)}' if len(codes) <= FEW_VERSIONS else ''}.",
         *_line(
@@ -194,6 +195,20 @@ def _test(content: Results) -> str:
         f"{facts['queries']} queries and {facts['gallery']} gallery images of {facts['folder']}"
         for facts in content.get("test_sets", {}).values()
     )
+
+
+def _ranges(texts: Iterable[str]) -> list[str]:
+    """Texts that differ in numbers only become one with ``SMALLEST to LARGEST`` where they differ."""
+    alike: dict[str, list[list[int]]] = {}
+    for text in texts:
+        alike.setdefault(re.sub(r"\d+", "#", text), []).append([int(number) for number in re.findall(r"\d+", text)])
+    merged = []
+    for text, numbers in alike.items():
+        for column in zip(*numbers, strict=True):
+            smallest, largest = min(column), max(column)
+            text = text.replace("#", f"{smallest} to {largest}" if smallest < largest else f"{smallest}", 1)
+        merged.append(text)
+    return merged
 
 
 def _either(values: Iterable[Any]) -> str:

@@ -99,6 +99,16 @@ def test_head_and_foot(tmp_path: Path) -> None:
     )
 
 
+def test_training_sets_of_several_sizes_are_one_line(tmp_path: Path) -> None:
+    outcomes, _ = measured(tmp_path)
+    for number, content in enumerate(outcomes.found.values()):
+        content["training_set"] = {"images": 40 + number % 3, "people": 6, "cameras": 3, "proxies": 9 + number % 2}
+    outcomes.found["with", "", 2]["sources"] = ["market1501", "msmt17"]
+    (line,) = (line for line in make_table(outcomes).splitlines() if line.startswith("Training: "))
+    assert line.startswith("Training: market1501, 40 to 42 images of 6 people in 3 cameras (9 to 10 proxies), ")
+    assert " or market1501 + msmt17, 40 images of 6 people in 3 cameras (10 proxies), " in line
+
+
 def test_missing_and_failed_runs_are_named(tmp_path: Path) -> None:
     start = Pretender(lambda row, seed: SCORES[row, seed], fails=["with"])
     outcomes, plan = measured(tmp_path, start)
