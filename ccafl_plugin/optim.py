@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -57,6 +58,32 @@ def _warmup(epoch: int, warmup_epochs: int, warmup_factor: float) -> float:
     return warmup_factor + (1 - warmup_factor) * epoch / warmup_epochs
 
 
+@dataclass
+class WarmupMultiStep:
+    """:func:`warmup_multi_step_factor` of an epoch. ``LambdaLR`` saves its fields; of a lambda, nothing."""
+
+    milestones: tuple[int, ...]
+    gamma: float
+    warmup_epochs: int
+    warmup_factor: float
+
+    def __call__(self, epoch: int) -> float:
+        return warmup_multi_step_factor(epoch, **vars(self))
+
+
+@dataclass
+class WarmupCosine:
+    """:func:`warmup_cosine_factor` of an epoch; see :class:`WarmupMultiStep`."""
+
+    max_epoch: int
+    warmup_epochs: int
+    warmup_factor: float
+    final_factor: float
+
+    def __call__(self, epoch: int) -> float:
+        return warmup_cosine_factor(epoch, **vars(self))
+
+
 def warmup_multi_step(
     optimizer: Optimizer,
     milestones: Sequence[int],
@@ -71,10 +98,8 @@ def warmup_multi_step(
     """
     if isinstance(milestones, (str, bytes)) or not isinstance(milestones, Sequence):
         raise CCAFLError(f"warmup_multi_step: stepsize must be a list of epochs such as [40, 50], not {milestones!r}.")
-    steps = tuple(milestones)
-    return LambdaLR(
-        optimizer, lambda epoch: warmup_multi_step_factor(epoch, steps, gamma, warmup_epochs, warmup_factor)
-    )
+    factor = WarmupMultiStep(tuple(milestones), gamma, warmup_epochs, warmup_factor)
+    return LambdaLR(optimizer, factor)
 
 
 def warmup_cosine(
@@ -91,9 +116,8 @@ def warmup_cosine(
     """
     if max_epoch <= 0:
         raise CCAFLError(f"warmup_cosine: max_epoch must be positive, not {max_epoch!r}.")
-    return LambdaLR(
-        optimizer, lambda epoch: warmup_cosine_factor(epoch, max_epoch, warmup_epochs, warmup_factor, final_factor)
-    )
+    factor = WarmupCosine(max_epoch, warmup_epochs, warmup_factor, final_factor)
+    return LambdaLR(optimizer, factor)
 
 
 def is_bias(name: str) -> bool:
@@ -155,45 +179,6 @@ def fuse_steps(optimizer: Optimizer, device_types: Sequence[str] = ("cuda",)) ->
     optimizer._step_supports_amp_scaling = True  # what the constructor sets for fused=True; GradScaler asks for it
     load_state(optimizer, optimizer.state_dict())
     return True
-
-
-_MOVED_BY_A_SCHEDULE = ("params", "lr", "name")
-_COUNTERS = ("last_epoch", "_step_count", "_last_lr", "_get_lr_called_within_step", "_is_initial", "lr_lambdas")
-
-
-def settings_that_differ(
-    optimizer: Optimizer, saved_optimizer: dict[str, Any], scheduler: Any, saved_schedule: dict[str, Any]
-) -> str:
-    """In what a saved optimizer and its schedule are not those of this run; loading them would overrule it silently.
-
-    Args:
-        optimizer: of this run.
-        saved_optimizer: state of another with as many groups.
-        scheduler: of this run; None without one.
-        saved_schedule: state of another of its kind.
-
-    Returns:
-        E.g. ``lr 0.00035 instead of 0.0001``; empty if there is no difference.
-    """
-    different: list[str] = []
-    for saved, own in zip(saved_optimizer["param_groups"], optimizer.param_groups, strict=False):
-        rate = "initial_lr" if "initial_lr" in own else "lr"
-        keys = [rate, *(key for key in own if key not in (*_CARRIED_OUT_BY, *_MOVED_BY_A_SCHEDULE, "initial_lr"))]
-        different += [
-            f"{key.removeprefix('initial_')} {saved[key]} instead of {own[key]}"
-            for key in keys
-            if saved.get(key, own[key]) != own[key]
-        ]
-    schedule = {} if scheduler is None else scheduler.state_dict()
-    for key, value in schedule.items():
-        saved = saved_schedule.get(key, value)
-        if key not in (*_COUNTERS, "base_lrs") and saved != value:
-            different.append(f"{key} {_readable(saved)} instead of {_readable(value)}")
-    return ", ".join(dict.fromkeys(different))
-
-
-def _readable(value: Any) -> Any:
-    return sorted(value) if isinstance(value, dict) else value
 
 
 def load_state(optimizer: Optimizer, state: dict[str, Any]) -> None:

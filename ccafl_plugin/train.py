@@ -249,7 +249,7 @@ def make_recipe(config: CfgNode, engine: Any) -> Recipe:
 def resume(config: CfgNode, engine: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> int:
     """Loads a checkpoint and returns the epoch to go on with."""
     if config.loss.name == "ccafl":
-        return engine.resume(config.model.resume)
+        return engine.resume(config.model.resume, to_train=not config.test.evaluate)
     return torchreid.utils.resume_from_checkpoint(config.model.resume, model, optimizer=optimizer, scheduler=scheduler)
 
 

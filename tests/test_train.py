@@ -137,7 +137,7 @@ def test_a_run_that_leaves_its_recipe_says_so(command: Callable, tmp_path: Path)
     code, _, err = command(*pairs, *resume, "train.lr", "0.5")
     assert code == 1
     assert re.match(
-        r"error: model\.resume: the part 'model' of [^\n]* was trained with lr 0\.0006 instead of 1\.0", err
+        r"error: model\.resume: the part 'model' of [^\n]* was trained with lr 0\.0003 instead of 0\.5", err
     )
     assert err.count("\n") == 1
 

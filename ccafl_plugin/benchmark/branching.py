@@ -53,10 +53,11 @@ def difference_before(row: CfgNode, source: CfgNode, epoch: int) -> str:
     for key in _of_what_is_built(row):
         if ours[key] != theirs[key]:
             return key
-    if _has_stage1(row) and not _has_stage1(source):
-        text = ("alignment.enabled", "alignment.first_epoch", "icdl.enabled", "icdl.weight_alignment")
-        keys = [f"ccafl.terms.{key}" for key in text]
-        return next((key for key in keys if ours[key] != theirs[key]), "train.max_epoch")
+    if epoch > 0 and _has_stage1(row) and not _has_stage1(source):
+        keys = [key for key in ours if key.startswith(("ccafl.terms.alignment.", "ccafl.terms.icdl."))]
+        of_windows = ("enabled", "first_epoch", "last_epoch", "weight_alignment")
+        differ = (key for key in keys if key.endswith(of_windows) and ours[key] != theirs[key])
+        return next(differ, "train.max_epoch")
     associates = supervised = False
     for name in row.ccafl.terms:
         mine, other = row.ccafl.terms[name], source.ccafl.terms[name]

@@ -199,9 +199,10 @@ def _test(content: Results) -> str:
 
 def _ranges(texts: Iterable[str]) -> list[str]:
     """Texts that differ in numbers only become one with ``SMALLEST to LARGEST`` where they differ."""
+    number = re.compile(r"(?<=[ (])\d+(?= )")  # no part of a dataset's name
     alike: dict[str, list[list[int]]] = {}
     for text in texts:
-        alike.setdefault(re.sub(r"\d+", "#", text), []).append([int(number) for number in re.findall(r"\d+", text)])
+        alike.setdefault(number.sub("#", text), []).append([int(found) for found in number.findall(text)])
     merged = []
     for text, numbers in alike.items():
         for column in zip(*numbers, strict=True):

@@ -169,8 +169,8 @@ def _check_ccafl(config: CfgNode) -> None:
     if not enabled:
         raise CCAFLError("ccafl.terms: no term is enabled; set ccafl.terms.NAME.enabled True for at least one.")
     terms = order_by_needs(make_terms(config))
-    if not config.test.evaluate:
-        check_windows(terms, config.train.max_epoch)
+    if not (config.test.evaluate or config.model.resume or config.ccafl.branch_from):
+        check_windows(terms, range(config.train.max_epoch))
     Supervision(ccafl.supervision).check_sampler(config.sampler.train_sampler)
     check_prompt_length(ccafl.prompt_length)
     if ccafl.stage1.scope == "person" and ccafl.supervision != "full":

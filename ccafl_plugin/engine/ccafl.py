@@ -119,7 +119,7 @@ class ImageCCAFLEngine(ResumableEngine):
         self.association_history: list[dict[str, float]] = []
         self.training_seconds = 0.0
         self.earlier_code: list[str] = []
-        self.resumed = None
+        self.goes_on, self.folder = False, None
 
         self.labels = ProxyLabels.from_tuples(self.train_loader.dataset.train)
         self.supervision = Supervision(supervision, association, dict(association_options or {}), keep_unassociated)
@@ -182,23 +182,38 @@ class ImageCCAFLEngine(ResumableEngine):
         """
         self.save_dir = save_dir
         if not settings.get("test_only", False):
-            check_windows(self.terms, max_epoch)
+            check_windows(self.terms, range(start_epoch, max_epoch))
+            with_text = [term.name for term in self.terms if term.needs_text and term.window(max_epoch)]
+            self._check_stage1(with_text, start_epoch)
             print(self.recipe)
             for term in self.terms:
                 if not term.window(max_epoch):
                     print(f"The term {term.name!r} never becomes active: it starts in epoch {term.first_epoch}")
-            self.make_room(save_dir)
+            if start_epoch < max_epoch:
+                self.make_room(save_dir, start_epoch)
             if self.encoder.parts > 1:
                 print(self.encoder)
             if self.writer is None:
                 self.writer = SummaryWriter(log_dir=save_dir)
-            if self.text.is_open and any(term.needs_text and term.window(max_epoch) for term in self.terms):
+            if self.text.is_open and with_text:
                 started = time.monotonic()
                 self.text.learn(self)
                 self.training_seconds += time.monotonic() - started
                 self.save_model(start_epoch - 1, self.rank1, save_dir)
         self.epoch = max(start_epoch - 1, 0)  # what the final test is of if no epoch is left
         super().run(save_dir=save_dir, max_epoch=max_epoch, start_epoch=start_epoch, **settings)
+
+    def _check_stage1(self, with_text: Sequence[str], start_epoch: int) -> None:
+        """Stage 1 comes before the first epoch: later it would see another encoder.
+
+        Raises:
+            CCAFLError: text is needed, and the checkpoint that this run goes on from has no trained prompts.
+        """
+        if with_text and self.text.is_open and self.goes_on and start_epoch > 0:
+            raise CCAFLError(
+                f"The checkpoint of epoch {start_epoch} has no prompts that stage 1 has trained, but {with_text[0]!r} "
+                "compares images with text; go on from a run that had stage 1, begin anew, or switch the text off."
+            )
 
     def train(self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Any = None) -> None:
         """One epoch: fresh pseudo identities and memories, torchreid's loop, a checkpoint."""

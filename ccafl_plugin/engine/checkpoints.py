@@ -54,7 +54,7 @@ def save(
     for old in manifests(save_dir)[:-keep]:
         if epoch_of(old) in keep_epochs:
             continue
-        for file in json.loads(old.read_text())["parts"].values():
+        for file in _files_of(old):
             (save_dir / file).unlink(missing_ok=True)
         old.unlink()
 
@@ -77,8 +77,7 @@ def set_aside(save_dir: str | Path, behind: int = -1) -> Path | None:
     while (aside := save_dir / ASIDE.format(number)).exists():
         number += 1
     for manifest in found:
-        parts = json.loads(manifest.read_text())["parts"].values()
-        for file in (manifest.name, *parts):  # the manifest first: a checkpoint without it is none
+        for file in (manifest.name, *_files_of(manifest)):  # the manifest first: a checkpoint without it is none
             if (save_dir / file).is_file():
                 (aside / file).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(save_dir / file, aside / file)
@@ -88,7 +87,15 @@ def set_aside(save_dir: str | Path, behind: int = -1) -> Path | None:
 def manifests(save_dir: str | Path) -> list[Path]:
     """The manifests in a folder, oldest epoch first."""
     found = Path(save_dir).glob(MANIFEST.format("*"))
-    return sorted((path for path in found if path.stem.rpartition("-")[2].isdecimal()), key=epoch_of)
+    return sorted((path for path in found if path.stem.removeprefix("checkpoint-").isdecimal()), key=epoch_of)
+
+
+def _files_of(manifest: Path) -> list[str]:
+    """The parts' files, relative to the run's folder; none if the manifest is not one that :func:`save` wrote."""
+    try:
+        return list(json.loads(manifest.read_text())["parts"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def epoch_of(manifest: Path) -> int:

@@ -55,7 +55,7 @@ KINDS = {
 def test_equals_sorting_all_pairs(
     kind: str, dtype: type, n: int, d: int, cameras: int, share: float, seed: int
 ) -> None:
-    rng = np.random.default_rng([n, d, cameras])
+    rng = np.random.default_rng([n, d, cameras, seed])
     features = KINDS[kind](rng, n, d).astype(dtype)
     assert_closest(features, rng.integers(0, cameras, n), int(share * n * (n - 1) / 2))
 

@@ -188,6 +188,7 @@ def test_a_source_without_stage_1_has_no_prompts_for_the_row(tmp_path: Path) -> 
     assert difference_before(row, without, 2) == "ccafl.terms.alignment.enabled"
     assert difference_before(without, row, 2) == ""
     assert difference_before(row, shorter, 2) == "train.max_epoch"
+    assert difference_before(row, without, 0) == ""  # the row has its own stage 1 then
 
 
 def test_the_cosine_schedule_depends_on_the_number_of_epochs(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
     failures, lines = run(plan, start)
     assert not failures
     assert [(row, seed) for row, seed, _ in start.started] == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
-    assert lines[-1].startswith("[4/4] done   b, seed 2: mAP 50.0%, rank1 60.0% in 0:00")
+    assert lines[-1].startswith("[4/4] done   b, seed 2: mAP 50.0%, rank1 60.0% in 0:")
     assert lines[1].endswith(" left")
     assert run(plan, start) == ({}, ["4 of 4 runs are finished already"])
     assert len(start.started) == 4
@@ -94,7 +94,7 @@ def test_a_checkpoint_of_other_settings_is_nobodys_source(tmp_path: Path) -> Non
     start = Pretender()
     file = ResultsFile(tmp_path / "results.json")
     rows = [TRUNK, {"name": "a", **BRANCH}]
-    _, plan = planned(tmp_path, rows=[TRUNK, {**rows[1], "overrides": {"train.lr": 0.5}}][:1])
+    _, plan = planned(tmp_path, rows=[TRUNK])
     Runner(plan, file=file, start=start, report=lambda line: None, pause=0).run()
     _, other = planned(tmp_path, rows=[{**TRUNK, "overrides": {**NO_ICAL, "train.lr": 0.5}}])
     run(other, start)

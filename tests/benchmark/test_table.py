@@ -103,10 +103,10 @@ def test_training_sets_of_several_sizes_are_one_line(tmp_path: Path) -> None:
     outcomes, _ = measured(tmp_path)
     for number, content in enumerate(outcomes.found.values()):
         content["training_set"] = {"images": 40 + number % 3, "people": 6, "cameras": 3, "proxies": 9 + number % 2}
-    outcomes.found["with", "", 2]["sources"] = ["market1501", "msmt17"]
+    outcomes.found["with", "", 2]["sources"] = ["cuhk03", "msmt17"]
     (line,) = (line for line in make_table(outcomes).splitlines() if line.startswith("Training: "))
     assert line.startswith("Training: market1501, 40 to 42 images of 6 people in 3 cameras (9 to 10 proxies), ")
-    assert " or market1501 + msmt17, 40 images of 6 people in 3 cameras (10 proxies), " in line
+    assert " or cuhk03 + msmt17, 40 images of 6 people in 3 cameras (10 proxies), " in line
 
 
 def test_missing_and_failed_runs_are_named(tmp_path: Path) -> None:
@@ -145,6 +145,10 @@ def test_code_that_has_moved_on_is_said(tmp_path: Path) -> None:
     outcomes.found["with", "", 1]["code_digest"] = "beef"
     line = "- Measured with code beef, but with c0de for seed 1 of 'without'.\n"
     assert line in make_table(outcomes)
+    outcomes.found["with", "", 2]["earlier_code"] = ["c0de"]
+    line = "- Measured with code beef, but with c0de for seed 1 of 'without'; c0de for seed 2 of 'with'.\n"
+    assert line in make_table(outcomes)
+    del outcomes.found["with", "", 2]["earlier_code"]
     for number, content in enumerate(outcomes.found.values()):
         content["code_digest"] = f"code{number}"
     assert "Rows were measured with 4 different versions of the code." in make_table(outcomes)

@@ -91,7 +91,7 @@ def test_the_fastest_import_counts_without_the_first(monkeypatch):
 def test_the_import_is_timed():
     program = imports.PROGRAM.format("json")
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout
-    assert 0 < float(printed) < 60
+    assert float(printed) > 0
 
 
 @pytest.mark.slow

@@ -48,8 +48,12 @@ def test_parts_that_one_side_lacks(pictures: Path, trunk: Path, tmp_path: Path) 
     fewer = make_engine(pictures, terms=make_terms({"icdl": (0, -1)}, **no_text))
     assert fewer.branch(str(trunk)) == 2
     fewer.run(save_dir=str(tmp_path), max_epoch=3, start_epoch=2)
-    with pytest.raises(CCAFLError, match=r"^ccafl\.branch_from: '[^\n]*' has no prompts, but this run compares"):
-        make_engine(pictures).branch(str(tmp_path))
+    text = make_engine(pictures)
+    start = text.branch(str(tmp_path))
+    with pytest.raises(
+        CCAFLError, match=r"^The checkpoint of epoch 3 has no prompts that stage 1 has trained, but 'icdl'"
+    ):
+        text.run(save_dir=str(tmp_path / "text"), max_epoch=4, start_epoch=start)
     more = make_engine(pictures, terms=make_terms(SHARED, **no_text))
     fresh = weights(more)
     assert more.branch(str(tmp_path)) == 3
@@ -76,8 +80,10 @@ def test_stage_1_does_not_come_late(pictures: Path, tmp_path: Path) -> None:
     assert first.text.is_open
     for go_on in ("resume", "branch"):
         engine = make_engine(pictures, terms=make_terms(late, **no_text))
-        with pytest.raises(CCAFLError, match=r"has prompts that stage 1 has not trained, [^\n]*Begin anew"):
-            getattr(engine, go_on)(str(tmp_path))
+        start = getattr(engine, go_on)(str(tmp_path))
+        engine.run(save_dir=str(tmp_path / go_on), max_epoch=2, start_epoch=start)  # too short for the text again
+        with pytest.raises(CCAFLError, match=r"^The checkpoint of epoch 2 has no prompts [^\n]* 'alignment' compares"):
+            engine.run(save_dir=str(tmp_path / go_on), max_epoch=3, start_epoch=2)
 
 
 def test_checkpoints_that_do_not_fit(pictures: Path, trunk: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torchreid
 
 from ccafl_plugin.engine import checkpoints, resumable
 from ccafl_plugin.errors import CCAFLError
-from tests.engine.small_runs import make_engine, make_manager, make_terms
+from tests.engine.small_runs import assert_equal, make_engine, make_manager, make_terms, weights
 
 
 def save(folder: Path, epoch: int, keep: int = 2) -> None:
@@ -75,6 +75,7 @@ def test_checkpoints_of_others_are_set_aside_whole(tmp_path: Path) -> None:
     for epoch in (3, 4, 5):
         save(tmp_path, epoch, keep=3)
     (tmp_path / "checkpoint-notes.json").write_text("of the user")
+    (tmp_path / "checkpoint-best-9.json").write_text("of the user")
     assert checkpoints.set_aside(tmp_path, behind=5) is None
     assert checkpoints.set_aside(tmp_path, behind=4) == tmp_path / "earlier-1"
     assert [path.name for path in checkpoints.manifests(tmp_path)] == ["checkpoint-3.json", "checkpoint-4.json"]
@@ -86,6 +87,8 @@ def test_checkpoints_of_others_are_set_aside_whole(tmp_path: Path) -> None:
         "model.pth.tar-4",
     }
     assert (tmp_path / "checkpoint-notes.json").exists()
+    (tmp_path / "checkpoint-8.json").write_text("{")
+    assert checkpoints.set_aside(tmp_path) == tmp_path / "earlier-3"
 
 
 def test_a_run_in_a_used_folder_keeps_its_own_checkpoints(
@@ -104,23 +107,85 @@ def test_a_run_in_a_used_folder_keeps_its_own_checkpoints(
     back = make_engine(pictures, terms=make_terms(terms))
     back.run(save_dir=str(tmp_path), max_epoch=2, start_epoch=back.resume(str(tmp_path / "checkpoint-1.json")))
     assert [path.name for path in checkpoints.manifests(tmp_path)] == ["checkpoint-1.json", "checkpoint-2.json"]
-    again = make_engine(pictures, terms=make_terms(terms))
+    again = make_engine(pictures, terms=make_terms(terms), keep=9)
     again.run(save_dir=str(tmp_path), max_epoch=3, start_epoch=again.resume(str(tmp_path / "checkpoint-1.json")))
     assert [path.name for path in checkpoints.manifests(tmp_path / "earlier-2")] == ["checkpoint-2.json"]
+    again.run(save_dir=str(tmp_path), max_epoch=4, start_epoch=3)  # the same engine goes on
+    assert [checkpoints.epoch_of(path) for path in checkpoints.manifests(tmp_path)] == [1, 2, 3, 4]
+    again.run(save_dir=str(tmp_path), max_epoch=0)  # nothing is trained
+    assert not (tmp_path / "earlier-3").exists()
 
 
-def test_a_run_goes_on_with_its_own_learning_rate_and_schedule(pictures: Path, tmp_path: Path) -> None:
-    terms = make_terms({"icdl": (0, -1)})
-    make_engine(pictures, terms=terms).run(save_dir=str(tmp_path), max_epoch=1)
-    slower = make_engine(pictures, terms=terms)
+SCHEDULES = {
+    "multi_step": {"stepsize": [2]},
+    "single_step": {"stepsize": 2},
+    "cosine": {"max_epoch": 5},
+    "warmup_multi_step": {"stepsize": [2]},
+    "warmup_cosine": {"max_epoch": 5},
+}
+
+
+def with_schedule(pictures: Path, name: str = "multi_step", **settings: Any) -> Any:
+    """An engine with one term and a schedule of its own."""
+    engine = make_engine(pictures, terms=make_terms({"icdl": (0, -1)}))
+    lr = settings.pop("lr", 1e-3)
+    optimizer = torchreid.optim.build_optimizer(engine.model, lr=lr)
+    scheduler = torchreid.optim.build_lr_scheduler(optimizer, lr_scheduler=name, **{**SCHEDULES[name], **settings})
+    return type(engine)(make_manager(pictures), engine.model, optimizer, scheduler, terms=engine.terms, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "difference"),
+    [
+        (("multi_step", {}), ("multi_step", {"lr": 1e-4}), "lr 0.001 instead of 0.0001"),
+        (("multi_step", {}), ("multi_step", {"stepsize": [7]}), r"stepsize \[2\] instead of \[7\]"),
+        (("multi_step", {}), ("multi_step", {"gamma": 0.5}), "gamma 0.1 instead of 0.5"),
+        (("multi_step", {}), ("single_step", {}), "schedule MultiStepLR instead of StepLR"),
+        (("multi_step", {}), ("warmup_multi_step", {}), "schedule MultiStepLR instead of WarmupMultiStep"),
+        (("single_step", {}), ("single_step", {"stepsize": 3}), "stepsize 2 instead of 3"),
+        (("cosine", {}), ("cosine", {"max_epoch": 9}), "max_epoch 5.0 instead of 9.0"),
+        (("warmup_multi_step", {}), ("warmup_multi_step", {"stepsize": [1, 2]}), r"stepsize \[2\] instead of \[1, 2\]"),
+        (("warmup_multi_step", {}), ("warmup_cosine", {}), "schedule WarmupMultiStep instead of WarmupCosine"),
+        (("warmup_cosine", {}), ("warmup_cosine", {"max_epoch": 9}), "max_epoch 5 instead of 9"),
+    ],
+)
+def test_a_run_goes_on_with_its_own_learning_rate_and_schedule(
+    pictures: Path, tmp_path: Path, first: tuple[str, Any], then: tuple[str, Any], difference: str
+) -> None:
+    engine = with_schedule(pictures, first[0], **first[1])
+    engine.run(save_dir=str(tmp_path), max_epoch=1)
+    assert with_schedule(pictures, first[0], **first[1]).resume(str(tmp_path)) == 1
+    other = with_schedule(pictures, then[0], **then[1])
+    fresh = weights(other)
+    message = rf"^model\.resume: the part 'model' of [^\n]* was trained with {difference}; to train with other settings"
+    with pytest.raises(CCAFLError, match=message):
+        other.resume(str(tmp_path))
+    assert_equal(weights(other), fresh)
+    assert other.resume(str(tmp_path), to_train=False) == 1
+    assert_equal(weights(other), weights(engine))
+
+
+def test_schedules_that_move_more_than_the_rate_can_be_resumed(pictures: Path, tmp_path: Path) -> None:
+    def make() -> Any:
+        engine = make_engine(pictures, terms=make_terms({"icdl": (0, -1)}))
+        engine.scheduler = torch.optim.lr_scheduler.OneCycleLR(engine.optimizer, max_lr=1e-3, total_steps=9)
+        engine._scheds["model"] = engine.scheduler
+        return engine
+
+    make().run(save_dir=str(tmp_path), max_epoch=2)
+    again = make()
+    again.run(save_dir=str(tmp_path), max_epoch=3, start_epoch=again.resume(str(tmp_path)))
+
+
+def test_before_the_first_epoch_settings_may_change(pictures: Path, tmp_path: Path) -> None:
+    make_engine(pictures, keep=9).run(save_dir=str(tmp_path), max_epoch=1)
+    slower = make_engine(pictures)
     for group in slower.optimizer.param_groups:
         group["initial_lr"] /= 10
-    with pytest.raises(CCAFLError, match=r"^model\.resume: [^\n]*trained with lr 0\.002 instead of 0\.0002"):
+    assert slower.resume(str(tmp_path / "checkpoint-0.json")) == 0
+    assert not slower.text.is_open
+    with pytest.raises(CCAFLError, match=r"was trained with lr 0\.001 instead of 0\.0001"):
         slower.resume(str(tmp_path))
-    other = make_engine(pictures, terms=terms)
-    other.scheduler.milestones[7] = other.scheduler.milestones.pop(2)
-    with pytest.raises(CCAFLError, match=r"trained with milestones \[2\] instead of \[7\]; to train with other"):
-        other.resume(str(tmp_path))
 
 
 def test_checkpoints_fit_with_and_without_data_parallel(pictures: Path, tmp_path: Path) -> None:

@@ -143,8 +143,12 @@ def test_mixed_precision_ends_in_float32(parts: int) -> None:
     torch.testing.assert_close(exact.raw[0], outputs.raw[0].detach(), rtol=0.05, atol=0.05)
 
 
-def test_only_float16_needs_a_scaler() -> None:
-    assert [gradient_scaler(dtype).is_enabled() for dtype in (None, torch.bfloat16)] == [False, False]
+def test_only_float16_needs_a_scaler(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda device, enabled: asked.append(enabled), raising=False)
+    for dtype in (None, torch.bfloat16, torch.float16):
+        gradient_scaler(dtype)
+    assert asked == [False, False, True]
 
 
 def test_numbers_of_parts() -> None:

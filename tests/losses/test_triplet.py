@@ -70,7 +70,7 @@ def test_batch_hard_inside_cameras_adds_their_means(
     features, names, places = (
         unit_rows(batch, 4, seed=seed),
         labels(batch, classes, seed, lowest),
-        labels(batch, cameras),
+        labels(batch, cameras, seed + 1),
     )
 
     def slow(f: Tensor) -> Tensor:

@@ -164,22 +164,26 @@ def register_term(term: type[Term]) -> type[Term]:
     return term
 
 
-def check_windows(terms: Sequence[Term], max_epoch: int) -> None:
+def check_windows(terms: Sequence[Term], epochs: range) -> None:
     """Refuses windows that leave an epoch without any term, or a term without what it needs.
+
+    Args:
+        terms: of a run.
+        epochs: that it trains.
 
     Raises:
         CCAFLError: names the epoch, or the two terms.
     """
-    for epoch in range(max_epoch):
+    for epoch in epochs:
         if not any(term.is_active(epoch) for term in terms):
             raise CCAFLError(
-                f"No term is active in epoch {epoch} of {max_epoch} (from 0): change first_epoch or last_epoch below "
+                f"No term is active in epoch {epoch} of {epochs.stop} (from 0): change first_epoch or last_epoch below "
                 "ccafl.terms, or train.max_epoch."
             )
     first_epoch = {term.name: term.first_epoch for term in terms}
     for term in terms:
         for need in term.needs:
-            if term.first_epoch < first_epoch[need] and term.window(max_epoch):
+            if term.first_epoch < first_epoch[need] and term.window(epochs.stop):
                 raise CCAFLError(
                     f"ccafl.terms.{need}.first_epoch: {first_epoch[need]} is behind that of {term.name!r} "
                     f"({term.first_epoch}), but {term.name!r} reads what {need!r} has learned."
