@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from ccafl_plugin.errors import CCAFLError
@@ -172,7 +172,8 @@ def fuse_steps(optimizer: Optimizer, device_types: Sequence[str] = ("cuda",)) ->
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     fitting = all(parameter.device.type in device_types and parameter.is_floating_point() for parameter in parameters)
-    if not fitting or not all("fused" in group for group in optimizer.param_groups):
+    known = isinstance(optimizer, (Adam, AdamW, SGD)) and all("fused" in group for group in optimizer.param_groups)
+    if not (fitting and known):
         return False
     for group in optimizer.param_groups:
         group.update(fused=True, foreach=False)

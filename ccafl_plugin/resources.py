@@ -15,7 +15,8 @@ def configs_folder() -> Path:
 
 def config_file(name: str) -> Path:
     """The file that the name of a configuration means: as it stands, or among the configs of the package."""
-    shipped = configs_folder() / name.removeprefix("configs/")
+    parts = Path(name).parts
+    shipped = configs_folder().joinpath(*parts[1:] if parts[:1] == ("configs",) else parts)
     return shipped if not Path(name).exists() and shipped.exists() else Path(name)
 
 

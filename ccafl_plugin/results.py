@@ -71,7 +71,7 @@ def watch(engine: Any) -> Any:
             rank1, mean_average_precision = evaluate(*args, dataset_name=dataset_name, ranks=ranks, **settings)
         curve = {f"rank{rank}": float(scores.cmc[rank - 1]) for scores in seen for rank in ranks}
         engine.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": float(rank1), **curve}
-        return rank1, mean_average_precision
+        return float(rank1), float(mean_average_precision)  # a NumPy number in a checkpoint could not be read again
 
     def timed_train(*args: Any, **settings: Any) -> None:
         started = time.monotonic()

@@ -86,9 +86,13 @@ def log_to_file(config: CfgNode) -> Iterator[None]:
     """Copies what is printed into ``data.save_dir``, as torchreid's main script does."""
     name = "test.log" if config.test.evaluate else "train.log"
     folder = Path(config.data.save_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     console = sys.stdout
-    with open(folder / (name + time.strftime("-%Y-%m-%d-%H-%M-%S")), "w", encoding="utf-8") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        log = open(folder / (name + time.strftime("-%Y-%m-%d-%H-%M-%S")), "w", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise CCAFLError(f"data.save_dir: {str(folder)!r} can't be written: {error.strerror or error}.") from error
+    with log as file:
         sys.stdout = _Tee(console, file)
         try:
             yield
@@ -193,7 +197,10 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
             pretrained=config.model.pretrained,
             use_gpu=device.type == "cuda",
         ).to(device)
-    except OSError as error:
+    except Exception as error:
+        # Downloads fail in many ways, gdown's with errors of its own; without them a mistake is one of the program.
+        if not isinstance(error, OSError) and (clip or not config.model.pretrained):
+            raise
         raise CCAFLError(
             f"model.pretrained: the weights of {config.model.name} can't be had ({error}); fetch them where there is a "
             "network, or set model.pretrained False."
@@ -206,8 +213,9 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
     print(f"Model complexity: params={parameters:,} flops={flops:,}")
     if config.train.fixbase_epoch > 0:
         for layer in list(config.train.open_layers):
-            if not hasattr(model, layer):
-                raise unknown_name("train.open_layers", layer, [name for name, _ in model.named_children()])
+            layers = [name for name, _ in model.named_children()]
+            if layer not in layers:
+                raise unknown_name("train.open_layers", layer, layers)
     if config.model.load_weights:
         load_weights(model, config.model.load_weights)
     if config.ccafl.compile:

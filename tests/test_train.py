@@ -142,10 +142,26 @@ def test_a_run_that_leaves_its_recipe_says_so(command: Callable, tmp_path: Path)
     assert err.count("\n") == 1
 
 
-def test_layers_that_are_to_be_opened_first(command: Callable) -> None:
-    code, _, err = command("train.fixbase_epoch", "1", "train.open_layers", "[nek]")
+def test_a_test_of_a_checkpoint_needs_no_learning_rate(command: Callable, tmp_path: Path) -> None:
+    assert command("train.lr", "1e-3")[0] == 0
+    terms = ["ccafl.terms.ical.first_epoch", "0", "ccafl.terms.proxy_classifier.first_epoch", "1"]
+    code, out, err = command(*terms, "model.resume", str(tmp_path / "log"), "test.evaluate", "True")
+    assert code == 0, err
+    assert "mAP: " in out
+
+
+def test_a_folder_that_cannot_be_written(command: Callable, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = command("data.save_dir", str(tmp_path / "file" / "log"))
     assert code == 1
-    assert re.match(r"error: train\.open_layers: 'nek'[^\n]*'neck'[^\n]*\n$", err)
+    assert re.match(r"error: data\.save_dir: '[^\n]*log' can't be written: Not a directory\.\n$", err)
+
+
+@pytest.mark.parametrize("layer", ["nek", "classifier"])  # the latter is there, but empty
+def test_layers_that_are_to_be_opened_first(command: Callable, layer: str) -> None:
+    code, _, err = command("train.fixbase_epoch", "1", "train.open_layers", f"[{layer}]")
+    assert code == 1
+    assert re.match(rf"error: train\.open_layers: '{layer}'[^\n]*neck[^\n]*\n$", err)
 
 
 def test_evaluation_rerank_and_pictures(command: Callable, tmp_path: Path) -> None:
@@ -174,7 +190,7 @@ def test_several_sources_and_targets(command: Callable) -> None:
 
 
 @pytest.mark.parametrize("loss", ["softmax", "triplet"])
-def test_torchreids_own_engines(command: Callable, loss: str) -> None:
+def test_torchreids_own_engines(command: Callable, tmp_path: Path, loss: str) -> None:
     code, out, err = command(
         "loss.name", loss, "train.max_epoch", "1", "sampler.train_sampler", "RandomIdentitySampler"
     )
@@ -182,6 +198,12 @@ def test_torchreids_own_engines(command: Callable, loss: str) -> None:
     assert f"Building {loss}-engine" in out
     assert out.count(RECIPE) == 1
     assert "mAP: " in out
+    file = str(tmp_path / "log" / "model" / "model.pth.tar-1")
+    code, again, err = command("loss.name", loss, "model.load_weights", file, "test.evaluate", "True")
+    assert code == 0, err
+    assert again[again.index("mAP: ") :] in out
+    code, _, err = command("loss.name", loss, "model.resume", file, "sampler.train_sampler", "RandomIdentitySampler")
+    assert code == 0, err
 
 
 def test_mistakes_exit_with_2_before_anything_is_loaded(command: Callable, tmp_path: Path) -> None:

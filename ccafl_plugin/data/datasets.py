@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -91,6 +92,16 @@ def build_datasets(torchreid: ModuleType) -> dict[str, type]:
             )
 
     return {synthetic.NAME: SyntheticPersons, "msmt17_trainval": MSMT17TrainVal}
+
+
+def make_importable(datasets: Iterable[type]) -> None:
+    """Makes classes of :func:`build_datasets` findable by name in this module.
+
+    Data workers that are not forked get datasets pickled; they find the class when they import this package.
+    """
+    for dataset in datasets:
+        dataset.__module__, dataset.__qualname__ = __name__, dataset.__name__
+        globals()[dataset.__name__] = dataset
 
 
 def read_market_folder(folder: Path, relabel: bool = False) -> Tuples:

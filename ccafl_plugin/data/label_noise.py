@@ -162,6 +162,7 @@ def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler:
         num_workers=old.num_workers,
         pin_memory=old.pin_memory,
         drop_last=True,
+        worker_init_fn=old.worker_init_fn,
     )
     datamanager.train_loader = whole_batches(loader)
     print(

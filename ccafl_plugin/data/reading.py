@@ -54,5 +54,12 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
         raise CCAFLError(f"{path} can't be read as an image: {reason}. Replace or remove the file.") from error
 
 
+def start_worker(worker: int) -> None:
+    """``worker_init_fn`` of data loaders: a worker that is not forked imports this package to find it.
+
+    So such a worker reads by :func:`read_image`, too.
+    """
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from ccafl_plugin.data.proxies import ProxyLabels
-from ccafl_plugin.engine.encoder import EncoderPass, check_parts, gradient_scaler, narrow_type
+from ccafl_plugin.engine.encoder import EncoderPass, check_parts, check_replicas, gradient_scaler, narrow_type
 from ccafl_plugin.engine.epoch_start import EpochStart
 from ccafl_plugin.engine.outputs import promised_outputs
 from ccafl_plugin.engine.prompt_stage import PromptStage
@@ -44,7 +44,7 @@ class ImageCCAFLEngine(ResumableEngine):
             built with ``loss='triplet'`` and takes the terms that need no text.
         optimizer: of the model's parameters.
         scheduler: stepped once per epoch; None for a constant rate.
-        use_gpu: train on a GPU if there is one.
+        use_gpu: kept for torchreid's signature; training and tests run where the model is.
         terms: the terms of the total loss; None: the paper's five with its Market-1501 values.
         stage1: settings of the prompt stage.
         association: name of the cross-camera association.
@@ -104,9 +104,14 @@ class ImageCCAFLEngine(ResumableEngine):
         self.keep_epochs = frozenset(keep_epochs)
         self.seed = options.seed if seed is None else seed
         self.device = next(model.parameters()).device
+        self.use_gpu = False  # torchreid's loop would move images to the first GPU, wherever the model is
+        if getattr(self.train_loader.dataset, "k_tfm", 1) > 1:
+            raise CCAFLError("k_tfm: this engine takes one view of every image of a batch; set it to 1.")
         dtype = narrow_type(precision if amp else "fp32", self.device)
         self.amp = dtype is not None
         self.extraction_dtype = narrow_type(extraction_precision, self.device, "ccafl.extraction_precision")
+        check_replicas(model, dtype)
+        check_replicas(model, self.extraction_dtype, "ccafl.extraction_precision")
         self.scaler = gradient_scaler(dtype)
         loader = self.train_loader  # batches of several sizes have their largest one noted in the sampler
         check_parts(loader.batch_size or loader.batch_sampler.sampler.batch_size, accumulation)
@@ -287,6 +292,10 @@ class ImageCCAFLEngine(ResumableEngine):
         for name, parameter in (self.model if model is None else model).named_parameters():
             if name in self.frozen:
                 parameter.requires_grad = False
+
+    def extract_features(self, input: Tensor) -> Any:
+        """The model's features of test images, wherever it is."""
+        return super().extract_features(input.to(self.device, non_blocking=True))
 
     # --- evaluation --------------------------------------------------------------------------------------------
 

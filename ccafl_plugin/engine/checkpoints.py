@@ -45,7 +45,7 @@ def save(
         partial = file.with_name(file.name + ".partial")
         torch.save(state, partial)
         os.replace(partial, file)
-        files[name] = str(file.relative_to(save_dir))
+        files[name] = file.relative_to(save_dir).as_posix()
     manifest = save_dir / MANIFEST.format(epoch)
     partial = manifest.with_name(manifest.name + ".partial")
     partial.write_text(json.dumps({"epoch": epoch, "parts": files, **facts}, indent=2) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ccafl_plugin.engine.outputs import Outputs, split_outputs
 from ccafl_plugin.errors import CCAFLError, unknown_name
+from ccafl_plugin.losses.precision import no_autocast
 from ccafl_plugin.models.running_statistics import running_statistics_kept
 from ccafl_plugin.randomness import RandomState
 
@@ -52,9 +54,24 @@ def narrow_type(precision: str, device: torch.device, key: str = "ccafl.precisio
     return PRECISIONS[precision] if device.type == "cuda" else None
 
 
-def autocast(device_type: str, dtype: torch.dtype | None) -> torch.autocast:
+def check_replicas(model: nn.Module, dtype: torch.dtype | None, key: str = "ccafl.precision") -> None:
+    """Whether all GPUs that share a batch compute in the precision that was asked for.
+
+    Raises:
+        CCAFLError: bfloat16 on several of them: torch hands replicas on that autocast is on, but not its type, and they
+            would compute in float16, of which no gradient scaler knows.
+    """
+    shared = isinstance(model, nn.DataParallel) and len(model.device_ids) > 1
+    if shared and dtype is torch.bfloat16:
+        raise CCAFLError(
+            f"{key}: nn.DataParallel can't run bf16 on several GPUs; set fp16 or fp32, or show torch one GPU "
+            "(CUDA_VISIBLE_DEVICES=0)."
+        )
+
+
+def autocast(device_type: str, dtype: torch.dtype | None) -> AbstractContextManager[object]:
     """Mixed precision with ``dtype``, or none for None."""
-    return torch.autocast(device_type=device_type, dtype=dtype, enabled=dtype is not None)
+    return no_autocast(device_type) if dtype is None else torch.autocast(device_type=device_type, dtype=dtype)
 
 
 def gradient_scaler(dtype: torch.dtype | None) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, PILToTensor, Resize, ToTensor
 
 from ccafl_plugin.data.proxies import ProxyLabels
-from ccafl_plugin.data.reading import served
+from ccafl_plugin.data.reading import served, start_worker
 from ccafl_plugin.engine.encoder import autocast
 from ccafl_plugin.engine.transfer import ImageTransfer
+from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.wrapping import unwrap
 
 MB = 2**20
@@ -49,11 +50,16 @@ class TrainingImages:
             num_workers=train_loader.num_workers,
             pin_memory=train_loader.pin_memory,
             drop_last=False,
+            worker_init_fn=start_worker,
         )
         self.memory = memory
         self._kept: list[Tensor] | None = None
         self._paths = [dataset.train[image][0] for image in labels.path_order.tolist()]
-        self._training_resizes_alike = _resizing(train_loader.dataset.transform) == _resizing(datamanager.transform_te)
+        test = getattr(datamanager.transform_te, "transforms", [])
+        only_resized = len(test) > 1 and isinstance(test[1], ToTensor)
+        self._training_resizes_alike = only_resized and (
+            _resizing(train_loader.dataset.transform) == _resizing(datamanager.transform_te)
+        )
 
     def encode(
         self, encode: Callable[[Tensor], Tensor], device: torch.device, dtype: torch.dtype | None = None
@@ -81,8 +87,10 @@ class TrainingImages:
             images = batch["img"]
             if not kept:
                 fits = images.dtype == torch.uint8 and images[0].nbytes * len(self.loader.sampler) <= self.memory * MB
-            if fits:  # a data worker's batch lies in shared memory, which is scarce: what stays is copied
-                kept.append(images if images.is_pinned() else images.clone())
+            if fits:
+                # A worker's batch lies in shared memory, which is scarce; a pinned one may not survive the fork of the
+                # workers that are to read it. What stays is copied.
+                kept.append(images.clone())
             yield batch
         if fits:
             self._kept = kept
@@ -110,15 +118,35 @@ def split_transform(transform: Any) -> tuple[Any, Callable[[Tensor], Tensor]]:
     places = [place for place, step in enumerate(steps) if isinstance(step, ToTensor)]
     if len(places) != 1 or not all(isinstance(step, Normalize) for step in steps[places[0] + 1 :]):
         return transform, lambda images: images
-    later = steps[places[0] + 1 :]
+    return Compose([*steps[: places[0]], PILToTensor()]), _Finish(steps[places[0] + 1 :])
 
-    def finish(images: Tensor) -> Tensor:
-        images = images.float().div(255)  # what ToTensor does
-        for normalize in later:
-            images = normalize(images)
+
+class _Finish:
+    """``ToTensor`` and every ``Normalize`` behind it, of a batch of bytes.
+
+    ``Normalize`` itself copies its numbers to the device for every batch and waits for the check that no deviation is
+    0. Here they are copied once.
+
+    Args:
+        normalizes: in their order.
+
+    Raises:
+        CCAFLError: a deviation is 0.
+    """
+
+    def __init__(self, normalizes: Sequence[Normalize]) -> None:
+        numbers = [(each.mean, each.std) for each in normalizes]
+        self._numbers = [[torch.tensor(list(values)).view(-1, 1, 1) for values in pair] for pair in numbers]
+        if any(bool((std == 0).any()) for _, std in self._numbers):
+            raise CCAFLError("data.norm_std: a standard deviation of 0 can't be divided by.")
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> float32, to the last bit what torchvision gives."""
+        self._numbers = [[values.to(images.device) for values in pair] for pair in self._numbers]
+        images = images.float().div_(255)
+        for mean, std in self._numbers:
+            images = images.sub_(mean).div_(std)
         return images
-
-    return Compose([*steps[: places[0]], PILToTensor()]), finish
 
 
 @torch.no_grad()

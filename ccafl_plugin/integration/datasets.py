@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import torchreid
 from torch.utils.data import DataLoader
 
-from ccafl_plugin.data.datasets import build_datasets
+from ccafl_plugin.data.datasets import build_datasets, make_importable
+from ccafl_plugin.data.reading import start_worker
 from ccafl_plugin.integration.changes import Change, new_item, set_attribute
 from ccafl_plugin.integration.layout import attribute
 
@@ -17,7 +19,9 @@ def dataset_changes() -> list[Change]:
     """The plugin's datasets among torchreid's image datasets."""
     registry = attribute("data.datasets", "__image_datasets", dict)
     attribute("data", "ImageDataset", type)  # the datasets subclass it
-    return [new_item(registry, "dataset", name, dataset) for name, dataset in build_datasets(torchreid).items()]
+    datasets = build_datasets(torchreid)
+    make_importable(datasets.values())
+    return [new_item(registry, "dataset", name, dataset) for name, dataset in datasets.items()]
 
 
 def whole_batches(loader: DataLoader) -> DataLoader:
@@ -43,8 +47,15 @@ def whole_batches(loader: DataLoader) -> DataLoader:
     )
 
 
+def _loaders_of(manager: Any) -> Iterator[DataLoader]:
+    """All loaders of a data manager."""
+    yield from filter(None, (manager.train_loader, manager.train_loader_t))
+    for loaders in manager.test_loader.values():
+        yield from loaders.values()
+
+
 def manager_changes() -> list[Change]:
-    """``ImageDataManager`` keeps the batches of samplers with ``variable_batches`` whole."""
+    """``ImageDataManager`` keeps the batches of samplers with ``variable_batches`` whole; workers know this package."""
     manager = attribute("data.datamanager", "ImageDataManager", type)
     original = manager.__init__
 
@@ -54,5 +65,7 @@ def manager_changes() -> list[Change]:
         self.train_loader = whole_batches(self.train_loader)
         if self.train_loader_t is not None:
             self.train_loader_t = whole_batches(self.train_loader_t)
+        for loader in _loaders_of(self):
+            loader.worker_init_fn = start_worker
 
     return [set_attribute(manager, "__init__", __init__)]

@@ -42,7 +42,7 @@ def watched_scores() -> Iterator[list[Scores]]:
     try:
         yield seen
     finally:
-        _watchers.remove(seen)
+        _watchers[:] = [each for each in _watchers if each is not seen]  # two lists of scores may be equal
 
 
 class EngineMetrics(ModuleType):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ccafl_plugin.losses.precision import no_autocast
+
 
 class GeM(nn.Module):
     """Generalised-mean pooling over a feature map, with a learnable exponent.
@@ -25,7 +27,7 @@ class GeM(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, D, h, w) floats of any precision -> (B, D), float32."""
-        with torch.autocast(device_type=maps.device.type, enabled=False):
+        with no_autocast(maps.device.type):
             powers = at_least_float32(maps).clamp(min=self.eps).pow(self.p)
             return powers.mean(dim=(-2, -1)).pow(1.0 / self.p)
 
@@ -53,7 +55,7 @@ class NeckBatchNorm(nn.BatchNorm1d):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, D) floats of any precision -> (B, D), float32."""
-        with torch.autocast(device_type=features.device.type, enabled=False):
+        with no_autocast(features.device.type):
             return super().forward(at_least_float32(features))
 
 

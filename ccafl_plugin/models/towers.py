@@ -22,6 +22,20 @@ from ccafl_plugin.models.running_statistics import running_statistics_kept
 Stage = Callable[[Tensor], Tensor]
 
 
+def _with_code_of_its_own(stage: Stage) -> Stage:
+    """The stage behind a new code object. Dynamo counts recompilations per code object and soon gives up.
+
+    Four stages of a ResNet share the code of ``nn.Sequential.forward``, and each is compiled for extraction, for
+    extraction's last batch, which is smaller, and for training.
+    """
+
+    def run(hidden: Tensor) -> Tensor:
+        return stage(hidden)
+
+    run.__code__ = run.__code__.replace()
+    return run
+
+
 class ImageTower(nn.Module, abc.ABC):
     """An image encoder in three steps: ``forward`` up to the last layer, ``pool`` for f, ``embed`` for v.
 
@@ -94,7 +108,7 @@ class ImageTower(nn.Module, abc.ABC):
         if self.gradient_checkpointing:
             raise CCAFLError("ccafl.compile: not together with ccafl.gradient_checkpointing; set one of the two False.")
         calls = (stage.forward if isinstance(stage, nn.Module) else stage for stage in self.stages())
-        self._compiled = [torch.compile(call, **options) for call in calls]
+        self._compiled = [torch.compile(_with_code_of_its_own(call), **options) for call in calls]
 
     def run_stages(self, hidden: Tensor) -> Tensor:
         """Hands a tensor from stage to stage."""
@@ -123,7 +137,8 @@ class ImageTower(nn.Module, abc.ABC):
     @property
     def positions(self) -> nn.Parameter:
         """(1 + h w, width) positional embeddings, the class token's first."""
-        return self.get_parameter(self.position_key)
+        module, _, name = self.position_key.rpartition(".")
+        return getattr(self.get_submodule(module), name)  # a replica's is a plain tensor
 
     def checked_grid(self, height: int, width: int) -> Grid:
         grid = self.grid_of(height, width)

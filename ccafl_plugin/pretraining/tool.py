@@ -76,6 +76,8 @@ def run(given: argparse.Namespace, command: str) -> list[float]:
     """
     if min(given.persons, given.pictures, given.held_out) < 1:
         raise CCAFLError("pretraining: --persons, --pictures and --held-out must be at least 1.")
+    if given.workers is not None and given.workers < 1:
+        raise CCAFLError(f"--workers: {given.workers} is not a number of processes.")
     schedule = Schedule(
         given.steps, given.batch_size, given.learning_rate, given.weight_decay, min(100, given.steps // 5), given.seed
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torchreid
 
@@ -123,6 +125,19 @@ def test_synthetic_persons_before_more_cameras(tmp_path, monkeypatch):
     assert max(camid for _, _, camid, _ in many.train) > 5
     usual = DATASETS["synthetic_persons"](root=str(tmp_path), size="mini", verbose=False)
     assert max(camid for _, _, camid, _ in usual.train) < 6
+
+
+def test_datasets_reach_workers_that_are_not_forked(tmp_path, monkeypatch):
+    """Such a worker gets the dataset pickled, and finds its class by name."""
+    monkeypatch.setitem(SIZES, "mini", Size(6, 3, 1))
+    init_image_dataset = torchreid.data.datasets.init_image_dataset
+    persons = init_image_dataset("synthetic_persons", root=str(tmp_path), size="mini", verbose=False)
+    write_msmt17(tmp_path)
+    msmt17 = init_image_dataset("msmt17_trainval", root=str(tmp_path), verbose=False)
+    for dataset in (persons, msmt17):
+        again = pickle.loads(pickle.dumps(dataset))
+        assert type(again) is type(dataset)
+        assert again.train == dataset.train
 
 
 def test_synthetic_persons_of_no_known_size(tmp_path):

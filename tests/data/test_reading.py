@@ -8,7 +8,7 @@ import torchreid
 from PIL import Image
 
 import ccafl_plugin  # noqa: F401  takes the place of torchreid's read_image
-from ccafl_plugin.data.reading import read_image, served
+from ccafl_plugin.data.reading import read_image, served, start_worker
 from ccafl_plugin.errors import CCAFLError
 from tests.layouts import write_market1501, write_noise
 
@@ -59,6 +59,21 @@ def test_torchreids_loader_stops_at_a_broken_image(tmp_path):
     with fails(victim.name):
         for index in range(len(dataset)):
             dataset[index]
+
+
+def test_workers_that_are_not_forked_stop_at_a_broken_image(tmp_path):
+    base = write_market1501(tmp_path).base
+    for victim in (base / "query").glob("*.jpg"):
+        victim.write_bytes(b"no picture")
+    manager = torchreid.data.ImageDataManager(
+        root=str(tmp_path), sources="market1501", height=16, width=8, batch_size_train=2, batch_size_test=2, workers=1
+    )
+    loaders = [manager.train_loader, *manager.test_loader["market1501"].values()]
+    assert all(loader.worker_init_fn is start_worker for loader in loaders)
+    query = manager.test_loader["market1501"]["query"]
+    query.multiprocessing_context, query.timeout = "spawn", 120  # torchreid's own reading would never end
+    with pytest.raises(CCAFLError, match="can't be read as an image"):
+        next(iter(query))
 
 
 def test_images_are_served_in_the_place_of_files(tmp_path):

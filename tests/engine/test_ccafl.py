@@ -235,6 +235,19 @@ def test_windows_that_cannot_work(pictures: Path, tmp_path: Path, capsys: pytest
     assert "The term 'inter' never becomes active: it starts in epoch 3" in capsys.readouterr().out
 
 
+def test_several_views_of_an_image_are_refused(pictures: Path) -> None:
+    with pytest.raises(CCAFLError, match=r"^k_tfm: this engine takes one view"):
+        make_engine(pictures, make_manager(pictures, k_tfm=2))
+
+
+def test_tests_run_where_the_model_is(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchreid would move test images to the first GPU, if there is one, wherever the model is."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    engine = make_engine(pictures)
+    assert not engine.use_gpu
+    engine.extract_features(torch.rand(2, 3, 64, 32))
+
+
 def test_only_frozen_parameters_stay(pictures: Path, tmp_path: Path) -> None:
     """torchreid opens every layer at every epoch; what was frozen before stays frozen."""
     engine = make_engine(pictures, terms=make_terms({"icdl": (0, -1)}))

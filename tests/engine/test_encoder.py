@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ccafl_plugin.engine.encoder import EncoderPass, check_parts, gradient_scaler
+from ccafl_plugin.engine.encoder import EncoderPass, check_parts, check_replicas, gradient_scaler
 from ccafl_plugin.errors import CCAFLError
 
 
@@ -149,6 +149,18 @@ def test_only_float16_needs_a_scaler(monkeypatch: pytest.MonkeyPatch) -> None:
     for dtype in (None, torch.bfloat16, torch.float16):
         gradient_scaler(dtype)
     assert asked == [False, False, True]
+
+
+def test_bfloat16_does_not_reach_replicas() -> None:
+    model = torch.nn.DataParallel(torch.nn.Linear(2, 2))
+    for devices, dtype in (([0], torch.bfloat16), ([0, 1], torch.float16), ([0, 1], None)):
+        model.device_ids = devices
+        check_replicas(model, dtype)
+    model.device_ids = [0, 1]
+    with pytest.raises(
+        CCAFLError, match=r"^ccafl\.extraction_precision: nn\.DataParallel can't run bf16 on several GPUs"
+    ):
+        check_replicas(model, torch.bfloat16, "ccafl.extraction_precision")
 
 
 def test_numbers_of_parts() -> None:

@@ -8,10 +8,11 @@ import pytest
 import torch
 import torchreid
 from PIL import Image
-from torchvision.transforms import Compose, Lambda, Resize
+from torchvision.transforms import Compose, Grayscale, Lambda, Normalize, Resize
 
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.extraction import TrainingImages, training_features
+from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.options import options
 from tests.engine.small_runs import HEIGHT, WIDTH, assert_equal, make_engine, make_manager, make_terms, weights
 
@@ -135,6 +136,28 @@ def test_other_test_transforms_stay_whole(pictures: Path) -> None:
     path = manager.train_loader.dataset.train[int(labels.path_order[4])][0]
     assert torch.equal(first[4], manager.transform_te(torchreid.utils.read_image(path)).flatten())
     assert torch.equal(first, second) and len(reads) == 2 * labels.num_images
+
+
+def test_training_reads_files_if_the_test_transform_does_more_than_resize(pictures: Path) -> None:
+    """Training would get what the further step makes of a picture."""
+    manager = make_manager(pictures)
+    resize, *rest = manager.transform_te.transforms
+    manager.transform_te = Compose([resize, Grayscale(3), *rest])
+    images = TrainingImages(manager, ProxyLabels.from_tuples(manager.train_loader.dataset.train), memory=1)
+    before = manager.train_loader.dataset[0]["img"]
+    torch.manual_seed(0)
+    before = manager.train_loader.dataset[0]["img"]
+    pixels(images)
+    with images.served_to_training():
+        torch.manual_seed(0)
+        assert torch.equal(manager.train_loader.dataset[0]["img"], before)
+
+
+def test_a_deviation_of_0_is_refused(pictures: Path) -> None:
+    manager = make_manager(pictures)
+    manager.transform_te.transforms[-1] = Normalize([0.5] * 3, [0.2, 0.0, 0.2])
+    with pytest.raises(CCAFLError, match=r"^data\.norm_std: a standard deviation of 0"):
+        TrainingImages(manager, ProxyLabels.from_tuples(manager.train_loader.dataset.train))
 
 
 def files_opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -166,6 +166,24 @@ def test_compiled_stages_give_the_same(kind: str) -> None:
     torch._dynamo.reset()
 
 
+def test_training_runs_compiled_after_extractions_of_several_sizes() -> None:
+    executed = []
+
+    def compiler(graph: torch.fx.GraphModule, inputs: list[Tensor]):
+        return lambda *values: executed.append(graph) or graph.forward(*values)
+
+    model = build()
+    model.compile_image_encoder(backend=compiler)
+    with torch.no_grad():
+        for images in (4, 3, 4):
+            model.eval()(torch.rand(images, 3, *SIZE, dtype=torch.float64))
+    for images in (4, 4):
+        executed.clear()
+        model.train()(torch.rand(images, 3, *SIZE, dtype=torch.float64))
+        assert len(executed) == 5
+    torch._dynamo.reset()
+
+
 def test_compilation_and_checkpointing_exclude_each_other() -> None:
     with pytest.raises(CCAFLError, match=r"ccafl\.compile: not together with ccafl\.gradient_checkpointing"):
         build(gradient_checkpointing=True).compile_image_encoder()

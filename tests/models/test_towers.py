@@ -103,9 +103,16 @@ def test_later_sizes_are_interpolated_on_the_way(kind, tiny, vit_tower):
 
 def test_replicas_leave_the_parameters_alone(tiny, images):
     tower = tiny.eval().image_encoder
-    tower._is_replica = True
-    assert tower.embed(tower(torch.zeros(1, 3, 96, 48))).shape == (1, 128)
-    assert tower.grid == (4, 2) and not tower._seen
+    replica = tower._replicate_for_data_parallel()
+    module, _, name = tower.position_key.rpartition(".")
+    pooling = tower.get_submodule(module)._replicate_for_data_parallel()
+    setattr(pooling, name, tower.positions.detach().clone())  # as torch does it: a tensor, no parameter
+    parent, _, last = module.rpartition(".")
+    inside = tower.get_submodule(parent)._replicate_for_data_parallel()
+    setattr(inside, last, pooling)
+    setattr(replica, parent, inside)
+    assert replica.embed(replica(torch.zeros(1, 3, 96, 48))).shape == (1, 128)
+    assert replica.grid == tower.grid == (4, 2) and not replica._seen
 
 
 @pytest.mark.parametrize("seen", [False, True])

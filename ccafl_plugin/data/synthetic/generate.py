@@ -95,11 +95,13 @@ def generate(
         The folder.
 
     Raises:
-        CCAFLError: the folder exists already, an impossible number of cameras, or the folder can't be written.
+        CCAFLError: the folder exists already or can't be written, or an impossible number of cameras or processes.
     """
     folder = Path(folder)
     if folder.exists():
         raise CCAFLError(f"{folder} exists already: remove it first, or choose another folder.")
+    if workers is not None and workers < 1:
+        raise CCAFLError(f"--workers: {workers} is not a number of processes.")
     plan = plan_benchmark(size, seed, cameras)
     print(f"Rendering {len(plan.pictures)} pictures of {len(plan.persons)} persons into {folder} ...", flush=True)
     started = time.monotonic()
@@ -108,7 +110,7 @@ def generate(
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(folder)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=PARTIAL, dir=folder.parent))
-        _write(plan, partial, workers or _cores())
+        _write(plan, partial, _cores() if workers is None else workers)
         partial.chmod(0o755)  # temporary folders are private
         _move(partial, folder)
     except OSError as error:

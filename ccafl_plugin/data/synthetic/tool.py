@@ -72,7 +72,11 @@ def run(given: argparse.Namespace) -> None:
     """
     size = SIZES[given.size] if given.identities is None else _size(given.identities)
     if given.sheet:
-        contact_sheet(plan_benchmark(size, given.seed, given.cameras)).save(given.sheet)
+        sheet = contact_sheet(plan_benchmark(size, given.seed, given.cameras))
+        try:
+            sheet.save(given.sheet)
+        except (OSError, ValueError) as error:  # Pillow knows a picture's kind by its ending
+            raise CCAFLError(f"--sheet: {given.sheet!r} can't be written: {error}.") from error
         return
     if given.random_ranking:
         print(chance_level(plan_benchmark(size, given.seed, given.cameras)))

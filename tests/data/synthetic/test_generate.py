@@ -184,6 +184,19 @@ def test_contact_sheet(tmp_path):
     assert Image.open(tmp_path / "sheet.png").size[0] == sheet.size[0]
 
 
+def test_impossible_commands_are_one_line(tmp_path, capsys):
+    for arguments, fragment in {
+        ("--workers", "-2"): "error: --workers: -2 is not a number of processes.",
+        ("--workers", "0"): "error: --workers: 0 is not a number of processes.",
+        ("--sheet", str(tmp_path / "sheet.unknown")): "sheet.unknown' can't be written: ",
+        ("--sheet", str(tmp_path / "nowhere" / "sheet.png")): "sheet.png' can't be written: ",
+    }.items():
+        assert main(["--root", str(tmp_path / "root"), *arguments]) == 2
+        printed = capsys.readouterr().err
+        assert fragment in printed and printed.count("\n") == 1
+    assert not (tmp_path / "root").exists()
+
+
 def test_random_ranking(tmp_path, capsys):
     """Nothing is rendered, and the scores are what random distances give on average."""
     assert main(["--root", str(tmp_path), "--random-ranking"]) == 0
