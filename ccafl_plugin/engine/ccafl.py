@@ -189,7 +189,8 @@ class ImageCCAFLEngine(ResumableEngine):
         if not settings.get("test_only", False):
             check_windows(self.terms, range(start_epoch, max_epoch))
             with_text = [term.name for term in self.terms if term.needs_text and term.window(max_epoch)]
-            self._check_stage1(with_text, start_epoch)
+            if with_text and self.goes_on and start_epoch > 0:
+                self.text.require_stage1(with_text[0], start_epoch)
             print(self.recipe)
             for term in self.terms:
                 if not term.window(max_epoch):
@@ -207,18 +208,6 @@ class ImageCCAFLEngine(ResumableEngine):
                 self.save_model(start_epoch - 1, self.rank1, save_dir)
         self.epoch = max(start_epoch - 1, 0)  # what the final test is of if no epoch is left
         super().run(save_dir=save_dir, max_epoch=max_epoch, start_epoch=start_epoch, **settings)
-
-    def _check_stage1(self, with_text: Sequence[str], start_epoch: int) -> None:
-        """Stage 1 comes before the first epoch: later it would see another encoder.
-
-        Raises:
-            CCAFLError: text is needed, and the checkpoint that this run goes on from has no trained prompts.
-        """
-        if with_text and self.text.is_open and self.goes_on and start_epoch > 0:
-            raise CCAFLError(
-                f"The checkpoint of epoch {start_epoch} has no prompts that stage 1 has trained, but {with_text[0]!r} "
-                "compares images with text; go on from a run that had stage 1, begin anew, or switch the text off."
-            )
 
     def train(self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Any = None) -> None:
         """One epoch: fresh pseudo identities and memories, torchreid's loop, a checkpoint."""

@@ -86,6 +86,22 @@ class TextSide:
                 "text part off (ccafl.terms.icdl.weight_alignment 0, ccafl.terms.alignment.enabled False)."
             )
 
+    def require_stage1(self, term: str, epochs: int) -> None:
+        """Stage 1 comes before the first epoch: later it would see another encoder.
+
+        Args:
+            term: that needs text.
+            epochs: of the checkpoint that the run goes on from.
+
+        Raises:
+            CCAFLError: its prompts have not been trained, or it had none.
+        """
+        if self.is_open:
+            raise CCAFLError(
+                f"The checkpoint of epoch {epochs} has no prompts that stage 1 has trained, but {term!r} compares "
+                "images with text; go on from a run that had stage 1, begin anew, or switch the text off."
+            )
+
     def make_prompts(self, seed: int, prompt_length: int) -> Prompts:
         """New prompts of so many learnable tokens for every proxy (or person)."""
         start = generator(seed, "prompts")
