@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from ccafl_plugin.benchmark.outcomes import Outcomes
 from ccafl_plugin.benchmark.statistics import spread
 from ccafl_plugin.benchmark.suite import Axis
+
+SMALLEST_SPAN = 4.0
+"""Points of mAP that a figure shows at least: a setting that hardly matters looks like one."""
+
+LINE = 45
+"""Letters in a line of the note below a figure."""
 
 
 def draw_figures(outcomes: Outcomes, folder: Path) -> list[Path]:
@@ -41,7 +48,11 @@ def _draw(outcomes: Outcomes, axis: Axis, folder: Path) -> Path:
             xs, means, deviations = zip(*points, strict=True)
             plot.errorbar(xs, means, deviations, marker="o", capsize=3, label=pair.label or None)
     plot.set_xticks(places, [str(value) for value in axis.values])
-    plot.set_xlabel(axis.name + (f"\n{axis.note}" if axis.note else ""))
+    plot.set_xlabel("\n".join([axis.name, *textwrap.wrap(axis.note, LINE)]))
+    low, high = plot.get_ylim()
+    if high - low < SMALLEST_SPAN:
+        middle = (low + high) / 2
+        plot.set_ylim(middle - SMALLEST_SPAN / 2, middle + SMALLEST_SPAN / 2)
     plot.set_ylabel("mAP (%)")
     plot.grid(alpha=0.3)
     if len(outcomes.pairs) > 1:
