@@ -103,5 +103,10 @@ def test_the_suite_has_them_all() -> None:
         FOLDER / f"{name}.yaml"
         for name in ("bot", "bot_ical", "clipreid", "bot_intra_camera", "precise_ics", "ccafl", "osnet_ccafl", "bot")
     ]
-    assert suite.shown[-1].overrides == {"model.name": "osnet_x0_25", "model.pretrained": False}
+    assert suite.shown[-1].overrides == {
+        "model.name": "osnet_x0_25",
+        "model.pretrained": False,
+        "ccafl.terms.triplet.enabled": False,
+        "train.lr": 3e-3,
+    }
     assert len(suite.seeds) == 3
