@@ -53,10 +53,10 @@ class LabelNoise:
             train: (image path, person, camera, dataset) of each image.
             seed: of the draws.
         """
-        return self._damaged(train, seed)[0]
+        return self.damage(train, seed)[0]
 
-    def _damaged(self, train: Sequence[TrainTuple], seed: int) -> tuple[list[TrainTuple], dict[int, int]]:
-        """The damaged list, and for every new number of a split proxy's second half the number of the first."""
+    def damage(self, train: Sequence[TrainTuple], seed: int) -> tuple[list[TrainTuple], dict[int, int]]:
+        """:meth:`applied`, and for every new number of a split proxy's second half the number of the first."""
         train = _with_single_cameras(list(train), self.single_camera, seed)
         train = _with_wrong_labels(train, self.wrong, seed)
         train, halves = _with_split_proxies(train, self.split, seed)
@@ -151,7 +151,7 @@ def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler:
     old = datamanager.train_loader
     dataset = old.dataset
     before = ProxyLabels.from_tuples(dataset.train)
-    dataset.train, dataset.true_person = noise._damaged(dataset.train, seed)
+    dataset.train, dataset.true_person = noise.damage(dataset.train, seed)
     dataset.data = dataset.train
     after = ProxyLabels.from_tuples(dataset.train)
     datamanager._num_train_pids = len({pid for _, pid, _, _ in dataset.train})

@@ -125,9 +125,8 @@ class ICDLLoss(nn.Module):
         local = torch.cat([part.local for part in cameras])
         first = torch.cat([torch.full_like(part.local, part.of_camera.start) for part in cameras])
         units = F.normalize(features, dim=1).split([len(part.rows) for part in cameras])
-        share = _for_each_image(
-            [1 / len(part.rows) for part in cameras], cameras, features
-        )  # means of a camera's images
+        # Losses become means of a camera's images.
+        share = _for_each_image([1 / len(part.rows) for part in cameras], cameras, features)
 
         def cross_entropy(similarity: Tensor) -> Tensor:
             return (F.cross_entropy(similarity / self.temperature, local, reduction="none") * share).sum()

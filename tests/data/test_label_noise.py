@@ -66,7 +66,7 @@ def test_halves_of_a_split_proxy_are_one_person_to_the_diagnostics() -> None:
     dataset = SimpleNamespace(train=train)
     undamaged = ProxyLabels.from_tuples(train)
     assert torch.equal(true_persons(dataset, undamaged), undamaged.person_of_proxy)
-    dataset.train, dataset.true_person = LabelNoise(split=0.5)._damaged(train, seed=1)
+    dataset.train, dataset.true_person = LabelNoise(split=0.5).damage(train, seed=1)
     assert dataset.train == LabelNoise(split=0.5).applied(train, seed=1)
     labels = ProxyLabels.from_tuples(dataset.train)
     persons = true_persons(dataset, labels)
