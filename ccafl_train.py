@@ -1,4 +1,4 @@
-"""The commands ``ccafl-train`` and ``ccafl-benchmark``; apart from the package, whose import is already torch's."""
+"""The commands ``ccafl-train`` and ``ccafl-suite``; apart from the package, whose import is already torch's."""
 
 import os
 
@@ -7,21 +7,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def main() -> int:
-    """Trains and tests a model: ``ccafl_plugin.train.main`` with the arguments of the process."""
-    from ccafl_plugin.train import main as run
+    """Trains and tests a model, with the arguments of the process."""
+    from ccafl_plugin.runs.train_command import main as run
 
     return run()
 
 
-def benchmark() -> int:
-    """Runs a suite: ``ccafl_plugin.benchmark.tool.main`` with the arguments of the process."""
-    from ccafl_plugin.benchmark.tool import main as run
+def suite() -> int:
+    """Runs a suite of trainings, with the arguments of the process."""
+    from ccafl_plugin.suites.suite_command import main as run
 
     return run()
 
 
 def pretrain() -> int:
-    """Trains ``clip_tiny``: ``ccafl_plugin.pretraining.tool.main`` with the arguments of the process."""
-    from ccafl_plugin.pretraining.tool import main as run
+    """Trains ``clip_tiny``, with the arguments of the process."""
+    from ccafl_plugin.synthetic.pretrain_command import main as run
 
     return run()

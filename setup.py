@@ -21,7 +21,7 @@ setup(
     py_modules=["ccafl_train"],
     package_dir={"ccafl_plugin.configs": "configs"},
     package_data={"ccafl_plugin": ["weights/*.safetensors"], "ccafl_plugin.configs": ["*.yaml", "**/*.yaml"]},
-    entry_points={"console_scripts": ["ccafl-train = ccafl_train:main", "ccafl-benchmark = ccafl_train:benchmark"]},
+    entry_points={"console_scripts": ["ccafl-train = ccafl_train:main", "ccafl-suite = ccafl_train:suite"]},
     # The lower bounds are the versions in .ci/oldest.txt, with which the tests of models and losses run too.
     install_requires=[
         "torch>=2.2",  # scaled_dot_product_attention under autocast

@@ -17,9 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # also when called as benchmarks/run.py
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of this process and those it starts
 
-from benchmarks import generated, machine, table  # noqa: E402
+from benchmarks import cost_table, machine, table  # noqa: E402
 from benchmarks.report import THREAD_VARIABLES, Report  # noqa: E402
 from benchmarks.row import Row  # noqa: E402
+from ccafl_plugin.suites import generated_pages  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,8 +85,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def update_readme() -> int:
     """Writes the table into README.md."""
     try:
-        generated.update(generated.README)
-    except generated.NothingToShow as error:
+        generated_pages.update(cost_table.README, cost_table.RESULTS)
+    except generated_pages.NothingToShow as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

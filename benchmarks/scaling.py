@@ -15,8 +15,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from benchmarks import generated
+from benchmarks import cost_table
 from benchmarks.growth import BY_IMAGES, BY_PROXIES, WORK_BY_IMAGES, WORK_BY_PROXIES, Memory, Setting, Work, on_the_gpu
+from ccafl_plugin.suites.generated_pages import Document, update
 
 PROXIES = (10**4, 10**5, 10**6)
 IMAGES = (10**6, 10**8)
@@ -25,7 +26,7 @@ DEVICES_GB = (24, 80, 141)
 
 def tables(folder: Path) -> str:
     """All tables, in Markdown, with the rates of the newest results in a folder."""
-    cpu, gpu = generated.newest(folder, gpu=False), generated.newest(folder, gpu=True)
+    cpu, gpu = cost_table.newest(folder, gpu=False), cost_table.newest(folder, gpu=True)
     blocks = [
         "Bytes by the number of proxies N, with C = 15 cameras:",
         _memory_table(BY_PROXIES, [Setting(proxies=n) for n in PROXIES], [f"N = {n:.0e}" for n in PROXIES]),
@@ -121,9 +122,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
-SCALING = generated.Document(
-    generated.ROOT / "docs" / "scaling.md", "scaling", "python -m benchmarks.scaling --write", tables
-)
+SCALING = Document(cost_table.ROOT / "docs" / "scaling.md", "scaling", "python -m benchmarks.scaling --write", tables)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -131,9 +130,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--write", action="store_true", help="into docs/scaling.md")
     if parser.parse_args(arguments).write:
-        generated.update(SCALING)
+        update(SCALING, cost_table.RESULTS)
     else:
-        print(tables(generated.RESULTS))
+        print(tables(cost_table.RESULTS))
     return 0
 
 

@@ -43,16 +43,16 @@ def main(arguments: list[str]) -> int:
     started, file, *sys.argv[1:] = arguments
     clock = Clock()
     import ccafl_train
-    from ccafl_plugin import train
-    from ccafl_plugin.data import synthetic
-    from ccafl_plugin.engine import ImageCCAFLEngine, epoch_start, extraction, text
+    from ccafl_plugin.engine import ImageCCAFLEngine, epoch_start, extraction, text_side
+    from ccafl_plugin.runs import building
+    from ccafl_plugin.synthetic import dataset
 
     clock.seconds["import"] = time.time() - float(started)
-    clock.watch("rendering", synthetic, "ensure")
-    clock.watch("datasets and model", train, "build_data_manager")
-    clock.watch("datasets and model", train, "build_model")
-    clock.watch("datasets and model", train, "build_engine")
-    clock.watch("stage 1", text.TextSide, "learn")
+    clock.watch("rendering", dataset, "ensure")
+    clock.watch("datasets and model", building, "build_data_manager")
+    clock.watch("datasets and model", building, "build_model")
+    clock.watch("datasets and model", building, "build_engine")
+    clock.watch("stage 1", text_side.TextSide, "learn")
     clock.watch("extraction", extraction.TrainingImages, "encode")
     clock.watch("association and memories", epoch_start.EpochStart, "__call__")
     clock.watch("steps", ImageCCAFLEngine, "forward_backward")

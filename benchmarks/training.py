@@ -14,15 +14,15 @@ import torchreid
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from ccafl_plugin import train
 from ccafl_plugin.config import arguments, load_config
+from ccafl_plugin.config.shipped_files import configs_folder
 from ccafl_plugin.engine import ImageCCAFLEngine
-from ccafl_plugin.engine.outputs import split_outputs
-from ccafl_plugin.engine.report import LossReport
-from ccafl_plugin.engine.terms import Batch, EpochState, Term
+from ccafl_plugin.engine.loss_report import LossReport
+from ccafl_plugin.engine.model_outputs import split_outputs
 from ccafl_plugin.options import options
-from ccafl_plugin.resources import configs_folder
-from ccafl_plugin.wrapping import unwrap
+from ccafl_plugin.runs import building
+from ccafl_plugin.terms import Batch, EpochState, Term
+from ccafl_plugin.utils.distributed import unwrap
 
 
 class Pictures(Dataset):
@@ -67,9 +67,9 @@ def make_engine(
         width=config.data.width,
         num_train_pids=pictures.train[-1][1] + 1,
     )
-    model = train.build_model(config, manager)
+    model = building.build_model(config, manager)
     optimizer = torchreid.optim.build_optimizer(model, **arguments.optimizer_arguments(config))
-    engine = train.build_engine(config, manager, model, optimizer, None)
+    engine = building.build_engine(config, manager, model, optimizer, None)
     engine.batch_idx = 0
     generator = torch.Generator().manual_seed(1)
     state = EpochState(

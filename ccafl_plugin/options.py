@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ccafl_plugin.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 
 @dataclasses.dataclass

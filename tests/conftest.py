@@ -16,8 +16,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from ccafl_plugin.data import synthetic
 from ccafl_plugin.options import options
+from ccafl_plugin.synthetic import renderer as synthetic
 
 torch.set_num_threads(1)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from yacs.config import CfgNode
 
-from ccafl_plugin.benchmark.suite_file import load_suite
 from ccafl_plugin.config import load_config
-from ccafl_plugin.resources import configs_folder
-from ccafl_plugin.results import leaves
-from ccafl_plugin.train import main
+from ccafl_plugin.config.shipped_files import configs_folder
+from ccafl_plugin.runs.results import leaves
+from ccafl_plugin.runs.train_command import main
+from ccafl_plugin.suites.suite_file import load_suite
 
 FOLDER = configs_folder() / "synthetic" / "baselines"
 BASE = configs_folder() / "synthetic" / "base_medium.yaml"
@@ -86,19 +86,19 @@ def test_the_row_of_ccafl_is_ccafl() -> None:
 
 
 @pytest.mark.parametrize("name", ["bot", "bot_ical", "clipreid"])
-def test_market_has_the_same_recipe(name: str) -> None:
+def test_market_has_the_same_settings(name: str) -> None:
     market = configs_folder() / "market1501"
     own = load_config(market / f"{name}_rn50.yaml")
     changed = differences(own, load_config(market / "ccafl_rn50.yaml"))
     expected = differences(load_config(FOLDER / f"{name}.yaml"), load_config(BASE))
-    assert own.ccafl.recipe == ""  # another recipe than the published one that it is based on
-    changed.pop("data.save_dir"), expected.pop("data.save_dir"), changed.pop("ccafl.recipe")
+    assert own.ccafl.published_settings == ""  # not the published settings that it is based on
+    changed.pop("data.save_dir"), expected.pop("data.save_dir"), changed.pop("ccafl.published_settings")
     expected.pop("train.lr")  # of small images and few iterations; Market-1501's is the paper's
     assert changed == expected
 
 
 def test_the_suite_has_them_all() -> None:
-    suite = load_suite(configs_folder() / "benchmarks" / "synthetic_baselines.yaml")
+    suite = load_suite(configs_folder() / "suites" / "synthetic_baselines.yaml")
     assert [row.config.resolve() for row in suite.shown] == [
         FOLDER / f"{name}.yaml"
         for name in ("bot", "bot_ical", "clipreid", "bot_intra_camera", "precise_ics", "ccafl", "osnet_ccafl", "bot")

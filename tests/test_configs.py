@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from ccafl_plugin.config import load_config
-from ccafl_plugin.resources import configs_folder
-from ccafl_plugin.results import leaves
-from ccafl_plugin.train import main
+from ccafl_plugin.config.shipped_files import configs_folder
+from ccafl_plugin.runs.results import leaves
+from ccafl_plugin.runs.train_command import main
 from tests.layouts import write_dukemtmcreid, write_market1501, write_msmt17
 
 CONFIGS = sorted(
     str(path.relative_to(configs_folder()))
     for path in configs_folder().rglob("*.yaml")
-    if path.parent.name not in ("base", "benchmarks")
+    if path.parent.name not in ("base", "suites")
 )
 
 # What the three datasets share: paper, Sec. IV-B, and the values that its authors train with.
@@ -174,7 +174,7 @@ NUM_CAMERAS = {"market1501": 6, "dukemtmcreid": 8, "msmt17": 15, "synthetic": 6}
 MARGIN = sorted(name for name in CONFIGS if "ccafl_margin" in name)
 
 
-def test_every_recipe_of_the_paper_has_ours_beside_it() -> None:
+def test_every_configuration_of_the_paper_has_ours_beside_it() -> None:
     papers = {name for name in CONFIGS if Path(name).name.startswith("ccafl_") and name not in MARGIN}
     assert {name.replace("ccafl_margin", "ccafl") for name in MARGIN} == papers
 
@@ -183,14 +183,14 @@ def test_every_recipe_of_the_paper_has_ours_beside_it() -> None:
 def test_what_our_recipe_changes(name: str) -> None:
     ours = dict(leaves(load_config(configs_folder() / name)))
     papers = dict(leaves(load_config(configs_folder() / name.replace("ccafl_margin", "ccafl"))))
-    ignored = ("data.save_dir", "ccafl.recipe")
+    ignored = ("data.save_dir", "ccafl.published_settings")
     assert {key: value for key, value in ours.items() if value != papers[key] and key not in ignored} == {
         "ccafl.association.name": "margin",
         "ccafl.association.keep_unassociated": True,
         "ccafl.terms.icdl.last_epoch": -1,
         "ccafl.terms.icdl.weight": pytest.approx(1 / NUM_CAMERAS[name.partition("/")[0]], abs=1e-6),
     }
-    assert ours["ccafl.recipe"] == ""  # nobody has published it
+    assert ours["ccafl.published_settings"] == ""  # nobody has published it
     if not name.startswith("synthetic"):
         assert "Not yet measured on real data." in (configs_folder() / name).read_text()
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from benchmarks.reports import REPORTS
 from ccafl_plugin.config import default_config
-from ccafl_plugin.engine.encoder import EncoderPass
+from ccafl_plugin.engine.encoder_pass import EncoderPass
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "gpu.md").read_text(encoding="utf-8")
 

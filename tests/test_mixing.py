@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ccafl_plugin.config import load_config
-from ccafl_plugin.resources import configs_folder
-from ccafl_plugin.train import main
+from ccafl_plugin.config.shipped_files import configs_folder
+from ccafl_plugin.runs.train_command import main
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEXT = (REPOSITORY / "docs" / "mixing.md").read_text(encoding="utf-8")
@@ -106,7 +106,7 @@ def test_its_pieces_exist() -> None:
 
 def test_its_files_and_links_exist() -> None:
     names = re.findall(r"`[^`\n]*?(\w+\.yaml)`", TEXT)
-    folders = [configs_folder() / folder for folder in ("synthetic/baselines", "market1501", "benchmarks")]
+    folders = [configs_folder() / folder for folder in ("synthetic/baselines", "market1501", "suites")]
     assert names
     assert not [name for name in names if not any((folder / name).exists() for folder in folders)]
     links = re.findall(r"\]\(([^)#]+)\)", TEXT)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.options import Options, options
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 def test_defaults_are_the_papers_market1501_values():

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import ccafl_plugin
-from ccafl_plugin.resources import configs_folder
+from ccafl_plugin.config.shipped_files import configs_folder
 from tests.layouts_torchreid import REPOSITORY
 
 

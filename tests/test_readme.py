@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ccafl_plugin.config import load_config
-from ccafl_plugin.data import synthetic
 from ccafl_plugin.engine import PromptStage
 from ccafl_plugin.options import options
+from ccafl_plugin.synthetic import renderer as synthetic
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -23,7 +23,7 @@ def test_the_program_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert "max_epoch=50" in program
     monkeypatch.chdir(tmp_path)
     synthetic.ensure("reid-data", "tiny", 1)
-    monkeypatch.setattr("ccafl_plugin.engine.ccafl.PromptStage", lambda: PromptStage(epochs=1))
+    monkeypatch.setattr("ccafl_plugin.engine.ccafl_engine.PromptStage", lambda: PromptStage(epochs=1))
     with options.override(iters_per_epoch=1, input_size=(96, 48)):
         exec(program.replace("max_epoch=50", "max_epoch=1"), {})
     assert "mAP: " in capsys.readouterr().out

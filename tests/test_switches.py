@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ccafl_plugin.models.towers import ImageTower
-from ccafl_plugin.train import main
+from ccafl_plugin.runs.train_command import main
 from tests.layouts import write_market1501
 
 SMALL = [

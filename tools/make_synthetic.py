@@ -2,7 +2,7 @@
 
 import sys
 
-from ccafl_plugin.data.synthetic.tool import main
+from ccafl_plugin.synthetic.render_command import main
 
 if __name__ == "__main__":
     sys.exit(main())

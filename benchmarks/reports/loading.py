@@ -15,10 +15,10 @@ from PIL import Image
 
 from benchmarks.report import Figures, Report
 from benchmarks.training import synchronize
-from ccafl_plugin import train
 from ccafl_plugin.config import arguments, load_config
+from ccafl_plugin.config.shipped_files import configs_folder
 from ccafl_plugin.options import options
-from ccafl_plugin.resources import configs_folder
+from ccafl_plugin.runs import building
 
 CAMERAS = 6
 FOLDERS = {"bounding_box_train": 1, "query": 1001, "bounding_box_test": 1001}  # with the first person of each
@@ -69,10 +69,10 @@ def epochs(config: Any, device: str) -> Figures:
     """The first two epochs of a run, without the prompt stage; one epoch if no image stays in memory."""
     options.update(**arguments.option_values(config))
     torch.backends.cudnn.benchmark = device == "cuda"
-    manager = train.build_data_manager(config)
-    model = train.build_model(config, manager)
+    manager = building.build_data_manager(config)
+    model = building.build_model(config, manager)
     optimizer = torchreid.optim.build_optimizer(model, **arguments.optimizer_arguments(config))
-    engine = train.build_engine(config, manager, model, optimizer, None)
+    engine = building.build_engine(config, manager, model, optimizer, None)
     engine.batch_idx = 0
     lines: Figures = []
     for number in range(2 if config.ccafl.extraction_memory else 1):

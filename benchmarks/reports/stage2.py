@@ -19,7 +19,7 @@ from benchmarks.training import (
     waits,
     windows,
 )
-from ccafl_plugin.engine.encoder import narrow_type
+from ccafl_plugin.engine.encoder_pass import narrow_type
 from ccafl_plugin.engine.extraction import extract, unit_features
 
 FLOAT32 = ("ccafl.amp", "False")

@@ -7,8 +7,8 @@ import torch
 from benchmarks.report import Figures, Report
 from benchmarks.training import forget, make_data, make_engine, number, timed, windows
 from ccafl_plugin.config import load_config
+from ccafl_plugin.config.shipped_files import configs_folder
 from ccafl_plugin.models import BACKBONES
-from ccafl_plugin.resources import configs_folder
 
 TRAINING_SETS = {"market1501": (3262, 6), "dukemtmcreid": (2196, 8), "msmt17": (4821, 15)}
 """Proxies and cameras, which decide how large memories and classifier are."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 class PairScores(NamedTuple):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ccafl_plugin.association.closest import closest_pairs
 from ccafl_plugin.association.registry import number_groups, register_association
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 @register_association("nearest_pairs")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 ASSOCIATIONS: dict[str, Callable[..., Tensor]] = {}
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from ccafl_plugin.engine.prompt_stage import PromptStage
-from ccafl_plugin.engine.terms import TERMS, Term
+from ccafl_plugin.engine.stage1 import PromptStage
+from ccafl_plugin.terms import TERMS, Term
 
 
 def option_values(config: CfgNode) -> dict[str, Any]:

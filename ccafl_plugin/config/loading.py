@@ -9,10 +9,11 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode
 
-from ccafl_plugin.config.checks import check_config
+from ccafl_plugin.config.shipped_files import config_name
 from ccafl_plugin.config.tree import default_config
-from ccafl_plugin.errors import CCAFLError, unknown_name
-from ccafl_plugin.resources import config_name
+from ccafl_plugin.config.validation import check_config
+from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.trees import leaves
 
 BASE_KEY = "base"
 PUBLISHED_KEY = "published"
@@ -38,10 +39,10 @@ def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **ove
     if file is not None:
         for path, content in reversed(list(_chain(Path(file)))):
             published = content.pop(PUBLISHED_KEY, "")
-            for key, value in _leaves(content):
+            for key, value in leaves(content):
                 _assign(config, key, value, where=f"{path}: ")
-        if published:  # of the file itself, the last one; what is based on a published file is another recipe
-            config.ccafl.recipe = config_name(Path(file))
+        if published:  # of the file itself, the last one; what is based on a published file claims nothing
+            config.ccafl.published_settings = config_name(Path(file))
     if len(pairs) % 2:
         raise CCAFLError(f"KEY VALUE pairs: {pairs[-1]!r} has no value.")
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
@@ -82,15 +83,6 @@ def _chain(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         path = path.parent / str(base)
 
 
-def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{key}.")
-        else:
-            yield key, value
-
-
 def _parse(text: str) -> Any:
     """A value from the command line, read as YAML reads it; ``['a','b']`` and ``5e-4`` work as in torchreid."""
     try:
@@ -120,7 +112,7 @@ def _assign(config: CfgNode, key: str, value: Any, where: str) -> None:
 
 def unknown_key(config: CfgNode, key: str, where: str = "") -> CCAFLError:
     """The error for a key that isn't there: nearest spelling in the whole tree, and its siblings."""
-    keys = [name for name, _ in _leaves(config)]
+    keys = [name for name, _ in leaves(config)]
     parent = key.rpartition(".")[0]
     siblings = [name for name in keys if parent and name.startswith(f"{parent}.")]
     error = unknown_name(f"{where}config key", key, keys)

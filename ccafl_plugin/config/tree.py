@@ -14,9 +14,9 @@ from yacs.config import CfgNode
 
 from ccafl_plugin.association import ASSOCIATIONS
 from ccafl_plugin.data.label_noise import LabelNoise
-from ccafl_plugin.data.synthetic.network import FEWEST
-from ccafl_plugin.engine.prompt_stage import PromptStage
-from ccafl_plugin.engine.terms import PAPER_TERMS, TERMS
+from ccafl_plugin.engine.stage1 import PromptStage
+from ccafl_plugin.synthetic.renderer.cameras import FEWEST
+from ccafl_plugin.terms import PAPER_TERMS, TERMS
 
 
 def _torchreid_tree() -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _torchreid_tree() -> dict[str, Any]:
 
 def _ccafl_tree() -> dict[str, Any]:
     return {
-        "recipe": "",
+        "published_settings": "",
         "supervision": "intra_camera",
         "clip_weights": "",
         "prompt_length": 4,

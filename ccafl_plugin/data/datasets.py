@@ -1,17 +1,14 @@
-"""Datasets that torchreid does not have, as classes of the torchreid that is installed."""
+"""``msmt17_trainval``, which torchreid does not have, and the reading of Market-1501's and MSMT17's layouts."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ccafl_plugin.data import synthetic
-from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.options import options
+from ccafl_plugin.utils.errors import CCAFLError
 
 MSMT17_FOLDERS = {"MSMT17_V1": ("train", "test"), "MSMT17_V2": ("mask_train_v2", "mask_test_v2")}
 """The two published versions of MSMT17: their folder, and in it the folders of training and test images."""
@@ -22,49 +19,17 @@ Tuples = list[tuple[str, int, int]]
 _MARKET_NAME = re.compile(r"(-?\d+)_c(\d+)s")
 
 
-def build_datasets(torchreid: ModuleType) -> dict[str, type]:
-    """The dataset classes by the names under which they are registered.
+def build_msmt17_trainval(torchreid: ModuleType) -> type:
+    """The dataset class ``msmt17_trainval``.
 
     Args:
         torchreid: the package below which torchreid's ``data`` lies.
 
     Returns:
-        ``synthetic_persons`` and ``msmt17_trainval``, subclasses of torchreid's ``ImageDataset``.
+        A subclass of torchreid's ``ImageDataset``.
     """
-    image_dataset = torchreid.data.ImageDataset
 
-    class SyntheticPersons(image_dataset):
-        """Rendered pedestrians before six or more cameras, made below the data root when they are first asked for.
-
-        Args:
-            root: the data root; made if it is missing.
-            size: "tiny", "small", "medium" or "large"; by default the option ``synthetic_size``.
-            seed: which benchmark of that size; by default the option ``synthetic_seed``.
-            cameras: how many cameras, at least 6; by default the option ``synthetic_cameras``.
-        """
-
-        dataset_dir = synthetic.NAME
-
-        def __init__(
-            self,
-            root: str = "",
-            size: str | None = None,
-            seed: int | None = None,
-            cameras: int | None = None,
-            **kwargs: Any,
-        ) -> None:
-            size = options.synthetic_size if size is None else size
-            seed = options.synthetic_seed if seed is None else seed
-            cameras = options.synthetic_cameras if cameras is None else cameras
-            folder = synthetic.ensure(root, size, seed, cameras=cameras)
-            super().__init__(
-                read_market_folder(folder / "bounding_box_train", relabel=True),
-                read_market_folder(folder / "query"),
-                read_market_folder(folder / "bounding_box_test"),
-                **kwargs,
-            )
-
-    class MSMT17TrainVal(image_dataset):
+    class MSMT17TrainVal(torchreid.data.ImageDataset):
         """MSMT17 by its published protocol: the images of the training and of the validation list are trained on.
 
         Query and gallery are those of torchreid's ``msmt17`` and are never trained on; ``combineall``, which would add
@@ -91,17 +56,7 @@ def build_datasets(torchreid: ModuleType) -> dict[str, type]:
                 **kwargs,
             )
 
-    return {synthetic.NAME: SyntheticPersons, "msmt17_trainval": MSMT17TrainVal}
-
-
-def make_importable(datasets: Iterable[type]) -> None:
-    """Makes classes of :func:`build_datasets` findable by name in this module.
-
-    Data workers that are not forked get datasets pickled; they find the class when they import this package.
-    """
-    for dataset in datasets:
-        dataset.__module__, dataset.__qualname__ = __name__, dataset.__name__
-        globals()[dataset.__name__] = dataset
+    return MSMT17TrainVal
 
 
 def read_market_folder(folder: Path, relabel: bool = False) -> Tuples:

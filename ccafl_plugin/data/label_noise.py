@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
-from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.integration.datasets import whole_batches
-from ccafl_plugin.randomness import generator
+from ccafl_plugin.data.whole_batches import whole_batches
+from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.seeds import generator
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 
 TrainTuple = tuple[str, int, int, int]
 """An entry of a torchreid training list: image path, person id, camera id, dataset id."""

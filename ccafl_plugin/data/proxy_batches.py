@@ -18,8 +18,8 @@ import torch
 from torch.utils.data import Sampler
 
 from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
-from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.randomness import generator
+from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.seeds import generator
 
 
 def check_sizes(batch_size: int, num_instances: int, iters_per_epoch: int) -> None:

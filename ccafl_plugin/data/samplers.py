@@ -14,7 +14,7 @@ import torch
 
 from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
 from ccafl_plugin.data.proxy_batches import Deck, ProxyBatchSampler
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 class ProxySampler(ProxyBatchSampler):

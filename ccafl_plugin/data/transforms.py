@@ -6,7 +6,7 @@ from PIL import Image
 from torch import Tensor, nn, randint
 from torchvision.transforms import functional
 
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 class PadCrop(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Collection
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchreid
 
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.models.checkpoint_file import read_part
+from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.files import write_text_whole, write_whole
 
 MANIFEST = "checkpoint-{}.json"
 ASIDE = "earlier-{}"
@@ -41,15 +43,10 @@ def save(
     files = {}
     for name, state in parts.items():
         file = save_dir / name / f"model.pth.tar-{epoch}"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(file.name + ".partial")
-        torch.save(state, partial)
-        os.replace(partial, file)
+        write_whole(file, functools.partial(torch.save, state))
         files[name] = file.relative_to(save_dir).as_posix()
     manifest = save_dir / MANIFEST.format(epoch)
-    partial = manifest.with_name(manifest.name + ".partial")
-    partial.write_text(json.dumps({"epoch": epoch, "parts": files, **facts}, indent=2) + "\n")
-    os.replace(partial, manifest)
+    write_text_whole(manifest, json.dumps({"epoch": epoch, "parts": files, **facts}, indent=2) + "\n")
     print(f'Checkpoint saved to "{manifest}" ({", ".join(files)})')
     for old in manifests(save_dir)[:-keep]:
         if epoch_of(old) in keep_epochs:
@@ -158,20 +155,3 @@ def load(path: str | Path, key: str = "model.resume") -> tuple[dict[str, Any], d
         if not file.is_file():
             raise CCAFLError(f"{key}: the part {name!r} of the checkpoint is missing: {str(file)!r}.")
     return manifest, {name: read_part(file, key) for name, file in files.items()}
-
-
-def read_part(file: str | Path, key: str) -> Any:
-    """What a checkpoint's file holds.
-
-    Args:
-        file: as torchreid writes it.
-        key: the setting that errors name.
-
-    Raises:
-        CCAFLError: it can't be read.
-    """
-    try:
-        return torchreid.utils.load_checkpoint(str(file))
-    except Exception as error:  # a broken file makes unpickling fail in any way there is, with a KeyError even
-        reason = f"{type(error).__name__} {str(error).partition(chr(10))[0]}".strip()
-        raise CCAFLError(f"{key}: can't read {str(file)!r} as a checkpoint: {reason}") from error

@@ -10,11 +10,11 @@ import torch
 from ccafl_plugin.association import pair_scores
 from ccafl_plugin.data.label_noise import true_persons
 from ccafl_plugin.engine.extraction import TrainingImages, unit_features
-from ccafl_plugin.engine.terms import EpochState, Term
 from ccafl_plugin.losses import unit_group_means
+from ccafl_plugin.terms import EpochState, Term
 
 if TYPE_CHECKING:
-    from ccafl_plugin.engine.ccafl import ImageCCAFLEngine
+    from ccafl_plugin.engine.ccafl_engine import ImageCCAFLEngine
 
 
 class EpochStart:

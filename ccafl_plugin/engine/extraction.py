@@ -13,12 +13,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, PILToTensor, Resize, ToTensor
 
+from ccafl_plugin.data.image_reading import served, start_worker
 from ccafl_plugin.data.proxies import ProxyLabels
-from ccafl_plugin.data.reading import served, start_worker
-from ccafl_plugin.engine.encoder import autocast
-from ccafl_plugin.engine.transfer import ImageTransfer
-from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.wrapping import unwrap
+from ccafl_plugin.engine.encoder_pass import autocast
+from ccafl_plugin.engine.image_transfer import ImageTransfer
+from ccafl_plugin.utils.distributed import unwrap
+from ccafl_plugin.utils.errors import CCAFLError
 
 MB = 2**20
 """Bytes."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from ccafl_plugin.association import associate, keep_unassociated
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.data.samplers import READS_IDENTITIES
-from ccafl_plugin.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 SUPERVISIONS = ("intra_camera", "full")
 

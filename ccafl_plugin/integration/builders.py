@@ -10,11 +10,11 @@ from torch import nn
 
 from ccafl_plugin.data.samplers import SAMPLERS
 from ccafl_plugin.integration.changes import Change, new_entry, new_item, replace_everywhere
-from ccafl_plugin.integration.layout import attribute, require_parameters
+from ccafl_plugin.integration.torchreid_layout import attribute, require_parameters
 from ccafl_plugin.models import clip
 from ccafl_plugin.optim import parameter_groups, warmup_cosine, warmup_multi_step
 from ccafl_plugin.options import options
-from ccafl_plugin.wrapping import unwrap
+from ccafl_plugin.utils.distributed import unwrap
 
 SCHEDULERS = ("warmup_multi_step", "warmup_cosine")
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.integration.layout import IncompatibleTorchreid, uses
+from ccafl_plugin.integration.torchreid_layout import IncompatibleTorchreid, uses
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,42 +7,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from ccafl_plugin import metrics as fast
 from ccafl_plugin.integration.changes import Change, replace_everywhere, set_attribute
-from ccafl_plugin.integration.layout import IncompatibleTorchreid, attribute, require_parameters, torchreid_module
+from ccafl_plugin.integration.torchreid_layout import (
+    IncompatibleTorchreid,
+    attribute,
+    require_parameters,
+    torchreid_module,
+)
+from ccafl_plugin.metrics.watched_scores import show_scores
 from ccafl_plugin.options import options
-
-
-class Scores(NamedTuple):
-    """What one call of ``evaluate_rank`` gave."""
-
-    cmc: NDArray[np.float32]  # (max_rank,)
-    mean_average_precision: float
-
-
-_watchers: list[list[Scores]] = []
-
-
-@contextmanager
-def watched_scores() -> Iterator[list[Scores]]:
-    """A list that fills with the scores of torchreid's ``evaluate_rank`` inside the ``with`` block.
-
-    torchreid's ``_evaluate`` prints the CMC curve but returns its first value only.
-    """
-    seen: list[Scores] = []
-    _watchers.append(seen)
-    try:
-        yield seen
-    finally:
-        _watchers[:] = [each for each in _watchers if each is not seen]  # two lists of scores may be equal
 
 
 class EngineMetrics(ModuleType):
@@ -83,8 +61,7 @@ def evaluation_changes() -> list[Change]:
     @functools.wraps(original_rank)
     def evaluate_rank(*args: Any, **kwargs: Any) -> Any:
         result = (fast.evaluate_rank if options.fast_evaluation else original_rank)(*args, **kwargs)
-        for seen in _watchers:
-            seen.append(Scores(*result))
+        show_scores(*result)
         return result
 
     @functools.wraps(original_reranking)

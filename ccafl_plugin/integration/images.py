@@ -9,12 +9,12 @@ from typing import Any
 
 from torchvision.transforms import Compose, InterpolationMode, RandomHorizontalFlip, Resize
 
-from ccafl_plugin.data.reading import read_image
+from ccafl_plugin.data.image_reading import read_image
 from ccafl_plugin.data.transforms import PadCrop
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.integration.changes import Change, replace_everywhere, set_attribute
-from ccafl_plugin.integration.layout import IncompatibleTorchreid, attribute, require_parameters
+from ccafl_plugin.integration.torchreid_layout import IncompatibleTorchreid, attribute, require_parameters
 from ccafl_plugin.options import options
+from ccafl_plugin.utils.errors import CCAFLError
 
 # torchreid has no list of its own names: it asks for each in turn and passes over all others in silence.
 TORCHREID_TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")

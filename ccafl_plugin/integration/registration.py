@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ccafl_plugin.integration import builders, datasets, evaluation, images
+from ccafl_plugin.integration import builders, data_manager, evaluation, images
 from ccafl_plugin.integration.changes import Change, apply_all, new_attribute, set_attribute
-from ccafl_plugin.integration.layout import attribute, require_attributes, torchreid_module, torchreid_package
+from ccafl_plugin.integration.torchreid_layout import attribute, require_attributes, torchreid_module, torchreid_package
 
 MARK = "_ccafl_plugin_is_registered"
 ENGINE_METHODS = (
@@ -42,8 +42,8 @@ def register() -> None:
         *images.transform_changes(),
         *images.reading_changes(),
         *images.extractor_changes(),
-        *datasets.dataset_changes(),
-        *datasets.manager_changes(),
+        *data_manager.dataset_changes(),
+        *data_manager.manager_changes(),
         *evaluation.evaluation_changes(),
         *engine_and_loss_changes(),
         set_attribute(package, MARK, True),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ccafl_plugin.losses.contrast import mean_cross_entropy
-from ccafl_plugin.losses.precision import full_precision, widen
+from ccafl_plugin.utils.dtypes import full_precision, widen
 
 
 @full_precision

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ccafl_plugin.losses.precision import full_precision, no_autocast, widen, zero_with_graph
+from ccafl_plugin.utils.dtypes import full_precision, no_autocast, widen, zero_with_graph
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.losses.precision import full_precision, widen
+from ccafl_plugin.utils.dtypes import full_precision, widen
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 @full_precision

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.losses.precision import full_precision, widen
 from ccafl_plugin.losses.proxy_classifier import similarity_to_rows
+from ccafl_plugin.utils.dtypes import full_precision, widen
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 def positive_proxies(proxies: Tensor, camera_of_proxy: Tensor, pseudo_of_proxy: Tensor) -> Tensor:

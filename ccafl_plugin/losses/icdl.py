@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.losses.alignment import text_alignment
 from ccafl_plugin.losses.contrast import hardest_similarities
 from ccafl_plugin.losses.memory import CameraRows, HybridMemory
-from ccafl_plugin.losses.precision import full_precision, widen, zero_with_graph
 from ccafl_plugin.losses.triplet import batch_hard_triplet, hinges
+from ccafl_plugin.utils.dtypes import full_precision, widen, zero_with_graph
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 class ICDLComponents(NamedTuple):

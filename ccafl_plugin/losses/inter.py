@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.losses.contrast import cluster_contrast
 from ccafl_plugin.losses.memory import ClusterMemory
 from ccafl_plugin.losses.triplet import batch_hard_triplet
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 class InterComponents(NamedTuple):

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.losses.grouping import unit_group_means
-from ccafl_plugin.losses.precision import full_precision
+from ccafl_plugin.utils.dtypes import full_precision
+from ccafl_plugin.utils.errors import CCAFLError
 
 COPIED_AT_ONCE = 256  # proxies; bounds the temporary copy while a memory is filled
 

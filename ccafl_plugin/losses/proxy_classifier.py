@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.losses.precision import full_precision, no_autocast, widen
+from ccafl_plugin.utils.dtypes import full_precision, no_autocast, widen
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 class _SimilarityToUnitRows(torch.autograd.Function):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ccafl_plugin.losses.precision import full_precision, widen
+from ccafl_plugin.utils.dtypes import full_precision, widen
 
 SMALLEST_DISTANCE = 1e-6  # distances are clamped here, since their slope at 0 is not defined
 

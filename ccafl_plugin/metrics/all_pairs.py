@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.metrics import distances
 from ccafl_plugin.metrics.distances import METRICS, FeatureDistances
+from ccafl_plugin.utils.errors import CCAFLError
 
 TILE = 256  # rows of a matrix that are transposed together; a tile should stay in the cache
 

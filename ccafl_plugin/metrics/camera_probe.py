@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.randomness import generator
+from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.seeds import generator
 
 WEIGHT_DECAY = 0.1  # the optimum is unique and found in few steps, with more dimensions than images too
 MAX_STEPS = 100

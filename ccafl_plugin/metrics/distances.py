@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.dtypes import at_least_float32
+from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 BLOCK_ELEMENTS = 1 << 24  # distances held at once, 64 MB in float32
 
@@ -75,10 +75,6 @@ class FeatureDistances(Distances):
             yield first, to_gallery(self.query[first : first + size]).cpu().numpy()
 
 
-def _at_least_float32(features: Tensor) -> Tensor:
-    return features.detach().to(torch.promote_types(features.dtype, torch.float32))
-
-
 class SquaredEuclidean:
     """Squared Euclidean distances to a gallery, by the product of features.
 
@@ -87,12 +83,12 @@ class SquaredEuclidean:
     """
 
     def __init__(self, gallery: Tensor) -> None:
-        self.gallery = _at_least_float32(gallery)
+        self.gallery = at_least_float32(gallery.detach())
         self.squares = self.gallery.pow(2).sum(dim=1)
 
     def __call__(self, query: Tensor, places: Tensor | None = None) -> Tensor:
         """(n, D) features to (n, G) distances, or to (n, m) of the gallery's images at (m,) ``places`` only."""
-        query = _at_least_float32(query)
+        query = at_least_float32(query.detach())
         gallery, squares = (x if places is None else x[places] for x in (self.gallery, self.squares))
         return (query.pow(2).sum(dim=1, keepdim=True) + squares).addmm_(query, gallery.T, beta=1, alpha=-2)
 
@@ -105,12 +101,12 @@ class Cosine:
     """
 
     def __init__(self, gallery: Tensor) -> None:
-        self.gallery = F.normalize(_at_least_float32(gallery), dim=1)
+        self.gallery = F.normalize(at_least_float32(gallery.detach()), dim=1)
 
     def __call__(self, query: Tensor, places: Tensor | None = None) -> Tensor:
         """(n, D) features to (n, G) distances, or to (n, m) of the gallery's images at (m,) ``places`` only."""
         gallery = self.gallery if places is None else self.gallery[places]
-        return (F.normalize(_at_least_float32(query), dim=1) @ gallery.T).neg_().add_(1)
+        return (F.normalize(at_least_float32(query.detach()), dim=1) @ gallery.T).neg_().add_(1)
 
 
 METRICS: dict[str, Callable[[Tensor], SquaredEuclidean | Cosine]] = {

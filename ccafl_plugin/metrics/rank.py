@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.metrics.distances import Distances, FeatureDistances
 from ccafl_plugin.metrics.single_shot import SingleShot
+from ccafl_plugin.utils.errors import CCAFLError
 
 ROWS_AT_ONCE = 64  # of a matrix whose rows don't lie in one piece
 SORTED_FROM = 400  # images of one identity from which sorting a row costs less than counting for each

@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.metrics.all_pairs import AllPairs, FeaturePairs, MatrixPairs
 from ccafl_plugin.metrics.distances import Distances, FeatureDistances
 from ccafl_plugin.metrics.nearest import nearest
 from ccafl_plugin.metrics.reciprocal import expanded_neighbours
+from ccafl_plugin.utils.errors import CCAFLError
 
 ROWS_AT_ONCE = 1 << 13  # images whose neighbourhoods are worked out together
 

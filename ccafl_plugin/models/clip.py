@@ -8,11 +8,12 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ccafl_plugin.errors import CCAFLError, unknown_name
-from ccafl_plugin.models.pooling import NeckBatchNorm, at_least_float32
+from ccafl_plugin.models.pooling import NeckBatchNorm
 from ccafl_plugin.models.pretrained import load_pretrained
 from ccafl_plugin.models.prompts import TextEncoder
 from ccafl_plugin.models.towers import ImageTower, ResNetTower, ViTTower
+from ccafl_plugin.utils.dtypes import at_least_float32
+from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 LOSSES = ("softmax", "triplet", "ccafl")
 OPENAI_SIZE = 224

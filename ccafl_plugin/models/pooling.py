@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ccafl_plugin.losses.precision import no_autocast
+from ccafl_plugin.utils.dtypes import at_least_float32, no_autocast
 
 
 class GeM(nn.Module):
@@ -57,8 +57,3 @@ class NeckBatchNorm(nn.BatchNorm1d):
         """(B, D) floats of any precision -> (B, D), float32."""
         with no_autocast(features.device.type):
             return super().forward(at_least_float32(features))
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision becomes float32; float32 and float64 stay as they are."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

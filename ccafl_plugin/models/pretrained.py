@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models.positions import GRID_KEY, Grid, infer_grid
 from ccafl_plugin.models.token_rows import restore_rows
+from ccafl_plugin.utils.errors import CCAFLError
 
 WEIGHTS_KEY = "ccafl.clip_weights"
 WITHOUT_WEIGHTS = "set model.pretrained False for random weights"

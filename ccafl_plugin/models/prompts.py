@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 
 CONTEXT_LENGTH = 77
 PROMPT_BEFORE = "A photo of a"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.randomness import generator
+from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.seeds import generator
 
 TABLE_KEY = "token_embedding.weight"
 KEPT_KEY = "token_embedding.kept_rows"

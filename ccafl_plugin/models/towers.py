@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models.attention_pooling import pool_by_attention
 from ccafl_plugin.models.pooling import GeM
 from ccafl_plugin.models.positions import GRID_KEY, Grid, infer_grid, interpolate_positions
 from ccafl_plugin.models.running_statistics import running_statistics_kept
+from ccafl_plugin.utils.distributed import is_distributed
+from ccafl_plugin.utils.errors import CCAFLError
 
 Stage = Callable[[Tensor], Tensor]
 
@@ -160,9 +161,7 @@ class ImageTower(nn.Module, abc.ABC):
         if self._seen or getattr(self, "_is_replica", False):  # what a DataParallel replica changes is lost
             return
         grid = self.checked_grid(*images.shape[-2:])
-        if not (
-            torch.distributed.is_available() and torch.distributed.is_initialized()
-        ):  # gradient buckets are laid out
+        if not is_distributed():  # there, gradient buckets are laid out already
             self.resize_positions(grid)
         self._seen = True
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ccafl_plugin.association import associate
 from ccafl_plugin.association.nearest_pairs import connect, one_partner_per_camera, pairs_to_look_at
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 def slow_association(features: Tensor, cameras: list[int], count: int) -> list[int]:

@@ -7,7 +7,7 @@ import torch
 
 from ccafl_plugin.association import ASSOCIATIONS, associate, keep_unassociated, register_association
 from ccafl_plugin.association.registry import number_groups
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.children import in_child, memory_growth
 
 

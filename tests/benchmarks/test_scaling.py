@@ -11,15 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks import generated, growth, scaling
+from benchmarks import cost_table, growth, scaling
 from benchmarks.growth import BY_PROXIES, WORK_BY_IMAGES, WORK_BY_PROXIES, Setting
 from benchmarks.rows import ROWS
 from benchmarks.scaling import SCALING, tables
 from ccafl_plugin.association import associate, best_matches, blocks, closest
 from ccafl_plugin.engine.extraction import extract
-from ccafl_plugin.engine.text import Prompts
+from ccafl_plugin.engine.text_side import Prompts
 from ccafl_plugin.losses import ClusterMemory, HybridMemory, ProxyClassifier
 from ccafl_plugin.models import PromptLearner
+from ccafl_plugin.suites.generated_pages import with_part
 
 SMALL = Setting(
     proxies=12, images=10, cameras=3, dim=5, text_dim=7, text_width=6, prompt_length=2, instances=4, batch=3
@@ -147,7 +148,9 @@ def test_times_come_from_the_newest_results(tmp_path):
 
 def test_the_page_is_what_the_newest_results_give():
     text = SCALING.path.read_text(encoding="utf-8")
-    assert generated.with_part(SCALING) == text, f"docs/scaling.md is behind the newest results: {SCALING.command}"
+    assert with_part(SCALING, cost_table.RESULTS) == text, (
+        f"docs/scaling.md is behind the newest results: {SCALING.command}"
+    )
 
 
 def test_units():

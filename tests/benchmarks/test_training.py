@@ -10,7 +10,7 @@ import torch
 from benchmarks import training
 from benchmarks.reports import loading, stage2, stage2_memory
 from benchmarks.training import make_data, make_engine, plain_step, timed, windows
-from ccafl_plugin.resources import configs_folder
+from ccafl_plugin.config.shipped_files import configs_folder
 
 SMALL = ("train.batch_size", "8", "sampler.num_instances", "4", "data.height", "64", "data.width", "32")
 TINY = "synthetic/ccafl_tiny.yaml"

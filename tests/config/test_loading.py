@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ccafl_plugin.config import default_config, load_config
-from ccafl_plugin.engine.terms import TERMS
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.terms import TERMS
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 def test_file_pairs_and_flags_win_in_this_order(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from ccafl_plugin.config import default_config, load_config
 from ccafl_plugin.config.arguments import engine_arguments, option_values
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 
 CLIP = ["model.name", "clip_tiny", "loss.name", "ccafl", "train.batch_size", "32"]
 

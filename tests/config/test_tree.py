@@ -12,7 +12,7 @@ import yaml
 from ccafl_plugin.association import ASSOCIATIONS, associate
 from ccafl_plugin.config import load_config
 from ccafl_plugin.config.arguments import engine_arguments
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 @pytest.mark.parametrize("name", sorted(ASSOCIATIONS))

@@ -5,13 +5,14 @@ import pickle
 import pytest
 import torchreid
 
-from ccafl_plugin.data.datasets import build_datasets, find_msmt17, read_market_folder, read_msmt17_list
-from ccafl_plugin.data.synthetic import SIZES, Size
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.data.datasets import find_msmt17, read_market_folder, read_msmt17_list
+from ccafl_plugin.integration.data_manager import DATASETS as BUILDERS
 from ccafl_plugin.options import options
+from ccafl_plugin.synthetic.renderer import SIZES, Size
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.layouts import Folder, write_market1501, write_msmt17
 
-DATASETS = build_datasets(torchreid)
+DATASETS = {name: build(torchreid) for name, build in BUILDERS.items()}
 
 
 def names(data):

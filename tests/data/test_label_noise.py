@@ -12,8 +12,8 @@ import torchreid
 
 from ccafl_plugin.data.label_noise import LabelNoise, damage_training_set, true_persons
 from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.options import options
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.layouts import write_market1501
 
 PEOPLE, CAMERAS, IMAGES = 20, 3, 5

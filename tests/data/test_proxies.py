@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccafl_plugin.data.proxies import ProxyLabels
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.data.train_lists import small_list, train_lists
 
 TENSORS = (

@@ -19,7 +19,7 @@ from ccafl_plugin.data.samplers import (
     ProxySampler,
     allot,
 )
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.data.train_lists import small_list, train_lists
 
 every_sampler = pytest.mark.parametrize("name", sorted(SAMPLERS))

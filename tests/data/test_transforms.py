@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ccafl_plugin.data.transforms import PadCrop
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 @given(height=st.integers(1, 12), width=st.integers(1, 9), padding=st.integers(0, 4), seed=st.integers(0, 2**31))

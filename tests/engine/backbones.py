@@ -18,12 +18,12 @@ import torch
 import torchreid
 from torch import nn
 
-from ccafl_plugin import results
-from ccafl_plugin.engine.outputs import try_out
-from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.integration.names import model_names
+from ccafl_plugin.engine.model_outputs import try_out
+from ccafl_plugin.integration.torchreid_names import model_names
 from ccafl_plugin.models import BACKBONES
-from ccafl_plugin.train import main
+from ccafl_plugin.runs import results
+from ccafl_plugin.runs.train_command import main
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.engine.small_runs import write_pictures
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "backbones.md"

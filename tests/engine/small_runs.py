@@ -11,8 +11,8 @@ import torchreid
 from PIL import Image
 
 from ccafl_plugin.engine import ImageCCAFLEngine, PromptStage
-from ccafl_plugin.engine.terms import PAPER_TERMS, TERMS, Term
 from ccafl_plugin.options import options
+from ccafl_plugin.terms import PAPER_TERMS, TERMS, Term
 
 HEIGHT, WIDTH = 64, 32
 IDENTITIES, CAMERAS, IMAGES = 6, 3, 3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ccafl_plugin.engine.outputs import promised_outputs
+from ccafl_plugin.engine.model_outputs import promised_outputs
 from tests.engine.backbones import build, documented, measure, names, train
 
 TRAINED = ("resnet18", "mobilenetv2_x1_0", "shufflenet_v2_x0_5", "osnet_ain_x0_25", "hacnn", "pcb_p4")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ccafl_plugin.engine import checkpoints
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.engine.small_runs import EVERY_TERM, Recorder, assert_equal, make_engine, make_terms, weights
 
 EPOCHS = 4

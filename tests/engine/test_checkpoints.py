@@ -10,8 +10,8 @@ import pytest
 import torch
 import torchreid
 
-from ccafl_plugin.engine import checkpoints, resumable
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.engine import checkpoints, resuming
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.engine.small_runs import assert_equal, make_engine, make_manager, make_terms, weights
 
 
@@ -207,7 +207,7 @@ def test_code_that_computed_a_checkpoint_is_remembered(
 ) -> None:
     terms = make_terms({"proxy_classifier": (0, -1)})
     for epoch, digest in enumerate(("first", "second", "second"), start=1):
-        monkeypatch.setattr(resumable, "code_digest", lambda digest=digest: digest)
+        monkeypatch.setattr(resuming, "code_digest", lambda digest=digest: digest)
         engine = make_engine(pictures, terms=terms)
         start = engine.resume(str(tmp_path)) if epoch > 1 else 0
         engine.run(save_dir=str(tmp_path), max_epoch=epoch, start_epoch=start)

@@ -12,8 +12,8 @@ from torchvision.transforms import Compose, Grayscale, Lambda, Normalize, Resize
 
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.extraction import TrainingImages, training_features
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.options import options
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.engine.small_runs import HEIGHT, WIDTH, assert_equal, make_engine, make_manager, make_terms, weights
 
 

@@ -11,10 +11,10 @@ import torch
 import torchreid
 
 from ccafl_plugin.engine import ImageCCAFLEngine, PromptStage
-from ccafl_plugin.engine.prompt_stage import learn_prompts
-from ccafl_plugin.engine.terms import Term
+from ccafl_plugin.engine.stage1 import learn_prompts
 from ccafl_plugin.losses import ICALLoss
 from ccafl_plugin.options import options
+from ccafl_plugin.terms import Term
 from tests.engine.small_runs import CAMERAS, HEIGHT, IDENTITIES, WIDTH, Recorder, make_manager, make_terms
 
 BASELINE = {"softmax": (0, -1), "triplet": (0, -1)}

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from ccafl_plugin.engine import ImageCCAFLEngine
-from ccafl_plugin.engine.encoder import narrow_type
+from ccafl_plugin.engine.encoder_pass import narrow_type
 from ccafl_plugin.engine.extraction import extract
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.engine.small_runs import Recorder, assert_equal, make_engine, make_manager, weights
 
 

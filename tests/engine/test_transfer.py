@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from ccafl_plugin.engine.report import LossReport
-from ccafl_plugin.engine.transfer import ImageTransfer
+from ccafl_plugin.engine.image_transfer import ImageTransfer
+from ccafl_plugin.engine.loss_report import LossReport
 
 
 class Recording:
@@ -62,7 +62,7 @@ def test_numbers_are_sent_before_and_waited_for_when_they_are_read(
 ) -> None:
     there = Recording("values", calls, is_cuda=True, device="cuda:1", to_gives=torch.tensor([1.0, 2.0, 2.5]))
     stacked = SimpleNamespace(stack=lambda values: there, cuda=torch.cuda)
-    monkeypatch.setattr("ccafl_plugin.engine.report.torch", stacked)
+    monkeypatch.setattr("ccafl_plugin.engine.loss_report.torch", stacked)
     report = LossReport({"one": {"a": torch.tensor(1.0)}}, [torch.tensor(2.0), torch.tensor(2.5)])
     assert calls == ["values.to(cpu, True)", "event.record(computing on cuda:1)"]
     assert report.read() == {"loss": 4.5, "one/a": 1.0}

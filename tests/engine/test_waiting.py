@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ccafl_plugin.engine.ccafl import ImageCCAFLEngine
-from ccafl_plugin.engine.report import LossReport
-from ccafl_plugin.engine.terms import PAPER_TERMS
+from ccafl_plugin.engine.ccafl_engine import ImageCCAFLEngine
+from ccafl_plugin.engine.loss_report import LossReport
+from ccafl_plugin.terms import PAPER_TERMS
 from tests.engine.small_runs import make_engine
 from tests.waiting import NoWaiting, on_meta
 

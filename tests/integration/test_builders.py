@@ -11,10 +11,10 @@ import torchreid
 from torch import nn
 
 from ccafl_plugin.data.samplers import SAMPLERS
-from ccafl_plugin.errors import CCAFLError
-from ccafl_plugin.integration.layout import torchreid_module
+from ccafl_plugin.integration.torchreid_layout import torchreid_module
 from ccafl_plugin.models import clip
 from ccafl_plugin.options import options
+from ccafl_plugin.utils.errors import CCAFLError
 
 TRAIN = [
     (f"{person:02d}_{camera}_{shot}.jpg", person, camera, 0)

@@ -16,8 +16,9 @@ from torch import nn
 
 from ccafl_plugin import metrics as fast
 from ccafl_plugin.integration import evaluation
-from ccafl_plugin.integration.evaluation import evaluation_changes, watched_scores
-from ccafl_plugin.integration.layout import IncompatibleTorchreid, torchreid_module, uses
+from ccafl_plugin.integration.evaluation import evaluation_changes
+from ccafl_plugin.integration.torchreid_layout import IncompatibleTorchreid, torchreid_module, uses
+from ccafl_plugin.metrics.watched_scores import watched_scores
 from ccafl_plugin.options import options
 from tests.children import forget, in_child
 from tests.engine.small_runs import make_manager, write_pictures

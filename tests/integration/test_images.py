@@ -15,10 +15,10 @@ from torchvision.transforms import InterpolationMode, Resize
 from torchvision.transforms import functional as F
 
 from ccafl_plugin.data.transforms import PadCrop
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.integration.images import TORCHREID_TRANSFORMS
-from ccafl_plugin.integration.layout import torchreid_module
+from ccafl_plugin.integration.torchreid_layout import torchreid_module
 from ccafl_plugin.options import options
+from ccafl_plugin.utils.errors import CCAFLError
 
 ALL = list(TORCHREID_TRANSFORMS)
 

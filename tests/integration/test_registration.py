@@ -12,7 +12,7 @@ import torchreid
 
 import ccafl_plugin
 from ccafl_plugin.integration.changes import apply_all, new_item, set_attribute
-from ccafl_plugin.integration.layout import torchreid_module, uses
+from ccafl_plugin.integration.torchreid_layout import torchreid_module, uses
 from tests.children import forget, in_child
 from tests.layouts_torchreid import python
 

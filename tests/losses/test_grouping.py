@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.losses import group_means, unit_group_means
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.losses.problems import assert_untouched, labels, unit_rows
 
 

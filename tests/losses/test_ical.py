@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.losses import ICALLoss, positive_proxies
 from ccafl_plugin.losses.ical import additive_margin, clamp_cosines
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.losses.problems import (
     assert_finite_in_half,
     assert_same,

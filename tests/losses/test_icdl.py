@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.losses import (
     HybridMemory,
     ICDLLoss,
@@ -19,6 +18,7 @@ from ccafl_plugin.losses import (
     centroid_triplet,
     instance_contrast,
 )
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.losses.problems import (
     assert_finite_in_half,
     assert_untouched,

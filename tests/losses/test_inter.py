@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.losses import ClusterMemory, InterCameraLoss, batch_hard_triplet, cluster_contrast
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.losses.problems import assert_finite_in_half, assert_zero_with_graph, labels, unit_rows
 
 

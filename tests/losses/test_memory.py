@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.losses import ClusterMemory, HybridMemory
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.losses.problems import labels, unit_rows
 
 sizes = st.lists(st.integers(1, 4), min_size=1, max_size=4)

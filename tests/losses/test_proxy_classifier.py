@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.losses import ProxyClassifier
 from ccafl_plugin.losses.proxy_classifier import similarity_to_rows
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.losses.problems import HALVES, assert_untouched, labels, unit_rows
 
 

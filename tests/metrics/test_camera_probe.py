@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.metrics.camera_probe import camera_predictability
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 def problem(count: int, dim: int, cameras: int, strength: float, seed: int = 0) -> tuple[Tensor, Tensor]:

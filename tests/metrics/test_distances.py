@@ -7,9 +7,9 @@ import pytest
 import torch
 import torchreid
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.metrics import FeatureDistances
 from ccafl_plugin.metrics import distances as module
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.children import in_child, memory_growth
 
 

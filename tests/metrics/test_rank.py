@@ -8,8 +8,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.metrics import NoValidQuery, evaluate_features, evaluate_rank, rank
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.metrics import problems
 from tests.metrics.torchreid_stable import slow_evaluate_rank
 

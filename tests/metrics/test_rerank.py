@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.metrics import FeatureDistances, RerankedDistances, evaluate_rank, re_ranking, rerank_features
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.children import in_child, memory_growth
 from tests.metrics.torchreid_stable import slow_re_ranking
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ccafl_plugin.integration.layout import torchreid_module
+from ccafl_plugin.integration.torchreid_layout import torchreid_module
 
 
 class StableNumpy:

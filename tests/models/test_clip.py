@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models import BACKBONES, build_clip
 from ccafl_plugin.models.clip import TINY
 from ccafl_plugin.options import options
+from ccafl_plugin.utils.errors import CCAFLError
 
 DIMENSIONS = {"clip_rn50": (2048, 1024), "clip_vit_b16": (768, 512), "clip_tiny": (512, 128)}
 

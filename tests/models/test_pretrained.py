@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import ccafl_plugin.models.pretrained as pretrained_module
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models import ClipReID, build_clip
 from ccafl_plugin.models.clip import TINY, clip_state_dict
 from ccafl_plugin.models.positions import interpolate_positions
 from ccafl_plugin.options import options
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models import PromptLearner, TextEncoder, check_prompt_length
 from ccafl_plugin.models.prompts import fixed_tokens
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models import build_clip
 from ccafl_plugin.models.running_statistics import running_statistics_kept
 from ccafl_plugin.options import options
+from ccafl_plugin.utils.errors import CCAFLError
 
 SIZE = (64, 32)
 

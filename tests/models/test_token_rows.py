@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models.pretrained import read_weights
 from ccafl_plugin.models.token_rows import KEPT_KEY, SIZE_KEY, TABLE_KEY, keep_rows, restore_rows
+from ccafl_plugin.utils.errors import CCAFLError
 
 ROWS = torch.tensor([0, 3, 7, 19])
 

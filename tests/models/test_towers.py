@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from ccafl_plugin.errors import CCAFLError
 from ccafl_plugin.models import build_clip
 from ccafl_plugin.models.positions import interpolate_positions
 from ccafl_plugin.options import options
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 @pytest.fixture

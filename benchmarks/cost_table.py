@@ -1,0 +1,40 @@
+"""The table of costs on a page: the newest committed measurements."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks import table
+from ccafl_plugin.suites.generated_pages import Document, NothingToShow
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+FOR_A_GPU = ("stage2", "stage2_memory", "loading")
+"""Reports that show on a CPU only that everything runs."""
+
+
+def newest(folder: Path, gpu: bool) -> dict[str, Any] | None:
+    """The results with the latest date among those at full size, measured on a GPU or without one."""
+    found = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    found = [results for results in found if results["size"] == "full" and (results["head"]["GPU"] != "none") == gpu]
+    return max(found, key=lambda results: results["head"]["date"], default=None)
+
+
+def readme_table(folder: Path) -> str:
+    """The table of the newest results, with a GPU's columns where there are results of one.
+
+    Reports that are made for a GPU are shown of one only; ``python -m benchmarks --show FILE`` prints all.
+
+    Raises:
+        NothingToShow: no results.
+    """
+    results, on_gpu = newest(folder, gpu=False), newest(folder, gpu=True)
+    if results is None:
+        raise NothingToShow(f"no results at full size in {folder}: python -m benchmarks --save FILE makes some.")
+    shown = [report for report in results["reports"] if report["name"] not in FOR_A_GPU]
+    return table.make_table({**results, "reports": shown}, *([] if on_gpu is None else [on_gpu]))
+
+
+README = Document(ROOT / "README.md", "benchmarks", "python -m benchmarks --readme", readme_table)

@@ -1,0 +1,28 @@
+"""Batches of unequal size stay whole on their way through a data loader."""
+
+from __future__ import annotations
+
+from torch.utils.data import DataLoader
+
+
+def whole_batches(loader: DataLoader) -> DataLoader:
+    """A loader in which every draw of the sampler is one batch.
+
+    torchreid cuts a sampler's indices into batches of one size. Where a sampler gives smaller batches (a camera with
+    few proxies), that would mix the end of one draw with the start of the next.
+
+    Returns:
+        The loader itself if its sampler has no ``variable_batches``.
+    """
+    sampler = loader.sampler
+    if not getattr(sampler, "variable_batches", False):
+        return loader
+    return DataLoader(
+        loader.dataset,
+        batch_sampler=sampler.batches(),
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        pin_memory=loader.pin_memory,
+        worker_init_fn=loader.worker_init_fn,
+        generator=loader.generator,
+    )

@@ -1,0 +1,182 @@
+"""The encoder's share of a step: forward pass, backward pass, precision, and batches that don't fit into memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ccafl_plugin.engine.model_outputs import Outputs, split_outputs
+from ccafl_plugin.models.running_statistics import running_statistics_kept
+from ccafl_plugin.utils.dtypes import no_autocast
+from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.seeds import RandomState
+
+PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""What ``ccafl.precision`` may be, and the narrow type of its mixed precision; None for none."""
+
+SMALLEST_PART = 2
+"""Images; batch norm needs two rows."""
+
+
+def check_parts(batch_size: int, parts: int) -> None:
+    """Whether a batch can be processed in so many parts.
+
+    Raises:
+        CCAFLError: the parts would not be equal, or smaller than two images.
+    """
+    if parts > 1 and (batch_size % parts or batch_size // parts < SMALLEST_PART):
+        fitting = [n for n in range(1, max(batch_size // SMALLEST_PART, 1) + 1) if batch_size % n == 0]
+        raise CCAFLError(
+            f"ccafl.accumulation: a batch of {batch_size} (train.batch_size) can't be processed in {parts} equal parts "
+            f"of at least {SMALLEST_PART} images; choose one of {', '.join(map(str, fitting))}."
+        )
+
+
+def narrow_type(precision: str, device: torch.device, key: str = "ccafl.precision") -> torch.dtype | None:
+    """The narrow type of a mixed precision; None for none, and on every device but a GPU.
+
+    Args:
+        precision: one of ``PRECISIONS``.
+        device: of the model.
+        key: the setting that errors name.
+
+    Raises:
+        CCAFLError: no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise unknown_name(key, precision, PRECISIONS)
+    return PRECISIONS[precision] if device.type == "cuda" else None
+
+
+def check_replicas(model: nn.Module, dtype: torch.dtype | None, key: str = "ccafl.precision") -> None:
+    """Whether all GPUs that share a batch compute in the precision that was asked for.
+
+    Raises:
+        CCAFLError: bfloat16 on several of them: torch hands replicas on that autocast is on, but not its type, and they
+            would compute in float16, of which no gradient scaler knows.
+    """
+    shared = isinstance(model, nn.DataParallel) and len(model.device_ids) > 1
+    if shared and dtype is torch.bfloat16:
+        raise CCAFLError(
+            f"{key}: nn.DataParallel can't run bf16 on several GPUs; set fp16 or fp32, or show torch one GPU "
+            "(CUDA_VISIBLE_DEVICES=0)."
+        )
+
+
+def autocast(device_type: str, dtype: torch.dtype | None) -> AbstractContextManager[object]:
+    """Mixed precision with ``dtype``, or none for None."""
+    return no_autocast(device_type) if dtype is None else torch.autocast(device_type=device_type, dtype=dtype)
+
+
+def gradient_scaler(dtype: torch.dtype | None) -> Any:
+    """Keeps small gradients above float16's smallest number; for any other type it does nothing."""
+    enabled = dtype is torch.float16
+    if hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler("cuda", enabled=enabled)
+    with warnings.catch_warnings():  # before torch 2.3 it is only found below torch.cuda
+        warnings.simplefilter("ignore")
+        return torch.cuda.amp.GradScaler(enabled=enabled)
+
+
+class EncoderPass:
+    """Runs a model on batches and takes the gradients of the losses back through it.
+
+    In one part, this is a plain forward and backward pass. In several, memory is needed for the activations of one
+    part only, though the losses see the whole batch (Gao et al., "Scaling Deep Contrastive Learning Batch Size under
+    Memory Limited Setup", 2021): all parts run without a graph, the losses give their gradients by the outputs, and
+    every part runs a second time, with a graph and the same random draws, to take its share of these gradients back.
+    The gradients are those of the whole batch, except that batch norms in training see the parts. Part j of n has the
+    images j, j + n, j + 2n ..., so every part has images of (nearly) every proxy. Running statistics move in the first
+    run only.
+
+    Args:
+        model: in the mode in which it is to run.
+        dtype: of mixed precision; None for none.
+        parts: number of parts; a batch with fewer than twice as many images has fewer.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype | None = None, parts: int = 1) -> None:
+        self.model = model
+        self.dtype = dtype
+        self.parts = parts
+        self._first_run: tuple[list[Tensor], list[RandomState], Outputs] | None = None
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        norms = any(isinstance(module, _BatchNorm) for module in self.model.modules())
+        return f"Every batch runs in {self.parts} parts" + norms * "; batch norms see the parts, not the batch"
+
+    def forward(self, images: Tensor) -> Outputs:
+        """(B, 3, height, width) -> the model's outputs, at least float32; losses are built on them."""
+        self._first_run = None
+        parts = min(self.parts, max(len(images) // SMALLEST_PART, 1))
+        if parts == 1:
+            return self._encode(images)
+        pieces = [images[first::parts] for first in range(parts)]
+        states, found = [], []
+        with torch.no_grad():
+            for piece in pieces:
+                states.append(RandomState(_devices_of(self.model, images.device)))
+                found.append(self._encode(piece))
+        whole = _over_parts(found, _interleave)
+        for tensor in whole.tensors():
+            tensor.requires_grad_()
+        self._first_run = pieces, states, whole
+        return whole
+
+    def backward(self, loss: Tensor) -> None:
+        """Adds the loss's gradients to those of the weights.
+
+        Args:
+            loss: () float, a function of the last forward pass's outputs.
+        """
+        loss.backward()
+        if self._first_run is None:
+            return
+        pieces, states, whole = self._first_run
+        self._first_run = None
+        for part, (piece, state) in enumerate(zip(pieces, states, strict=True)):
+            with state.replayed(), running_statistics_kept(self.model):
+                again = self._encode(piece).tensors()
+            pairs = [
+                (output, cut.grad[part :: len(pieces)])
+                for output, cut in zip(again, whole.tensors(), strict=True)
+                if cut.grad is not None and output.requires_grad
+            ]
+            if pairs:
+                torch.autograd.backward(*map(list, zip(*pairs, strict=True)))
+
+    def _encode(self, images: Tensor) -> Outputs:
+        with autocast(images.device.type, self.dtype):
+            outputs = self.model(images)
+        return split_outputs(outputs).to_float32()
+
+
+def _over_parts(parts: Sequence[Outputs], join: Callable[[list[Tensor]], Tensor]) -> Outputs:
+    """The outputs of a whole batch from those of its parts."""
+    first = parts[0]
+    return Outputs(
+        tuple(join([part.raw[i] for part in parts]) for i in range(len(first.raw))),
+        None if first.embeddings is None else join([part.embeddings for part in parts]),
+        tuple(join([part.logits[i] for part in parts]) for i in range(len(first.logits))),
+    )
+
+
+def _interleave(parts: list[Tensor]) -> Tensor:
+    whole = parts[0].new_empty(sum(map(len, parts)), *parts[0].shape[1:])
+    for first, part in enumerate(parts):
+        whole[first :: len(parts)] = part
+    return whole
+
+
+def _devices_of(model: nn.Module, device: torch.device) -> list[torch.device]:
+    """The GPUs that a model runs on."""
+    if device.type != "cuda":
+        return []
+    return [torch.device("cuda", index) for index in getattr(model, "device_ids", None) or [device.index or 0]]

@@ -1,0 +1,89 @@
+"""Stage 1: one learnable prompt per proxy, trained against frozen image features (paper, Sec. III-B)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ccafl_plugin.losses import prompt_contrast
+from ccafl_plugin.models.prompts import PromptLearner, TextEncoder
+from ccafl_plugin.optim import half_cosine
+from ccafl_plugin.utils.seeds import generator
+
+
+@dataclass(frozen=True)
+class PromptStage:
+    """Settings of stage 1; the defaults are the paper's.
+
+    Attributes:
+        epochs: passes over all training images.
+        batch_size: random images per step.
+        lr: Adam's peak learning rate.
+        weight_decay: Adam's.
+        warmup_epochs: epochs of linear warm-up from ``warmup_lr``.
+        warmup_lr: learning rate of epoch 0.
+        final_lr: what the cosine falls to.
+        scope: ``camera``: images are compared inside their camera, one prompt per proxy. ``person``: over the whole
+            batch, one prompt per person; reads identities across cameras, so only under full supervision.
+    """
+
+    epochs: int = 60
+    batch_size: int = 64
+    lr: float = 3.5e-4
+    weight_decay: float = 1e-4
+    warmup_epochs: int = 5
+    warmup_lr: float = 1e-5
+    final_lr: float = 1e-6
+    scope: str = "camera"
+
+    def learning_rate(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 0."""
+        if epoch < self.warmup_epochs:
+            return self.warmup_lr + (self.lr - self.warmup_lr) * epoch / self.warmup_epochs
+        return half_cosine(self.lr, self.final_lr, epoch / self.epochs)
+
+
+def learn_prompts(
+    prompts: PromptLearner,
+    text_encoder: TextEncoder,
+    embeddings: Tensor,
+    prompt_of_image: Tensor,
+    cameras: Tensor | None,
+    stage: PromptStage,
+    seed: int,
+    report: Callable[[int, float, float, float], None] | None = None,
+) -> None:
+    """Trains the prompts in place; nothing else has a gradient.
+
+    Args:
+        prompts: one prompt per proxy (or person).
+        text_encoder: CLIP's, frozen.
+        embeddings: (M, E) float32, image features of all training images.
+        prompt_of_image: (M,) int64, which prompt describes an image.
+        cameras: (M,) int64, images are compared inside a camera; None: over the whole batch.
+        stage: settings.
+        seed: of the run.
+        report: called after every epoch with (epoch, mean loss, learning rate, seconds).
+    """
+    optimizer = torch.optim.Adam(prompts.parameters(), lr=stage.lr, weight_decay=stage.weight_decay)
+    for epoch in range(stage.epochs):
+        started = time.time()
+        rate = stage.learning_rate(epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        order = torch.randperm(len(embeddings), generator=generator(seed, epoch, "stage 1")).to(embeddings.device)
+        total = embeddings.new_zeros(())
+        for batch in order.split(stage.batch_size):
+            labels = prompt_of_image[batch]
+            text = prompts(labels, text_encoder)  # encodes each prompt once
+            loss = prompt_contrast(embeddings[batch], text, labels, None if cameras is None else cameras[batch])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(batch)
+        if report is not None:
+            report(epoch, total.item() / len(embeddings), rate, time.time() - started)

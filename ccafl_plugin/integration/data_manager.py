@@ -1,0 +1,70 @@
+"""Datasets by name, and batches of unequal size in torchreid's data manager."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import torchreid
+from torch.utils.data import DataLoader
+
+from ccafl_plugin.data.datasets import build_msmt17_trainval
+from ccafl_plugin.data.image_reading import start_worker
+from ccafl_plugin.data.whole_batches import whole_batches
+from ccafl_plugin.integration.changes import Change, new_item, set_attribute
+from ccafl_plugin.integration.torchreid_layout import attribute
+from ccafl_plugin.synthetic.dataset import build_synthetic_persons
+
+DATASETS: dict[str, Callable[[ModuleType], type]] = {
+    "synthetic_persons": build_synthetic_persons,
+    "msmt17_trainval": build_msmt17_trainval,
+}
+"""What builds each of the plugin's datasets, by the name under which it is registered."""
+
+
+def dataset_changes() -> list[Change]:
+    """The plugin's datasets among torchreid's image datasets."""
+    registry = attribute("data.datasets", "__image_datasets", dict)
+    attribute("data", "ImageDataset", type)  # the datasets subclass it
+    changes = []
+    for name, build in DATASETS.items():
+        dataset = build(torchreid)
+        make_importable(dataset, sys.modules[build.__module__])
+        changes.append(new_item(registry, "dataset", name, dataset))
+    return changes
+
+
+def make_importable(dataset: type, module: ModuleType) -> None:
+    """Makes a class that a function has built findable by name in a module.
+
+    Data workers that are not forked get datasets pickled; they find the class when they import this package.
+    """
+    dataset.__module__, dataset.__qualname__ = module.__name__, dataset.__name__
+    setattr(module, dataset.__name__, dataset)
+
+
+def _loaders_of(manager: Any) -> Iterator[DataLoader]:
+    """All loaders of a data manager."""
+    yield from filter(None, (manager.train_loader, manager.train_loader_t))
+    for loaders in manager.test_loader.values():
+        yield from loaders.values()
+
+
+def manager_changes() -> list[Change]:
+    """``ImageDataManager`` keeps the batches of samplers with ``variable_batches`` whole; workers know this package."""
+    manager = attribute("data.datamanager", "ImageDataManager", type)
+    original = manager.__init__
+
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        self.train_loader = whole_batches(self.train_loader)
+        if self.train_loader_t is not None:
+            self.train_loader_t = whole_batches(self.train_loader_t)
+        for loader in _loaders_of(self):
+            loader.worker_init_fn = start_worker
+
+    return [set_attribute(manager, "__init__", __init__)]

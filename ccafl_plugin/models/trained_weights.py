@@ -1,0 +1,46 @@
+"""Weights of a trained model, from a checkpoint in torchreid's layout (``model.load_weights``)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ccafl_plugin.models.checkpoint_file import read_part
+from ccafl_plugin.utils.distributed import unwrap
+from ccafl_plugin.utils.errors import CCAFLError
+
+
+def load_weights(model: nn.Module, path: str) -> None:
+    """Loads a model's weights; a classifier of another size is left out, anything else has to fit.
+
+    torchreid's own ``load_pretrained_weights`` drops whatever does not fit and goes on.
+
+    Args:
+        model: any model, also inside ``nn.DataParallel``.
+        path: a checkpoint's file, e.g. ``log/model/model.pth.tar-50``.
+
+    Raises:
+        CCAFLError: not a checkpoint, or one of another model.
+    """
+    content = read_part(path, "model.load_weights")
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    target = unwrap(model)
+    own = target.state_dict()
+    state = {
+        name: tensor
+        for name, tensor in state.items()
+        if not name.startswith("classifier.") or (name in own and own[name].shape == tensor.shape)
+    }
+    needed = {name for name in own if not name.startswith("classifier.")}
+    missing, left_over = sorted(needed - set(state)), sorted(set(state) - set(own))
+    problem = f"{len(missing)} of the model's tensors are missing ({missing[0]})" if missing else ""
+    if left_over:
+        problem = problem or f"{len(left_over)} of its tensors have no place in the model ({left_over[0]})"
+    if not problem:
+        try:
+            target.load_state_dict(state, strict=False)
+        except RuntimeError as error:
+            problem = str(error).splitlines()[-1].strip()
+    if problem:
+        raise CCAFLError(f"model.load_weights: {path!r} is a checkpoint of another model than model.name: {problem}.")
+    print(f'Loaded {len(state)} of {len(own)} tensors from "{path}"')

@@ -1,0 +1,116 @@
+"""From a checked configuration to what is trained: data manager, model and engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torchreid
+from torch import nn
+from yacs.config import CfgNode
+
+from ccafl_plugin.config import arguments
+from ccafl_plugin.data.dataset_checks import check_queries
+from ccafl_plugin.data.label_noise import LabelNoise, damage_training_set
+from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.engine import ImageCCAFLEngine
+from ccafl_plugin.engine.effective_settings import EffectiveSettings, effective_settings_of
+from ccafl_plugin.engine.model_outputs import try_out
+from ccafl_plugin.engine.supervision import Supervision
+from ccafl_plugin.models import BACKBONES
+from ccafl_plugin.models.trained_weights import load_weights
+from ccafl_plugin.runs.published_settings import compare_with_published
+from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+
+
+def build_data_manager(config: CfgNode) -> Any:
+    """torchreid's data manager, with queries that no gallery image can answer found at once."""
+    datamanager = torchreid.data.ImageDataManager(**arguments.data_manager_arguments(config))
+    noise = LabelNoise(**config.ccafl.label_noise)
+    damage_training_set(datamanager, noise, config.train.seed, arguments.sampler_arguments(config))
+    for name, sets in datamanager.test_dataset.items():
+        check_queries(name, sets["query"], sets["gallery"])
+    return datamanager
+
+
+def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
+    """The model with its weights, on its device, in ``nn.DataParallel`` on a GPU as torchreid has it."""
+    ccafl = config.loss.name == "ccafl"
+    clip = config.model.name in BACKBONES
+    loss = config.loss.name if not ccafl or clip else "triplet"
+    classes = datamanager.num_train_pids
+    if ccafl:
+        labels = ProxyLabels.from_tuples(datamanager.train_loader.dataset.train)
+        classes = Supervision(config.ccafl.supervision).num_classes(labels)
+    device = torch.device("cuda" if config.use_gpu and torch.cuda.is_available() else "cpu")
+    print(f"Building model: {config.model.name}")
+    try:
+        model = torchreid.models.build_model(
+            name=config.model.name,
+            num_classes=classes,
+            loss=loss,
+            pretrained=config.model.pretrained,
+            use_gpu=device.type == "cuda",
+        ).to(device)
+    except Exception as error:
+        # Downloads fail in many ways, gdown's with errors of its own; without them a mistake is one of the program.
+        if not isinstance(error, OSError) and (clip or not config.model.pretrained):
+            raise
+        raise CCAFLError(
+            f"model.pretrained: the weights of {config.model.name} can't be had ({error}); fetch them where there is a "
+            "network, or set model.pretrained False."
+        ) from error
+    if not clip:
+        try_out(model, config.data.height, config.data.width, config.model.name)
+    if ccafl and clip and config.ccafl.terms.softmax.enabled:
+        model.make_classifier(classes)
+    parameters, flops = torchreid.utils.compute_model_complexity(model, (1, 3, config.data.height, config.data.width))
+    print(f"Model complexity: params={parameters:,} flops={flops:,}")
+    if config.train.fixbase_epoch > 0:
+        for layer in list(config.train.open_layers):
+            layers = [name for name, _ in model.named_children()]
+            if layer not in layers:
+                raise unknown_name("train.open_layers", layer, layers)
+    if config.model.load_weights:
+        load_weights(model, config.model.load_weights)
+    if config.ccafl.compile:
+        model.compile_image_encoder()
+    return nn.DataParallel(model) if device.type == "cuda" else model
+
+
+def build_engine(config: CfgNode, datamanager: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> Any:
+    """CCAFL's engine, or torchreid's own for its own losses."""
+    if config.loss.name == "ccafl":
+        return ImageCCAFLEngine(
+            datamanager, model, optimizer, scheduler=scheduler, **arguments.engine_arguments(config)
+        )
+    common = {
+        "scheduler": scheduler,
+        "use_gpu": config.use_gpu,
+        "label_smooth": config.loss.softmax.label_smooth,
+    }
+    if config.loss.name == "softmax":
+        return torchreid.engine.ImageSoftmaxEngine(datamanager, model, optimizer, **common)
+    triplet = config.loss.triplet
+    return torchreid.engine.ImageTripletEngine(
+        datamanager,
+        model,
+        optimizer,
+        margin=triplet.margin,
+        weight_t=triplet.weight_t,
+        weight_x=triplet.weight_x,
+        **common,
+    )
+
+
+def effective_settings(config: CfgNode, engine: Any) -> EffectiveSettings:
+    """What the engine trains with, beside the published settings that the configuration claims to be."""
+    own, published = effective_settings_of(engine), compare_with_published(config)
+    return own if published is None else own.compared(*published)
+
+
+def resume(config: CfgNode, engine: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> int:
+    """Loads a checkpoint and returns the epoch to go on with."""
+    if config.loss.name == "ccafl":
+        return engine.resume(config.model.resume, to_train=not config.test.evaluate)
+    return torchreid.utils.resume_from_checkpoint(config.model.resume, model, optimizer=optimizer, scheduler=scheduler)

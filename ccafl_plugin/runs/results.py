@@ -1,0 +1,228 @@
+"""What a training run leaves behind for tables: one ``results.json`` in ``data.save_dir``."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from ccafl_plugin.config.tree import default_config
+from ccafl_plugin.metrics.camera_probe import camera_predictability
+from ccafl_plugin.metrics.complexity import retrieval_complexity
+from ccafl_plugin.metrics.watched_scores import watched_scores
+from ccafl_plugin.utils.distributed import unwrap
+from ccafl_plugin.utils.files import write_text_whole
+from ccafl_plugin.utils.provenance import code_digest, digest_of, machine, versions
+from ccafl_plugin.utils.trees import leaves
+
+FILE = "results.json"
+
+WITHOUT_EFFECT = (
+    "data.root",
+    "data.save_dir",
+    "model.resume",
+    "train.print_freq",
+    "test.visrank",
+    "test.visrank_topk",
+    "ccafl.branch_from",
+    "ccafl.keep",
+    "ccafl.keep_epochs",
+)
+"""Settings that say where things are or what is shown; two runs that differ in these only are the same run."""
+
+
+def settings_of(config: CfgNode) -> dict[str, Any]:
+    """The settings that make a run what it is: those with an effect on its outcome that are not the defaults.
+
+    Only differences count, so a setting that a later version adds does not make old runs look different.
+
+    Returns:
+        Key -> value, sorted by key.
+    """
+    defaults = dict(setting_leaves(default_config()))
+    changed = {key: value for key, value in setting_leaves(config) if key not in defaults or defaults[key] != value}
+    return {key: changed[key] for key in sorted(changed) if key not in WITHOUT_EFFECT}
+
+
+def setting_leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The settings of a configuration as (key with dots, value); tuples are lists, as in JSON."""
+    for key, value in leaves(config):
+        yield key, list(value) if isinstance(value, tuple) else value
+
+
+def watch(engine: Any) -> Any:
+    """Makes any engine keep what the results are made of; ``ImageCCAFLEngine`` does so by itself.
+
+    Args:
+        engine: torchreid's own engines get ``results``, ``training_seconds`` and an empty ``association_history``.
+
+    Returns:
+        The engine.
+    """
+    code_digest()  # now, not when the run has ended and the files may have changed
+    if hasattr(engine, "results"):
+        return engine
+    engine.results, engine.training_seconds, engine.association_history = {}, 0.0, []
+    evaluate, train = engine._evaluate, engine.train
+
+    def _evaluate(*args: Any, dataset_name: str = "", ranks: Sequence[int] = (1, 5, 10, 20), **settings: Any) -> Any:
+        with watched_scores() as seen:
+            rank1, mean_average_precision = evaluate(*args, dataset_name=dataset_name, ranks=ranks, **settings)
+        curve = {f"rank{rank}": float(scores.cmc[rank - 1]) for scores in seen for rank in ranks}
+        engine.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": float(rank1), **curve}
+        return float(rank1), float(mean_average_precision)  # a NumPy number in a checkpoint could not be read again
+
+    def timed_train(*args: Any, **settings: Any) -> None:
+        started = time.monotonic()
+        train(*args, **settings)
+        engine.training_seconds += time.monotonic() - started
+
+    engine._evaluate, engine.train = _evaluate, timed_train
+    return engine
+
+
+def parse_scores(text: str) -> dict[str, float]:
+    """The scores that torchreid prints after a test, as shares (a printed 93.1 % is 0.931).
+
+    Args:
+        text: one block from ``** Results **`` on; of several, the last one's scores are given.
+
+    Returns:
+        ``mAP`` and ``rank1``, ``rank5``, ... as far as they stand there.
+    """
+    scores = {f"rank{rank}": float(value) / 100 for rank, value in re.findall(r"Rank-(\d+)\s*: ([\d.]+)%", text)}
+    found = re.findall(r"mAP: ([\d.]+)%", text)
+    return {"mAP": float(found[-1]) / 100, **scores} if found else scores
+
+
+def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
+    """Everything that a table may want to know of a finished run.
+
+    Args:
+        config: of the run.
+        engine: after its run, watched by :func:`watch` from before it, with its ``effective_settings``.
+        seconds: that the process took so far, with data, tests and all.
+
+    Returns:
+        ``scores`` (per target dataset, shares in [0, 1]), ``association`` (per epoch), ``camera_probe`` (per target
+        dataset; empty unless ``ccafl.camera_probe``), ``training_seconds`` (stage 1 and all epochs, those before a
+        resumption or a branch too; without tests), ``model`` (as torchreid's model zoo describes one),
+        ``effective_settings``, ``settings``, ``config_digest``, ``code_digest`` and ``earlier_code`` (of the processes
+        that it goes on from), ``versions``, ``machine``, ...
+    """
+    settings = settings_of(config)
+    return {
+        "scores": engine.results,
+        "association": engine.association_history,
+        "camera_probe": probe_cameras(engine, config.train.seed) if config.ccafl.camera_probe else {},
+        "training_seconds": engine.training_seconds,
+        "process_seconds": seconds,
+        "epochs": config.train.max_epoch,
+        "seed": config.train.seed,
+        "sources": list(config.data.sources),
+        "targets": list(config.data.targets),
+        "model": _model(config, engine),
+        "training_set": _training_set(engine),
+        "test_sets": _test_sets(config, engine),
+        "effective_settings": engine.effective_settings.as_dict(),
+        "settings": settings,
+        "config_digest": digest_of(settings),
+        "branched_from": config.ccafl.branch_from,
+        "versions": versions(),
+        "code_digest": code_digest(),
+        "earlier_code": getattr(engine, "earlier_code", []),
+        "machine": machine(next(engine.model.parameters()).device),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def write(folder: str | Path, summary: Mapping[str, Any]) -> Path:
+    """Writes ``folder/results.json``; the file is whole or not there. What is not a number becomes null."""
+    file = Path(folder) / FILE
+    write_text_whole(file, json.dumps(_finite(summary), indent=2) + "\n")
+    return file
+
+
+def read(folder: str | Path) -> dict[str, Any] | None:
+    """The results in a run's folder; None if there are none or the file can't be read."""
+    try:
+        content = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
+    """How well a linear probe tells the camera from the test features, per target dataset, beside chance."""
+    engine.set_model_mode("eval")
+    found = {}
+    for name, loaders in engine.test_loader.items():
+        features, persons, cameras = _test_features(engine, [loaders["query"], loaders["gallery"]])
+        found[name] = camera_predictability(features, cameras, persons, seed=seed)._asdict()
+    return found
+
+
+@torch.no_grad()
+def _test_features(engine: Any, loaders: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """(M, D) features on the CPU, (M,) persons and (M,) cameras."""
+    device = next(engine.model.parameters()).device
+    rows, persons, cameras = [], [], []
+    for loader in loaders:
+        for batch in loader:
+            images, pids, camids = engine.parse_data_for_eval(batch)
+            rows.append(engine.extract_features(images.to(device)).float().cpu())
+            persons.append(torch.as_tensor(pids))
+            cameras.append(torch.as_tensor(camids))
+    return torch.cat(rows), torch.cat(persons), torch.cat(cameras)
+
+
+def _model(config: CfgNode, engine: Any) -> dict[str, Any]:
+    data = config.data
+    complexity = retrieval_complexity(unwrap(engine.model), data.height, data.width)
+    ccafl = config.loss.name == "ccafl"
+    return {
+        "name": config.model.name,
+        **complexity._asdict(),
+        "loss": " + ".join(term.name for term in engine.terms) if ccafl else config.loss.name,
+        "input": [data.height, data.width],
+        "transforms": list(data.transforms),
+        "distance": config.test.dist_metric,
+    }
+
+
+def _test_sets(config: CfgNode, engine: Any) -> dict[str, dict[str, Any]]:
+    """Per target dataset where its images lie below the data root, which tells its version, and how many there are."""
+    found = {}
+    for name, sets in engine.datamanager.test_dataset.items():
+        query, gallery = ([entry[0] for entry in sets[part]] for part in ("query", "gallery"))
+        folder = os.path.relpath(os.path.commonpath(query + gallery), os.path.expanduser(config.data.root))
+        found[name] = {"folder": folder, "queries": len(query), "gallery": len(gallery)}
+    return found
+
+
+def _training_set(engine: Any) -> dict[str, int]:
+    train = engine.train_loader.dataset.train
+    halves = getattr(engine.train_loader.dataset, "true_person", {})  # of proxies that were split on purpose
+    return {
+        "images": len(train),
+        "people": len({(dsetid, halves.get(pid, pid)) for _, pid, _, dsetid in train}),
+        "cameras": len({(dsetid, camid) for _, _, camid, dsetid in train}),
+        "proxies": len({(dsetid, camid, pid) for _, pid, camid, dsetid in train}),
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,109 @@
+"""Whether a run that goes on from another run's checkpoint is the run that it would have been alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yacs.config import CfgNode
+
+from ccafl_plugin.config.arguments import make_terms
+from ccafl_plugin.models import BACKBONES
+from ccafl_plugin.runs.results import WITHOUT_EFFECT, setting_leaves
+from ccafl_plugin.terms import TERMS
+
+_LATER = ("train.max_epoch", "ccafl.camera_probe", "data.targets")
+"""Settings that are read after the last epoch only."""
+
+_SCHEDULERS_OF_MAX_EPOCH = ("cosine", "warmup_cosine")
+
+_OF_CLASSES = ("softmax", "triplet")
+"""Terms that tell apart what the supervision makes classes."""
+
+_OF_FEATURES = "test.batch_size"
+"""Images whose features are taken at once at an epoch's start; another number rounds otherwise."""
+
+_SUPERVISION = "ccafl.supervision"
+
+_NEVER_MOVES_THE_ENCODER = "proxy_classifier"
+"""A term that a source may have beyond the row: it learns from detached features."""
+
+
+def difference_before(row: CfgNode, source: CfgNode, epoch: int) -> str:
+    """The first setting in which two runs differ before an epoch.
+
+    Terms that are active in neither run's first epochs may differ, and so may association and supervision while no
+    active term needs them, and how long the runs are.
+
+    Args:
+        row: configuration of the run that branches.
+        source: configuration of the run whose checkpoint it takes.
+        epoch: number of epochs that the two share.
+
+    Returns:
+        Its key; empty if there is none.
+    """
+    ours, theirs = dict(setting_leaves(row)), dict(setting_leaves(source))
+    for key in ours:
+        if ours[key] == theirs[key] or key in WITHOUT_EFFECT or key in _LATER:
+            continue
+        if key == _OF_FEATURES or not key.startswith(("test.", "ccafl.terms.", "ccafl.association.", _SUPERVISION)):
+            return key
+    if row.train.lr_scheduler in _SCHEDULERS_OF_MAX_EPOCH and row.train.max_epoch != source.train.max_epoch:
+        return "train.max_epoch"
+    for key in _of_what_is_built(row):
+        if ours[key] != theirs[key]:
+            return key
+    if epoch > 0 and _has_stage1(row) and not _has_stage1(source):
+        keys = [key for key in ours if key.startswith(("ccafl.terms.alignment.", "ccafl.terms.icdl."))]
+        of_windows = ("enabled", "first_epoch", "last_epoch", "weight_alignment")
+        differ = (key for key in keys if key.endswith(of_windows) and ours[key] != theirs[key])
+        return next(differ, "train.max_epoch")
+    associates = supervised = False
+    for name in row.ccafl.terms:
+        mine, other = row.ccafl.terms[name], source.ccafl.terms[name]
+        windows = [_window(mine, epoch), _window(other, epoch)]
+        if not mine.enabled and name == _NEVER_MOVES_THE_ENCODER:
+            continue
+        if windows[0] != windows[1]:
+            return f"ccafl.terms.{name}." + next(
+                key for key in ("enabled", "first_epoch", "last_epoch") if mine[key] != other[key]
+            )
+        if not windows[0]:
+            continue
+        associates = associates or TERMS[name].needs_association
+        supervised = supervised or name in _OF_CLASSES
+        for key in mine:
+            if key not in ("enabled", "first_epoch", "last_epoch") and mine[key] != other[key]:
+                return f"ccafl.terms.{name}.{key}"
+    if (associates or supervised) and row.ccafl.supervision != source.ccafl.supervision:
+        return _SUPERVISION
+    if associates:
+        mine, other = row.ccafl.association, source.ccafl.association
+        for key in ("name", "keep_unassociated", mine.name):
+            if mine[key] != other[key]:
+                return f"ccafl.association.{key}"
+    return ""
+
+
+def _of_what_is_built(config: CfgNode) -> list[str]:
+    """Settings on which it depends whether the models of two runs have the same parameters.
+
+    A CLIP model has a classifier if the term softmax is on, other models always have one; the supervision decides how
+    many classes it tells apart.
+    """
+    clip = config.model.name in BACKBONES
+    softmax = "ccafl.terms.softmax.enabled"
+    if not clip:
+        return [_SUPERVISION]
+    return [softmax, _SUPERVISION] if config.ccafl.terms.softmax.enabled else [softmax]
+
+
+def _has_stage1(config: CfgNode) -> bool:
+    """Whether a run learns prompts before its first epoch."""
+    return any(term.needs_text and term.window(config.train.max_epoch) for term in make_terms(config))
+
+
+def _window(term: Any, epochs: int) -> list[int]:
+    """The first epochs in which a term is active."""
+    last = term.last_epoch if term.last_epoch >= 0 else epochs
+    return [epoch for epoch in range(epochs) if term.enabled and term.first_epoch <= epoch <= last]

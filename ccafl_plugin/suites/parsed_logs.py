@@ -1,0 +1,149 @@
+"""Results out of the logs that torchreid's main script, and ours, write into a run's folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torchreid
+import yaml
+
+from ccafl_plugin.config.tree import default_config
+from ccafl_plugin.metrics.complexity import retrieval_complexity
+from ccafl_plugin.runs import results
+from ccafl_plugin.suites.outcomes import Outcomes, Results
+from ccafl_plugin.suites.suite import Dataset, Row, Suite
+from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.provenance import digest_of
+
+LOGS = ("train.log-*", "test.log-*")
+
+
+def read_logs(folder: str | Path) -> Outcomes:
+    """Collects every run below a folder.
+
+    A folder with a ``results.json`` is read from that, any other from the newest of its logs in which a test has
+    ended. Runs whose settings differ in the seed only are one row.
+
+    Args:
+        folder: with folders of runs below it, at any depth.
+
+    Returns:
+        A row per setting; its name is its folder's, without a ``seed-N`` at the end.
+
+    Raises:
+        CCAFLError: there is no run.
+    """
+    folder = Path(folder)
+    found: dict[tuple[str, str, int], Results] = {}
+    names: dict[tuple[str, str], str] = {}
+    datasets: dict[str, Dataset] = {}
+    for run in sorted({file.parent for pattern in (results.FILE, *LOGS) for file in folder.rglob(pattern)}):
+        content = results.read(run) or _newest(run)
+        if content is None:
+            continue
+        dataset = Dataset(tuple(content["sources"]), tuple(content["targets"]))
+        settings = {key: value for key, value in content["settings"].items() if key not in _OF_THE_COLUMNS}
+        path = run.relative_to(folder)
+        name = re.sub(r"/?seed[-_]?\d+$", "", str(path)) or folder.name
+        name = names.setdefault((digest_of(settings), ""), name)
+        taken = [other for (other, place, seed) in found if (place, seed) == (dataset.name, content["seed"])]
+        name = str(path) if name in taken else name
+        datasets[dataset.name] = dataset
+        found[name, dataset.name, content["seed"]] = content
+    if not found:
+        raise CCAFLError(f"--parse: no finished run below {str(folder)!r}: expected {results.FILE} or {LOGS[0]}.")
+    rows = tuple(Row(name, folder) for name in dict.fromkeys(row for row, _, _ in found))
+    seeds = tuple(sorted({seed for _, _, seed in found}))
+    suite = Suite(
+        folder.name, f"Runs below {folder}", rows, seeds, tuple(datasets.values()), columns=("model", "model_zoo")
+    )
+    return Outcomes(suite, found)
+
+
+_OF_THE_COLUMNS = ("train.seed", "data.sources", "data.targets")
+"""Settings that a row's runs may differ in."""
+
+
+def _newest(run: Path) -> Results | None:
+    logs = sorted((file for pattern in LOGS for file in run.glob(pattern)), key=lambda file: file.stat().st_mtime)
+    for log in reversed(logs):
+        content = parse_log(log.read_text(encoding="utf-8", errors="replace"))
+        if content is not None:
+            return content
+    return None
+
+
+def parse_log(text: str) -> Results | None:
+    """The results in one log; None if no test has ended in it.
+
+    Args:
+        text: what ``scripts/main.py`` of torchreid, or ``tools/train.py``, has printed.
+    """
+    shown = re.search(r"^Show configuration\n(.*?)^Collecting env info", text, re.DOTALL | re.MULTILINE)
+    scores = {name: found for name, block in _tests(text) if (found := results.parse_scores(block))}
+    if shown is None or not scores:
+        return None
+    try:
+        config = yaml.safe_load(shown[1])
+    except yaml.YAMLError:
+        return None
+    if not isinstance(config, dict):
+        return None
+    leaves = dict(results.leaves(config))
+    defaults = dict(results.leaves(default_config()))
+    settings = {
+        key: value
+        for key, value in sorted(leaves.items())
+        if key not in results.WITHOUT_EFFECT and (value or "") != (defaults.get(key) or "")
+    }
+    version = re.search(r"^PyTorch version: (\S+)", text, re.MULTILINE)
+    return {
+        "scores": scores,
+        "association": [],
+        "camera_probe": {},
+        "training_seconds": _seconds(text),
+        "epochs": leaves.get("train.max_epoch"),
+        "seed": leaves.get("train.seed", 1),
+        "sources": leaves["data.sources"],
+        "targets": leaves["data.targets"],
+        "model": _model(leaves, text),
+        "settings": settings,
+        "versions": {"torch": version[1]} if version else {},
+    }
+
+
+def _seconds(text: str) -> float | None:
+    """What the last run in a log took, its tests included; None for a test alone."""
+    printed = re.findall(r"^Elapsed (?:(\d+) days?, )?(\d+):(\d\d):(\d\d)$", text, re.MULTILINE)
+    if not printed:
+        return None
+    return float(sum(int(part or 0) * size for part, size in zip(printed[-1], (86400, 3600, 60, 1), strict=True)))
+
+
+def _tests(text: str) -> Iterator[tuple[str, str]]:
+    """(target, what was printed in its test), in the order of the log."""
+    parts = re.split(r"^##### Evaluating (\S+) \(\w+\) #####$", text, flags=re.MULTILINE)
+    yield from zip(parts[1::2], parts[2::2], strict=True)
+
+
+def _model(leaves: dict[str, Any], text: str) -> dict[str, Any]:
+    """What the model zoo says; counted in the model itself where it can be built, else torchreid's count in the log."""
+    name, height, width = (leaves[key] for key in ("model.name", "data.height", "data.width"))
+    try:
+        built = torchreid.models.build_model(name, num_classes=1, loss="softmax", pretrained=False, use_gpu=False)
+        complexity = retrieval_complexity(built, height, width)._asdict()
+    except (KeyError, RuntimeError, ValueError, TypeError):
+        printed = re.search(r"^Model complexity: params=([\d,]+) flops=([\d,]+)", text, re.MULTILINE)
+        numbers = [int(number.replace(",", "")) for number in printed.groups()] if printed else []
+        complexity = dict(zip(("parameters", "multiply_adds"), numbers, strict=False))
+    return {
+        "name": name,
+        **complexity,
+        "loss": leaves["loss.name"],
+        "input": [height, width],
+        "transforms": leaves["data.transforms"],
+        "distance": leaves["test.dist_metric"],
+    }

@@ -1,0 +1,41 @@
+"""Published scores as rows of a table, always marked as such."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from ccafl_plugin.config.shipped_files import configs_folder
+from ccafl_plugin.suites.outcomes import Outcomes
+from ccafl_plugin.suites.suite import Row
+
+FILE = "benchmarks/published.yaml"
+MARK = " (published)"
+
+SAME_TEST_SET = {"msmt17_trainval": "msmt17"}
+"""Our names of targets whose query and gallery are those of another name."""
+
+
+def with_published(outcomes: Outcomes, file: Path | None = None) -> Outcomes:
+    """The outcomes with a row for everything published on one of their targets.
+
+    Args:
+        outcomes: of a suite.
+        file: list of ``name``, ``source`` and ``scores`` (percent); None: the shipped one.
+    """
+    entries = yaml.safe_load((file or configs_folder() / FILE).read_text(encoding="utf-8"))
+    rows, found = list(outcomes.suite.rows), dict(outcomes.found)
+    for entry in entries:
+        row = Row(entry["name"] + MARK, Path(), note=f"not measured here; {entry['source']}", is_published=True)
+        for pair in outcomes.pairs:
+            scores = entry["scores"].get(SAME_TEST_SET.get(pair.target, pair.target))
+            if scores is None:
+                continue
+            if row not in rows:
+                rows.append(row)
+            content = found.setdefault((row.name, pair.dataset, 0), {"scores": {}})
+            content["scores"][pair.target] = {name: value / 100 for name, value in scores.items()}
+    suite = replace(outcomes.suite, rows=tuple(rows))
+    return Outcomes(suite, found, outcomes.failures, outcomes.missing)

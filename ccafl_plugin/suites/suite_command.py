@@ -1,0 +1,146 @@
+"""The command line of ``ccafl-suite`` and ``tools/suite.py``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ccafl_plugin.config.shipped_files import configs_folder
+from ccafl_plugin.suites.columns import COLUMNS
+from ccafl_plugin.suites.figures import draw_figures
+from ccafl_plugin.suites.outcomes import Outcomes
+from ccafl_plugin.suites.parsed_logs import read_logs
+from ccafl_plugin.suites.processes import launch
+from ccafl_plugin.suites.published_rows import with_published
+from ccafl_plugin.suites.results_file import ResultsFile
+from ccafl_plugin.suites.run_plan import make_plan
+from ccafl_plugin.suites.runner import Launcher, Runner
+from ccafl_plugin.suites.suite import Suite
+from ccafl_plugin.suites.suite_file import load_suite
+from ccafl_plugin.suites.suite_table import FORMATS, make_table
+from ccafl_plugin.utils.errors import CCAFLError
+
+
+def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
+    """Runs what is missing of a suite and prints its table.
+
+    Args:
+        argv: arguments; None: those of the process.
+        start: how a training process is started.
+
+    Returns:
+        0; 1 if a run failed; 2 for a wrong suite or argument, found before anything is run; 130 after Ctrl-C.
+    """
+    given = parser().parse_args(argv)
+    try:
+        if given.parse:
+            outcomes = read_logs(given.parse)
+            outcomes = with_published(outcomes) if given.published else outcomes
+            print(make_table(outcomes, given.format, given.columns), end="")
+            return 0
+        if given.suite is None:
+            raise CCAFLError("SUITE.yaml: name a suite, or a folder with --parse.")
+        suite = load_suite(find_suite(given.suite), quick=given.quick)
+        suite = with_seeds(suite, given.seeds) if given.seeds else suite
+        out = Path(given.out or f"log/suites/{suite.name}")
+        plan = make_plan(suite, out, given.root, given.opts)
+        file = ResultsFile(given.results) if given.results else None
+        runner = Runner(plan, jobs=given.jobs, file=file, start=start)
+        make_table(Outcomes.of_plan(suite, plan, file), given.format, given.columns)  # wrong names are found now
+    except CCAFLError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    failures: dict[str, str] = {}
+    code = 0
+    if not given.table:
+        before = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            failures = runner.run()
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on from here", file=sys.stderr)
+            code = 130
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    report(Outcomes.of_plan(suite, plan, file), out, given)
+    return code or int(bool(failures))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the tool."""
+    made = argparse.ArgumentParser(
+        prog="ccafl-suite", description="Runs what is missing of a suite of training runs and prints its table."
+    )
+    made.add_argument("suite", nargs="?", metavar="SUITE.yaml", help="file; also looked up in configs/suites")
+    made.add_argument("--quick", action="store_true", help="the suite's quick form")
+    made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes side by side (default: 1)")
+    made.add_argument("--table", action="store_true", help="print the table of what is there; run nothing")
+    made.add_argument("--parse", metavar="LOGDIR", help="print the table of all runs below a folder, torchreid's too")
+    made.add_argument("--published", action="store_true", help="add published rows for the same test sets, marked")
+    made.add_argument("--format", default="github", metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: github)")
+    made.add_argument("--columns", nargs="+", metavar="GROUP", help=f"groups of columns: {', '.join(COLUMNS)}")
+    made.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only these of the suite's seeds")
+    made.add_argument("--results", metavar="FILE", help="JSON file that keeps the numbers of finished runs")
+    made.add_argument("--out", metavar="DIR", help="folder of all runs (default: log/suites/SUITE)")
+    made.add_argument("--root", metavar="DIR", help="data root (default: what the configurations say)")
+    made.add_argument(
+        "--set", dest="opts", nargs="+", default=[], metavar="KEY VALUE", help="change a setting in all rows"
+    )
+    return made
+
+
+def find_suite(name: str) -> Path:
+    """The file that a user means: as it stands, or among the suites of the package."""
+    shipped = configs_folder() / "suites" / Path(name).name
+    return shipped if not Path(name).exists() and shipped.exists() else Path(name)
+
+
+def with_seeds(suite: Suite, seeds: Sequence[int]) -> Suite:
+    """The suite with only some of its seeds.
+
+    Raises:
+        CCAFLError: it has no such seed.
+    """
+    for seed in seeds:
+        if seed not in suite.seeds:
+            raise CCAFLError(f"--seeds: {suite.name} has no seed {seed}; it has {', '.join(map(str, suite.seeds))}.")
+    return replace(suite, seeds=tuple(seed for seed in suite.seeds if seed in seeds))
+
+
+def report(outcomes: Outcomes, out: Path, given: Any) -> None:
+    """Prints the table; writes ``runs.csv`` (a line per run) and the figures into the suite's folder."""
+    shown = with_published(outcomes) if given.published else outcomes
+    print(make_table(shown, given.format, given.columns), end="")
+    if outcomes.found:
+        out.mkdir(parents=True, exist_ok=True)
+        write_runs(outcomes, out / "runs.csv")
+        for file in draw_figures(outcomes, out / "figures"):
+            print(f"figure: {file}", file=sys.stderr)
+
+
+def write_runs(outcomes: Outcomes, file: Path) -> None:
+    """One line per row, dataset, seed and target: the data that tables and figures are made of."""
+    with open(file, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        ranks = ["mAP", "rank1", "rank5", "rank10", "rank20"]
+        association = [f"{when}_{name}" for when in ("first", "last") for name in ("precision", "recall")]
+        writer.writerow(["row", "dataset", "seed", "target", *ranks, *association, "camera_probe", "camera_chance",
+                         "training_seconds", "config_digest", "code_digest"])  # fmt: skip
+        for (row, dataset, seed), content in outcomes.measured.items():
+            steps = content["association"]
+            pairs = [step[name] for step in (steps[:1] + steps[-1:]) for name in ("precision", "recall")]
+            for target, scores in content["scores"].items():
+                probe = content["camera_probe"].get(target, {})
+                writer.writerow([row, dataset, seed, target, *(scores.get(name, "") for name in ranks),
+                                 *(pairs or [""] * 4), probe.get("accuracy", ""), probe.get("chance", ""),
+                                 content["training_seconds"], content["config_digest"],
+                                 content["code_digest"]])  # fmt: skip
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

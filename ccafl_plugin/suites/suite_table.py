@@ -1,0 +1,216 @@
+"""The table of a suite, with what it was measured on above it and what is missing below it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from ccafl_plugin.suites.columns import COLUMNS
+from ccafl_plugin.suites.outcomes import Outcomes, Results
+from ccafl_plugin.utils.errors import unknown_name
+
+FEW_VERSIONS = 3
+"""Up to so many different versions of the code are listed."""
+
+OFF_PUBLISHED = "†"
+"""Stands behind the name of a row whose runs leave the published settings that their configuration is."""
+
+FORMATS = ("github", "latex", "simple", "csv")
+
+
+def make_table(outcomes: Outcomes, form: str = "github", columns: Sequence[str] | None = None) -> str:
+    """The table as text.
+
+    Args:
+        outcomes: of a suite.
+        form: ``github``, ``latex``, ``simple`` or ``csv``; csv is the bare table.
+        columns: groups of columns; None: those that the suite names.
+
+    Raises:
+        CCAFLError: an unknown form or group.
+    """
+    if form not in FORMATS:
+        raise unknown_name("--format", form, FORMATS)
+    chosen = tuple(columns or outcomes.suite.columns)
+    for name in chosen:
+        if name not in COLUMNS:
+            raise unknown_name("--columns", name, COLUMNS)
+    headers, rows = _cells(outcomes, chosen)
+    if form == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([headers, *rows])
+        return text.getvalue()
+    above, below = header_lines(outcomes), footer_lines(outcomes, chosen)
+    align = ["left", *["right"] * (len(headers) - 1)]
+    # "pipe" is github's form with the alignment of its columns.
+    style = "pipe" if form == "github" else form
+    body = tabulate(rows, headers, tablefmt=style, disable_numparse=True, colalign=align if rows else None)
+    if form == "latex":
+        return "\n".join([*(f"% {line}" for line in above), body, *(f"% {line}" for line in below)]) + "\n"
+    if form == "github":
+        above[0] = f"**{above[0]}**\n"
+        below = [f"- {line}" for line in below]
+    return "\n\n".join(filter(None, ["\n".join(above), body, "\n".join(below)])) + "\n"
+
+
+def _cells(outcomes: Outcomes, columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows; columns without any content, other than scores, are left out."""
+    shown = outcomes.suite.shown
+    wanted = len(outcomes.suite.seeds)
+    left = _off_published(outcomes)
+    table = [("", [f"{row.name} {OFF_PUBLISHED}" if row.name in left else row.name for row in shown])]
+    if any(outcomes.seeds_of(row) != wanted for row in shown if not row.is_published):
+        counts = ["" if row.is_published else f"{outcomes.seeds_of(row)} of {wanted}" for row in shown]
+        table.append(("Seeds", counts))
+    for name in columns:
+        for header, cell in COLUMNS[name](outcomes):
+            cells = [cell(row) for row in shown]
+            if any(cells) or name == "scores":
+                table.append((header, cells))
+    return [header for header, _ in table], [list(row) for row in zip(*(cells for _, cells in table), strict=True)]
+
+
+def header_lines(outcomes: Outcomes) -> list[str]:
+    """Title, versions, hardware and training set; where runs differ, all values stand there."""
+    suite = outcomes.suite
+    found = list(outcomes.measured.values())
+    lines = [suite.title]
+    if not found:
+        return [*lines, "Nothing measured yet."]
+    seeds = f"Seeds {', '.join(map(str, suite.seeds))}; mean ± standard deviation" if len(suite.seeds) > 1 else (
+        f"Seed {suite.seeds[0]}"
+    )  # fmt: skip
+    codes = list(dict.fromkeys(digest for content in found for digest in _codes(content)))
+    versions = ", ".join(
+        f"{name} {_either(content['versions'].get(name) for content in found)}"
+        for name in ("ccafl_plugin", "torch", "torchreid", "python")
+    )
+    return [
+        *lines,
+        f"{seeds}; scores in % after the last epoch.",
+        *_line("Training: {}.", _ranges(map(_training, found))),
+        *_line("Test: {}.", map(_test, found)),
+        f"Measured with {versions}{f', code {_either(codes)}' if len(codes) <= FEW_VERSIONS else ''}.",
+        *_line(
+            "On {}.",
+            (
+                "{device}, {cores} cores, {threads} threads per run".format(**content["machine"])
+                for content in found
+                if "machine" in content
+            ),
+        ),
+    ]
+
+
+def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
+    """What is missing and why, rows off the published settings or measured with different code, and the rows' notes."""
+    suite, lines = outcomes.suite, []
+    lines += [f"FAILED: {name}: {reason}" for name, reason in outcomes.failures.items()]
+    if outcomes.missing:
+        lines.append(f"Not run yet: {'; '.join(outcomes.missing)}")
+    lines += [f"{OFF_PUBLISHED} {name}: {difference}" for name, difference in _off_published(outcomes).items()]
+    lines += _versions_of_code(outcomes)
+    if "difference" in columns:
+        for above, row in zip([None, *suite.shown], suite.shown, strict=False):
+            if row.compare not in ("", above.name if above else ""):
+                lines.append(f"{row.name}: the difference is to {row.compare!r}.")
+    lines += [f"{row.name}: {row.note}" for row in suite.shown if row.note]
+    if "published" in columns and any(row.published for row in suite.shown):
+        lines.append(f"(published): not measured here; {suite.published_source or 'see the row'}.")
+    return [*lines, *suite.notes]
+
+
+def _codes(content: Results) -> list[str]:
+    """Versions of the code that a run was computed with, the last one first; of a resumed run there may be several."""
+    digests = [content.get("code_digest", ""), *content.get("earlier_code", [])]
+    return [digest for digest in digests if digest]
+
+
+def _versions_of_code(outcomes: Outcomes) -> list[str]:
+    """Which runs were measured with other code than most; nothing if all were measured with the same."""
+    runs_of: dict[str, list[tuple[str, int]]] = {}
+    for (row, _, seed), content in outcomes.measured.items():
+        for digest in _codes(content):
+            runs_of.setdefault(digest, []).append((row, seed))
+    if len(runs_of) < 2:
+        return []
+    if len(runs_of) > FEW_VERSIONS:
+        return [f"Rows were measured with {len(runs_of)} different versions of the code."]
+    usual = max(runs_of, key=lambda digest: len(runs_of[digest]))
+    others = []
+    for digest in runs_of.keys() - {usual}:
+        seeds_of: dict[str, set[int]] = {}
+        for row, seed in runs_of[digest]:
+            seeds_of.setdefault(row, set()).add(seed)
+        for seeds in sorted({tuple(sorted(seeds)) for seeds in seeds_of.values()}):
+            rows = [row.name for row in outcomes.suite.shown if seeds_of.get(row.name, set()) == set(seeds)]
+            named = " and ".join(map(repr, rows)) if len(rows) <= 2 else f"{len(rows)} rows"
+            others.append(f"{digest} for seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))} of {named}")
+    return [f"Measured with code {usual}, but with {'; '.join(sorted(others))}."]
+
+
+def _off_published(outcomes: Outcomes) -> dict[str, str]:
+    """Row -> whose settings its runs leave, and in what; rows that keep to theirs, or claim none, are left out."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for (name, _, _), content in outcomes.measured.items():
+        settings = content.get("effective_settings", {})
+        if settings.get("differences"):
+            found.setdefault(name, {}).setdefault(settings["published"], []).extend(settings["differences"])
+    return {
+        name: "; ".join(
+            f"differs from the published settings ({source}): {', '.join(dict.fromkeys(differences))}"
+            for source, differences in sources.items()
+        )
+        for name, sources in found.items()
+    }
+
+
+def _line(form: str, values: Iterable[str]) -> list[str]:
+    """One line with all different values; none if nothing is known."""
+    known = list(filter(None, values))
+    return [form.format(_either(known))] if known else []
+
+
+def _training(content: Results) -> str:
+    if "training_set" not in content:
+        return ""
+    settings, data = content["settings"], content["training_set"]
+    size = settings.get("ccafl.synthetic.size")
+    name = " + ".join(content["sources"]) + (f" ({size})" if size else "")
+    iterations = settings.get("ccafl.iters_per_epoch", 200)
+    batch = settings.get("train.batch_size", 32)
+    return (
+        f"{name}, {data['images']} images of {data['people']} people in {data['cameras']} cameras "
+        f"({data['proxies']} proxies), {content['epochs']} epochs of {iterations} batches of {batch} images"
+    )
+
+
+def _test(content: Results) -> str:
+    return ", ".join(
+        f"{facts['queries']} queries and {facts['gallery']} gallery images of {facts['folder']}"
+        for facts in content.get("test_sets", {}).values()
+    )
+
+
+def _ranges(texts: Iterable[str]) -> list[str]:
+    """Texts that differ in numbers only become one with ``SMALLEST to LARGEST`` where they differ."""
+    number = re.compile(r"(?<=[ (])\d+(?= )")  # no part of a dataset's name
+    alike: dict[str, list[list[int]]] = {}
+    for text in texts:
+        alike.setdefault(number.sub("#", text), []).append([int(found) for found in number.findall(text)])
+    merged = []
+    for text, numbers in alike.items():
+        for column in zip(*numbers, strict=True):
+            smallest, largest = min(column), max(column)
+            text = text.replace("#", f"{smallest} to {largest}" if smallest < largest else f"{smallest}", 1)
+        merged.append(text)
+    return merged
+
+
+def _either(values: Iterable[Any]) -> str:
+    return " or ".join(dict.fromkeys(str(value) for value in values))

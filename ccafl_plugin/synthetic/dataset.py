@@ -1,0 +1,55 @@
+"""``synthetic_persons`` as a dataset of the torchreid that is installed."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from ccafl_plugin.data.datasets import read_market_folder
+from ccafl_plugin.options import options
+from ccafl_plugin.synthetic.renderer import NAME, ensure
+
+
+def build_synthetic_persons(torchreid: ModuleType) -> type:
+    """The dataset class ``synthetic_persons``.
+
+    Args:
+        torchreid: the package below which torchreid's ``data`` lies.
+
+    Returns:
+        A subclass of torchreid's ``ImageDataset``.
+    """
+
+    class SyntheticPersons(torchreid.data.ImageDataset):
+        """Rendered pedestrians before six or more cameras, made below the data root when they are first asked for.
+
+        Args:
+            root: the data root; made if it is missing.
+            size: "tiny", "small", "medium" or "large"; by default the option ``synthetic_size``.
+            seed: which benchmark of that size; by default the option ``synthetic_seed``.
+            cameras: how many cameras, at least 6; by default the option ``synthetic_cameras``.
+        """
+
+        dataset_dir = NAME
+        is_made_on_first_use = True
+
+        def __init__(
+            self,
+            root: str = "",
+            size: str | None = None,
+            seed: int | None = None,
+            cameras: int | None = None,
+            **kwargs: Any,
+        ) -> None:
+            size = options.synthetic_size if size is None else size
+            seed = options.synthetic_seed if seed is None else seed
+            cameras = options.synthetic_cameras if cameras is None else cameras
+            folder = ensure(root, size, seed, cameras=cameras)
+            super().__init__(
+                read_market_folder(folder / "bounding_box_train", relabel=True),
+                read_market_folder(folder / "query"),
+                read_market_folder(folder / "bounding_box_test"),
+                **kwargs,
+            )
+
+    return SyntheticPersons

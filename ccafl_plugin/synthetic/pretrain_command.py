@@ -1,0 +1,126 @@
+"""The command that trains ``clip_tiny`` on rendered persons, for ``tools/pretrain_clip.py``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+import ccafl_plugin
+from ccafl_plugin.models.clip import ClipReID, build_clip
+from ccafl_plugin.models.pretrained import PACKAGE_WEIGHTS
+from ccafl_plugin.options import options
+from ccafl_plugin.synthetic.pretraining.attribute_scores import retrieval, zero_shot
+from ccafl_plugin.synthetic.pretraining.contrastive_training import Schedule, train
+from ccafl_plugin.synthetic.pretraining.image_text_pairs import Pairs, render_pairs
+from ccafl_plugin.synthetic.pretraining.training_cameras import draw_cameras
+from ccafl_plugin.synthetic.pretraining.training_people import People, draw_people
+from ccafl_plugin.synthetic.pretraining.weights_file import save_weights
+from ccafl_plugin.synthetic.renderer.camera import CAMERAS
+from ccafl_plugin.synthetic.renderer.generate import RENDERER
+from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.seeds import pin_global_state
+
+NAME = "clip_tiny"
+SIZE = (96, 48)
+"""(height, width) of the pictures, those of the synthetic configurations."""
+RANDOM_CAMERAS = 40
+HELD_OUT_PICTURES = 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of the command."""
+    default = Schedule()
+    made = argparse.ArgumentParser(description=f"Train {NAME} on rendered persons and captions of them.")
+    made.add_argument(
+        "--output", default=str(PACKAGE_WEIGHTS / f"{NAME}.safetensors"), help="the file (default: the package's own)"
+    )
+    made.add_argument("--persons", type=int, default=4000, help="to learn from (default: %(default)s)")
+    made.add_argument("--pictures", type=int, default=4, help="of each person (default: %(default)s)")
+    made.add_argument("--held-out", type=int, default=300, help="persons to measure with (default: %(default)s)")
+    made.add_argument("--steps", type=int, default=default.steps, help="(default: %(default)s)")
+    made.add_argument("--batch-size", type=int, default=default.batch_size, help="(default: %(default)s)")
+    made.add_argument("--learning-rate", type=float, default=default.learning_rate, help="(default: %(default)s)")
+    made.add_argument("--weight-decay", type=float, default=default.weight_decay, help="(default: %(default)s)")
+    made.add_argument("--seed", type=int, default=default.seed, help="of everything (default: %(default)s)")
+    made.add_argument("--workers", type=int, default=None, help="processes that render (default: one per core)")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; 2 for a wrong argument, of which one line is said."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    given = parser().parse_args(argv)
+    try:
+        run(given, shlex.join(["python", "tools/pretrain_clip.py", *argv]))
+    except CCAFLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(given: argparse.Namespace, command: str) -> list[float]:
+    """Renders, trains, measures, writes.
+
+    Returns:
+        The loss of every step.
+
+    Raises:
+        CCAFLError: impossible numbers, or a file that can't be written.
+    """
+    if min(given.persons, given.pictures, given.held_out) < 1:
+        raise CCAFLError("pretraining: --persons, --pictures and --held-out must be at least 1.")
+    if given.workers is not None and given.workers < 1:
+        raise CCAFLError(f"--workers: {given.workers} is not a number of processes.")
+    schedule = Schedule(
+        given.steps, given.batch_size, given.learning_rate, given.weight_decay, min(100, given.steps // 5), given.seed
+    )
+    started = time.monotonic()
+    people = draw_people(given.persons, given.held_out, given.seed)
+    print(f"Rendering {given.persons} persons, {given.pictures} pictures of each ...", flush=True)
+    cameras = draw_cameras(RANDOM_CAMERAS, given.seed)
+    pairs = render_pairs(people.train, cameras, given.pictures, SIZE, given.seed, "train", given.workers)
+    print(f"Rendered in {time.monotonic() - started:.0f} s.", flush=True)
+
+    model = new_model(given.seed)
+    losses = train(model, pairs, schedule, log=lambda line: print(line, flush=True))
+    report = measure(model, held_out_pairs(people, given.seed, given.workers))
+    for name, value in report.items():
+        print(f"{name}: {value}")
+    metadata = {
+        "command": command,
+        "seed": str(given.seed),
+        "persons": str(given.persons),
+        "loss": f"{sum(losses[-20:]) / len(losses[-20:]):.3f}",
+        "version": f"ccafl_plugin {ccafl_plugin.__version__}, renderer {RENDERER}, torch {torch.__version__}",
+        "zero_shot": json.dumps(report),
+    }
+    save_weights(model, Path(given.output), metadata)
+    print(f"Written to {given.output} after {(time.monotonic() - started) / 60:.1f} minutes.")
+    return losses
+
+
+def new_model(seed: int) -> ClipReID:
+    """An untrained ``clip_tiny`` for pictures of ``SIZE``."""
+    pin_global_state(seed, "pretraining", "weights")
+    with options.override(input_size=SIZE):
+        return build_clip(NAME, 1, "ccafl", pretrained=False)
+
+
+def held_out_pairs(people: People, seed: int, workers: int | None = None) -> Pairs:
+    """Pictures of the held-out persons by the benchmark's cameras, through none of which the model has seen."""
+    return render_pairs(people.held_out, CAMERAS, HELD_OUT_PICTURES, SIZE, seed, "held out", workers)
+
+
+def measure(model: ClipReID, pairs: Pairs) -> dict[str, dict[str, float]]:
+    """Zero-shot accuracy by attribute, and how many pictures find their caption, each beside chance."""
+    batch = min(128, len(pairs.persons))
+    scores = {name: (score.accuracy, score.chance) for name, score in zero_shot(model, pairs).items()}
+    scores[f"caption among {batch}"] = (retrieval(model, pairs, batch), 1 / batch)
+    return {name: {"accuracy": round(a, 4), "chance": round(chance, 4)} for name, (a, chance) in scores.items()}

@@ -1,0 +1,253 @@
+"""CLIP's contrastive training of ``clip_tiny`` on pictures of persons and captions."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ccafl_plugin.models.clip import ClipReID
+from ccafl_plugin.models.prompts import TextEncoder
+from ccafl_plugin.optim import half_cosine
+from ccafl_plugin.synthetic.pretraining.captions import draw_caption, vocabulary
+from ccafl_plugin.synthetic.pretraining.image_text_pairs import Pairs
+from ccafl_plugin.synthetic.renderer.dice import Dice
+from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.seeds import generator
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""torchreid's normalisation, which trained models will see too."""
+FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0
+"""Of the logits: CLIP's values."""
+LAST_SCALE = 20.0
+"""What trainings of 6000 steps end with."""
+ALIKE = 16
+"""Texts that are encoded together."""
+SHIFT = 5
+"""Pixels by which a picture is moved at most."""
+TINT = 0.1
+"""Largest change of brightness, and of each channel on its own."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        steps: iterations.
+        batch_size: pairs of a batch, all of different persons.
+        learning_rate: the largest, after the warm-up; it then falls to 0 along a cosine.
+        weight_decay: on weight matrices alone.
+        warmup: iterations of linear warm-up.
+        seed: of all draws.
+    """
+
+    steps: int = 6000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.1
+    warmup: int = 100
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 2 or self.learning_rate <= 0:
+            raise CCAFLError("pretraining: there must be a step, a positive learning rate and two pairs in a batch.")
+
+    def factor(self, step: int) -> float:
+        """Of the learning rate, at a step from 0."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        return half_cosine(1.0, 0.0, (step - self.warmup) / max(self.steps - self.warmup, 1))
+
+
+class WordTable(nn.Module):
+    """The token embeddings of the words that captions are made of, as a small table of their own.
+
+    An optimizer that carried all 49408 rows along would spend more time on them than on the images.
+
+    Args:
+        encoder: whose embeddings to start from.
+        texts: with all words that will be asked for.
+
+    Attributes:
+        tokens: (k,) int64, ascending: CLIP's numbers of the rows.
+    """
+
+    def __init__(self, encoder: TextEncoder, texts: list[str]) -> None:
+        super().__init__()
+        self.tokens = torch.unique(tokenize(texts))
+        self.rows = nn.Parameter(encoder.token_embedding.weight[self.tokens].detach().clone())
+
+    def forward(self, texts: list[str], encoder: TextEncoder) -> Tensor:
+        """Sentences -> (n, E) float, not normalised.
+
+        Raises:
+            KeyError: a word is not in the table.
+        """
+        tokens = tokenize(texts)
+        places = torch.searchsorted(self.tokens, tokens).clamp(max=len(self.tokens) - 1)
+        unknown = tokens[self.tokens[places] != tokens]
+        if unknown.numel():
+            raise KeyError(f"token {int(unknown[0])} is not in the table of words")
+        end_of_text = tokens.argmax(dim=1)  # it is the last word of the vocabulary
+        order = end_of_text.argsort()
+        features = []
+        for part in order.split(ALIKE):  # texts of about one length: half the work
+            length = int(end_of_text[part[-1]]) + 1
+            features.append(encoder.encode(self.rows[places[part, :length]], end_of_text[part]))
+        return torch.cat(features)[order.argsort()]
+
+    @torch.no_grad()
+    def write_back(self, encoder: TextEncoder) -> None:
+        """Puts the rows where the encoder looks for them."""
+        encoder.token_embedding.weight[self.tokens] = self.rows
+
+
+def train(model: ClipReID, pairs: Pairs, schedule: Schedule, log: Callable[[str], None] = print) -> list[float]:
+    """Trains image and text encoder, in place, on the CPU.
+
+    Both of an image's features are compared with the caption: v, which CLIP is made of, with the text feature, and the
+    retrieval feature with a linear map of it that nobody needs afterwards. What 400 million images do for OpenAI's
+    encoders, a pooled map that tells persons apart before any training for it, 16000 do only if they are asked for it.
+
+    Args:
+        model: its neck stays as it is; its text encoder is frozen again afterwards.
+        pairs: at least as many persons as pairs in a batch.
+        schedule: how long and how fast.
+        log: told the loss twenty times.
+
+    Returns:
+        The loss of every step.
+
+    Raises:
+        CCAFLError: too few persons.
+    """
+    import open_clip
+
+    if len(pairs.persons) // 2 * 2 < schedule.batch_size:
+        raise CCAFLError(f"pretraining: {len(pairs.persons)} persons are too few for batches of {schedule.batch_size}.")
+    encoder = model.text_encoder.requires_grad_(True).train()
+    encoder.token_embedding.requires_grad_(False)
+    words = WordTable(encoder, vocabulary())
+    scales = nn.Parameter(torch.full((2,), math.log(FIRST_SCALE)))
+    to_retrieval = nn.Linear(encoder.embed_dim, model.feature_dim, bias=False)
+    optimizer = _optimizer([model.image_encoder.visual, encoder, to_retrieval], [words.rows, scales], schedule)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.factor)
+    criterion = open_clip.ClipLoss()
+    model.train()
+    losses, hits, started, period = [], [], time.monotonic(), max(schedule.steps // 20, 1)
+    for step, (images, captions) in enumerate(_batches(pairs, schedule), start=1):
+        retrieval, seen, _ = model(images)
+        said = words(captions, encoder)
+        loss = criterion(*_units(seen, said), scales[0].exp())
+        loss = loss + criterion(*_units(retrieval, to_retrieval(said)), scales[1].exp())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+        scales.data.clamp_(max=math.log(LARGEST_SCALE))
+        losses.append(loss.item())
+        hits.append(matched(*_units(seen.detach(), said.detach())))
+        if step % period == 0 or step == schedule.steps:
+            log(
+                f"step {step}/{schedule.steps}: loss {_mean(losses[-period:]):.3f}, {_mean(hits[-period:]):.1%} of "
+                f"pictures find their caption, {time.monotonic() - started:.0f} s"
+            )
+    words.write_back(encoder)
+    encoder.requires_grad_(False).eval()
+    model.eval()
+    set_lengths(model, pairs)
+    return losses
+
+
+@torch.no_grad()
+def set_lengths(model: ClipReID, pairs: Pairs, scale: float = LAST_SCALE, count: int = 512) -> None:
+    """Rescales both projections, in place, so that v . t is on average ``scale`` times their cosine.
+
+    CLIP's loss doesn't see how long features are; CCAFL compares them as they are, at temperature 1. Without this,
+    lengths are what chance made them, and a softmax over v . t may be all but a maximum.
+
+    Args:
+        model: in eval mode, on the CPU.
+        pairs: whose first ``count`` pictures and full captions are measured.
+        scale: about what CLIP's loss multiplies cosines by at the end of training.
+        count: of pictures.
+    """
+    images, owners = pairs.images[:count], pairs.owners[:count].unique().tolist()
+    seen = torch.cat([model.image_embedding(normalised(part)) for part in images.split(128)])
+    said = model.text_encoder(tokenize([f"A photo of {pairs.persons[owner].caption()}." for owner in owners]))
+    length = math.sqrt(scale)
+    projection = model.image_encoder.visual.attnpool.c_proj
+    projection.weight *= length / seen.norm(dim=1).mean()
+    projection.bias *= length / seen.norm(dim=1).mean()
+    model.text_encoder.text_projection *= length / said.norm(dim=1).mean()
+
+
+def matched(images: Tensor, texts: Tensor) -> float:
+    """Share of the rows of ``images`` (B, E) whose most similar row of ``texts`` (B, E), both unit, is their own."""
+    return (images @ texts.T).argmax(dim=1).eq(torch.arange(len(images))).float().mean().item()
+
+
+def normalised(images: Tensor) -> Tensor:
+    """(B, 3, H, W) uint8 -> float as models take it."""
+    return (images.float() / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+
+
+def augmented(images: Tensor, draws: torch.Generator) -> Tensor:
+    """(B, 3, H, W) uint8 -> the same, each flipped or not, moved a little (black comes in) and tinted; float."""
+    count, _, height, width = images.shape
+    flipped = torch.where(torch.rand(count, 1, 1, 1, generator=draws) < 0.5, images.flip(3), images)
+    padded = F.pad(flipped, [SHIFT] * 4)
+    places = torch.randint(2 * SHIFT + 1, (count, 2), generator=draws).tolist()
+    moved = [padded[i, :, y : y + height, x : x + width] for i, (y, x) in enumerate(places)]
+    gains = (1 + TINT * (2 * torch.rand(count, 1, 1, 1, generator=draws) - 1)) * (
+        1 + TINT * (2 * torch.rand(count, 3, 1, 1, generator=draws) - 1)
+    )
+    return (torch.stack(moved).float() * gains).clamp(max=255)
+
+
+def tokenize(texts: list[str]) -> Tensor:
+    """(n, 77) int64."""
+    import open_clip
+
+    return open_clip.tokenize(texts)
+
+
+def _batches(pairs: Pairs, schedule: Schedule) -> Iterator[tuple[Tensor, list[str]]]:
+    """Random pictures of random different persons, with a new caption each time.
+
+    Persons come in couples of neighbours, who are mostly relatives: to tell them apart, a bag must be learned where
+    colours would do among strangers.
+    """
+    draws, dice = generator(schedule.seed, "pretraining", "batches"), Dice(schedule.seed, "pretraining", "captions")
+    of_each = pairs.of_each()
+    waiting: list[int] = []
+    for _ in range(schedule.steps):
+        if len(waiting) < schedule.batch_size:
+            couples = torch.randperm(len(pairs.persons) // 2, generator=draws)
+            waiting = torch.stack([2 * couples, 2 * couples + 1], dim=1).flatten().tolist()
+        owners, waiting = waiting[: schedule.batch_size], waiting[schedule.batch_size :]
+        chosen = [of_each[owner][torch.randint(len(of_each[owner]), (), generator=draws)] for owner in owners]
+        captions = [draw_caption(pairs.persons[owner], dice) for owner in owners]
+        yield normalised(augmented(pairs.images[torch.stack(chosen)], draws)), captions
+
+
+def _optimizer(modules: list[nn.Module], others: list[Tensor], schedule: Schedule) -> torch.optim.Optimizer:
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    decayed = [p for p in parameters if p.ndim > 1]
+    rest = [p for p in parameters if p.ndim <= 1] + others
+    groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.98), eps=1e-6)
+
+
+def _units(images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
+    return F.normalize(images, dim=1), F.normalize(texts, dim=1)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

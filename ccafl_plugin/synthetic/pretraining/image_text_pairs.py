@@ -1,0 +1,112 @@
+"""Pictures of persons, held in memory, each with the person whom a caption can be drawn for."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import signal
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ccafl_plugin.synthetic.renderer.camera import Camera
+from ccafl_plugin.synthetic.renderer.dice import Dice
+from ccafl_plugin.synthetic.renderer.frame import Frame, render
+from ccafl_plugin.synthetic.renderer.identity import Identity
+from ccafl_plugin.utils.seeds import derive_seed
+
+SCENE_SEEDS = 8
+"""How many times each kind of place is built anew."""
+FEW = 64
+"""Below this number of pictures, starting processes takes longer than rendering."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pictures with persons.
+
+    Attributes:
+        images: (M, 3, height, width) uint8.
+        owners: (M,) int64, index into ``persons``.
+        persons: who is to be seen.
+    """
+
+    images: Tensor
+    owners: Tensor
+    persons: tuple[Identity, ...]
+
+    def of_each(self) -> list[Tensor]:
+        """For every person the numbers of their pictures."""
+        return [torch.nonzero(self.owners == owner).flatten() for owner in range(len(self.persons))]
+
+
+@dataclass(frozen=True)
+class _Shot:
+    frame: Frame
+    camera: Camera
+    size: tuple[int, int]
+
+
+def render_pairs(
+    persons: Sequence[Identity],
+    cameras: Sequence[Camera],
+    pictures: int,
+    size: tuple[int, int],
+    seed: int,
+    purpose: str,
+    workers: int | None = None,
+) -> Pairs:
+    """Every person ``pictures`` times, as that many of the cameras see them (all different where there are enough).
+
+    Places, poses and light are drawn from ``seed`` and ``purpose`` and are not those of any benchmark.
+
+    Args:
+        persons: whom to show.
+        cameras: to choose from.
+        pictures: of each person.
+        size: (height, width) of the pictures in pixels.
+        seed: of all draws.
+        purpose: a word that tells draws of one seed apart.
+        workers: processes that render; one per core by default.
+    """
+    dice = Dice(seed, "pretraining", purpose)
+    shots = []
+    for person in persons:
+        met: list[Camera] = []
+        while len(met) < pictures:
+            met += dice.sample(cameras, min(len(cameras), pictures - len(met)))
+        for camera in met:
+            place = derive_seed("pretraining", purpose, seed, dice.between(1, SCENE_SEEDS))
+            shots.append(_Shot(Frame(person, 0, len(shots), 0, place), camera, size))
+    images = torch.from_numpy(np.stack(_take_all(shots, workers or _cores()))).permute(0, 3, 1, 2).contiguous()
+    return Pairs(images, torch.arange(len(persons)).repeat_interleave(pictures), tuple(persons))
+
+
+def _take(shot: _Shot) -> np.ndarray:
+    """(height, width, 3) uint8: rendered, compressed as the camera does it, and resized as training does it."""
+    compressed = io.BytesIO()
+    Image.fromarray(render(shot.frame, shot.camera)).save(compressed, "JPEG", quality=shot.camera.quality)
+    height, width = shot.size
+    return np.asarray(Image.open(compressed).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _take_all(shots: Sequence[_Shot], workers: int) -> list[np.ndarray]:
+    if workers == 1 or len(shots) < FEW:
+        return [_take(shot) for shot in shots]
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking a process with threads; ours touch NumPy and Pillow only.
+        warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
+        quiet = (signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends these processes
+        with multiprocessing.get_context(method).Pool(workers, signal.signal, quiet) as pool:
+            return pool.map(_take, shots, chunksize=16)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

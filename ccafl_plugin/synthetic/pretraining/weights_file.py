@@ -1,0 +1,49 @@
+"""The small file of weights that comes with the package, and what it says about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ccafl_plugin.models.clip import ClipReID, clip_state_dict
+from ccafl_plugin.models.token_rows import keep_rows
+from ccafl_plugin.synthetic.pretraining.captions import vocabulary
+from ccafl_plugin.synthetic.pretraining.contrastive_training import tokenize
+from ccafl_plugin.utils.errors import CCAFLError
+
+
+def save_weights(model: ClipReID, path: Path, metadata: dict[str, str]) -> None:
+    """Writes a model's CLIP for ``pretrained=True``: safetensors, matrices in half precision, the words of captions.
+
+    Vectors stay in float32: they are few, and a batch norm's variances may be too small for half precision.
+
+    Args:
+        model: whose CLIP to write.
+        path: the file; its folder is made.
+        metadata: what is to be said about it, in safetensors' header.
+
+    Raises:
+        CCAFLError: the file can't be written.
+    """
+    from safetensors.torch import save_file
+
+    state = keep_rows(clip_state_dict(model), torch.unique(tokenize(vocabulary())))
+    state = {key: _small(value).contiguous().clone() for key, value in state.items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(state, path, metadata)
+    except OSError as error:
+        raise CCAFLError(f"{path} can't be written: {error.strerror or error}.") from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a file of :func:`save_weights` says about itself."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
+def _small(value: torch.Tensor) -> torch.Tensor:
+    return value.half() if value.is_floating_point() and value.ndim > 1 else value

@@ -1,0 +1,112 @@
+"""The command that renders a benchmark, for ``tools/make_synthetic.py``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ccafl_plugin.metrics.random_ranking import random_ranking
+from ccafl_plugin.synthetic.renderer.cameras import FEWEST
+from ccafl_plugin.synthetic.renderer.contact_sheet import contact_sheet
+from ccafl_plugin.synthetic.renderer.generate import folder_of, generate
+from ccafl_plugin.synthetic.renderer.picture_plan import GALLERY, QUERY, SIZES, Plan, Size, plan_benchmark
+from ccafl_plugin.utils.errors import CCAFLError
+
+LAYOUTS = ("synthetic_persons", "market1501")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of the command."""
+    made = argparse.ArgumentParser(
+        description="Render synthetic persons before a network of cameras, as a ReID dataset."
+    )
+    made.add_argument("--root", default="reid-data", help="data root (default: %(default)s)")
+    made.add_argument("--size", default="tiny", choices=tuple(SIZES), help="how many persons (default: %(default)s)")
+    made.add_argument(
+        "--identities",
+        type=int,
+        nargs="+",
+        metavar=("TRAIN", "TEST"),
+        help="numbers of persons instead of a size: for training, for the test, in the gallery alone",
+    )
+    made.add_argument(
+        "--cameras",
+        type=int,
+        default=FEWEST,
+        metavar="N",
+        help="more than the usual six, for the plugin's dataset only (default: %(default)s)",
+    )
+    made.add_argument("--seed", type=int, default=1, help="another seed is another benchmark (default: %(default)s)")
+    made.add_argument(
+        "--layout",
+        default=LAYOUTS[0],
+        choices=LAYOUTS,
+        help="where below the root: as the plugin's dataset, or as torchreid's market1501 expects it",
+    )
+    made.add_argument("--workers", type=int, default=None, help="processes that render (default: one per core)")
+    made.add_argument("--sheet", default="", metavar="FILE", help="draw a contact sheet, nothing else")
+    made.add_argument(
+        "--random-ranking", action="store_true", help="print what a random ranking scores in the test, nothing else"
+    )
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; 2 for a wrong argument, of which one line is said."""
+    given = parser().parse_args(argv)
+    try:
+        run(given)
+    except CCAFLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(given: argparse.Namespace) -> None:
+    """Renders what the arguments ask for.
+
+    Raises:
+        CCAFLError: impossible numbers, or a folder that exists already or can't be written.
+    """
+    size = SIZES[given.size] if given.identities is None else _size(given.identities)
+    if given.sheet:
+        sheet = contact_sheet(plan_benchmark(size, given.seed, given.cameras))
+        try:
+            sheet.save(given.sheet)
+        except (OSError, ValueError) as error:  # Pillow knows a picture's kind by its ending
+            raise CCAFLError(f"--sheet: {given.sheet!r} can't be written: {error}.") from error
+        return
+    if given.random_ranking:
+        print(chance_level(plan_benchmark(size, given.seed, given.cameras)))
+        return
+    if given.layout == "market1501":
+        if given.cameras != FEWEST:
+            raise CCAFLError(
+                f"--cameras: torchreid's market1501 reads {FEWEST} cameras; render {given.cameras} for the plugin's "
+                "dataset, without --layout."
+            )
+        folder = Path(given.root).expanduser().absolute() / "market1501" / "Market-1501-v15.09.15"
+    elif given.identities is None:
+        folder = folder_of(given.root, given.size, given.seed, given.cameras)
+    else:
+        raise CCAFLError("--identities: the dataset synthetic_persons has named sizes; use --layout market1501.")
+    generate(folder, size, given.seed, given.workers, given.cameras)
+
+
+def chance_level(plan: Plan) -> str:
+    """One line: the expected scores of a random ranking of the benchmark's gallery, per query."""
+    parts = [[picture for picture in plan.pictures if picture.folder == folder] for folder in (QUERY, GALLERY)]
+    persons = [[int(picture.name[:4]) for picture in part] for part in parts]
+    cameras = [[picture.frame.camera for picture in part] for part in parts]
+    cmc, mean_average_precision = random_ranking(*persons, *cameras, max_rank=10)
+    scores = {"mAP": mean_average_precision, "Rank-1": cmc[0], "Rank-5": cmc[4], "Rank-10": cmc[9]}
+    listed = ", ".join(f"{name} {value:.1%}" for name, value in scores.items())
+    return f"Random ranking of {len(parts[1])} gallery images for {len(parts[0])} queries (expected): {listed}"
+
+
+def _size(numbers: Sequence[int]) -> Size:
+    if not 2 <= len(numbers) <= 3:
+        raise CCAFLError("--identities: two or three numbers: for training, for the test, in the gallery alone.")
+    return Size(*numbers, *[0] * (3 - len(numbers)))

@@ -1,0 +1,203 @@
+"""Rendering a benchmark to files, on all cores, in one piece or not at all."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from PIL import Image
+
+from ccafl_plugin.synthetic.renderer.cameras import FEWEST, camera_of, check_cameras
+from ccafl_plugin.synthetic.renderer.frame import render
+from ccafl_plugin.synthetic.renderer.picture_plan import (
+    GALLERY,
+    QUERY,
+    SIZES,
+    TRAIN,
+    Picture,
+    Plan,
+    Size,
+    plan_benchmark,
+)
+from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+
+RENDERER = 3
+"""Counts the changes of what is rendered. The folder's name has it, so that old pictures are not taken for new ones."""
+
+NAME = "synthetic_persons"
+PERSONS_FILE = "persons.json"
+CAMERAS_FILE = "cameras.json"
+"""Of benchmarks with more cameras than the usual six."""
+
+PARTIAL = ".partial"
+STALE_SECONDS = 3600
+FEW = 64
+"""Below this number of pictures, starting processes takes longer than rendering."""
+
+
+def folder_of(root: str | os.PathLike[str], size: str, seed: int, cameras: int = FEWEST) -> Path:
+    """Where below the data root a benchmark lies.
+
+    Raises:
+        CCAFLError: there is no size of that name, or no benchmark with so many cameras.
+    """
+    if size not in SIZES:
+        raise unknown_name("synthetic_size", size, SIZES)
+    check_cameras(cameras)
+    network = "" if cameras == FEWEST else f"_cameras{cameras}"
+    return Path(root).expanduser().absolute() / NAME / f"{size}_seed{seed}{network}_r{RENDERER}"
+
+
+def ensure(
+    root: str | os.PathLike[str],
+    size: str = "tiny",
+    seed: int = 1,
+    workers: int | None = None,
+    cameras: int = FEWEST,
+) -> Path:
+    """The benchmark's folder below the data root, rendered now if it isn't there.
+
+    Args:
+        root: the data root; made if it is missing.
+        size: "tiny", "small", "medium" or "large".
+        seed: another seed is another benchmark: other people, other pictures.
+        workers: processes that render; one per core by default.
+        cameras: 6 by default; more are drawn beside these.
+
+    Returns:
+        The folder with ``bounding_box_train``, ``query`` and ``bounding_box_test``.
+
+    Raises:
+        CCAFLError: an unknown size, an impossible number of cameras, or a folder that can't be written.
+    """
+    folder = folder_of(root, size, seed, cameras)
+    if not folder.is_dir():
+        generate(folder, SIZES[size], seed, workers, cameras)
+    return folder
+
+
+def generate(
+    folder: str | os.PathLike[str], size: Size, seed: int = 1, workers: int | None = None, cameras: int = FEWEST
+) -> Path:
+    """Renders a benchmark into a folder that does not exist yet.
+
+    The pictures are written beside it and moved as a whole: whoever interrupts this leaves no half benchmark, and of
+    two processes that do the same at once, one takes the other's result.
+
+    Args:
+        folder: where ``bounding_box_train``, ``query`` and ``bounding_box_test`` are to be.
+        size: how many persons.
+        seed: of all draws.
+        workers: processes that render; one per core by default.
+        cameras: 6 by default; more are drawn beside these.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CCAFLError: the folder exists already or can't be written, or an impossible number of cameras or processes.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise CCAFLError(f"{folder} exists already: remove it first, or choose another folder.")
+    if workers is not None and workers < 1:
+        raise CCAFLError(f"--workers: {workers} is not a number of processes.")
+    plan = plan_benchmark(size, seed, cameras)
+    print(f"Rendering {len(plan.pictures)} pictures of {len(plan.persons)} persons into {folder} ...", flush=True)
+    started = time.monotonic()
+    partial = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(folder)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=PARTIAL, dir=folder.parent))
+        _write(plan, partial, _cores() if workers is None else workers)
+        partial.chmod(0o755)  # temporary folders are private
+        _move(partial, folder)
+    except OSError as error:
+        raise CCAFLError(f"{folder} can't be written: {error.strerror or error}.") from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+    print(f"Rendered in {time.monotonic() - started:.1f} s.", flush=True)
+    return folder
+
+
+def _move(partial: Path, folder: Path) -> None:
+    try:
+        os.rename(partial, folder)
+    except OSError:
+        if not (folder / PERSONS_FILE).is_file():  # otherwise another process was faster, with the same pictures
+            raise
+
+
+def _write(plan: Plan, folder: Path, workers: int) -> None:
+    for part in (TRAIN, QUERY, GALLERY):
+        (folder / part).mkdir()
+    persons = {
+        str(pid): {"part": part, "caption": person.caption(), **asdict(person)}
+        for pid, (part, person) in plan.persons.items()
+    }
+    (folder / PERSONS_FILE).write_text(json.dumps(persons, indent=1) + "\n", encoding="utf-8")
+    if plan.cameras > FEWEST:
+        lenses = {number + 1: asdict(camera_of(number)) for number in range(plan.cameras)}
+        (folder / CAMERAS_FILE).write_text(json.dumps(lenses, indent=1) + "\n", encoding="utf-8")
+    if workers == 1 or len(plan.pictures) < FEW:
+        _render_all(plan.pictures, folder)
+    else:
+        _render_in_processes([plan.pictures[first::workers] for first in range(workers)], folder)
+
+
+def _render_in_processes(shares: Sequence[Sequence[Picture]], folder: Path) -> None:
+    # Forked processes start at once and need no guarded main module; other systems have to start them from nothing.
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    processes = [context.Process(target=_work, args=(share, folder, os.getpid())) for share in shares]
+    try:
+        with warnings.catch_warnings():
+            # Python 3.12 warns of forking a process with threads; ours touch NumPy and Pillow only.
+            warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
+            for process in processes:
+                process.start()
+        for process in processes:
+            process.join()
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+                process.join()
+    if any(process.exitcode for process in processes):
+        raise OSError("a process that renders pictures has failed")
+
+
+def _work(pictures: Sequence[Picture], folder: Path, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
+    _render_all(pictures, folder, parent)
+
+
+def _render_all(pictures: Sequence[Picture], folder: Path, parent: int | None = None) -> None:
+    """Renders and writes; stops when ``parent`` is gone, so that nobody renders for a run that was killed."""
+    for picture in pictures:
+        if parent is not None and os.getppid() != parent:
+            return
+        quality = camera_of(picture.frame.camera).quality
+        Image.fromarray(render(picture.frame)).save(folder / picture.folder / picture.name, quality=quality)
+
+
+def _remove_stale(folder: Path) -> None:
+    """Removes what a run that was killed long ago has left of this folder."""
+    for partial in folder.parent.glob(f".{folder.name}.*{PARTIAL}"):
+        if time.time() - partial.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,54 @@
+"""Inter-camera adversarial learning, ICAL (paper, Sec. III-E)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor
+
+from ccafl_plugin.losses import ICALLoss
+from ccafl_plugin.terms.proxy_classifier import ProxyClassifierTerm
+from ccafl_plugin.terms.term import Batch, EpochState, Setup, Term, register_term
+
+
+@register_term
+class ICALTerm(Term):
+    """Punishes features that the proxy classifier can assign to one camera's proxy.
+
+    Args:
+        weight, first_epoch, last_epoch: see :class:`Term`; epochs 40 to the end in the paper. Earlier hurts (fig. 8).
+        scale: of the cosine logits; 16 in the paper.
+        margin: ArcFace margin m_a; 0.7 Market-1501, 0.3 DukeMTMC-reID, 0.5 MSMT17.
+        hardness: of the own camera's other proxies; 0.2 (the paper's t).
+        smoothing: epsilon, the share of the target that is spread over all positives; 0.8.
+    """
+
+    name = "ical"
+    needs = ("proxy_classifier",)
+    needs_association = True
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        first_epoch: int = 40,
+        last_epoch: int = -1,
+        scale: float = 16.0,
+        margin: float = 0.7,
+        hardness: float = 0.2,
+        smoothing: float = 0.8,
+    ) -> None:
+        super().__init__(weight, first_epoch, last_epoch)
+        self.criterion = ICALLoss(scale=scale, margin=margin, hardness=hardness, smoothing=smoothing)
+
+    def bind(self, setup: Setup) -> None:
+        self.classifier = cast(ProxyClassifierTerm, setup.terms["proxy_classifier"]).classifier
+        self.camera_of_proxy = setup.labels.camera_of_proxy.to(setup.device)
+
+    def refresh(self, state: EpochState) -> None:
+        self.pseudo_of_proxy = state.pseudo_of_proxy
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        adversarial = self.criterion(
+            batch.features, self.classifier.weight, batch.proxies, self.camera_of_proxy, self.pseudo_of_proxy
+        )
+        return {"adversarial": adversarial}

@@ -1,0 +1,81 @@
+"""Intra-camera discriminative learning, ICDL (paper, Sec. III-C)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ccafl_plugin.losses import HybridMemory, ICDLLoss
+from ccafl_plugin.terms.term import Batch, EpochState, Setup, Term, register_term
+
+
+@register_term
+class ICDLTerm(Term):
+    """Centroid and instance contrast, two triplets and image-text alignment, each inside one camera.
+
+    Args:
+        weight, first_epoch, last_epoch: see :class:`Term`; epochs 0 to 4 in the paper.
+        weight_lambda: share of L_centroid against L_instance; 0.6 for Market-1501 and DukeMTMC-reID, 0 for MSMT17.
+        temperature: of both contrasts; 0.05 in the paper.
+        margin: of both triplets; 0.3 in the paper.
+        smoothing: label smoothing of the alignment; 0.1 in the paper.
+        instances: memory slots per proxy; 32 in the paper.
+        momentum: of the centroids' update; 0.1 in the paper.
+        weight_centroid, weight_instance: factors of L_centroid and L_instance beside lambda.
+        weight_centroid_triplet, weight_batch_triplet: factors of the two triplets.
+        weight_alignment: factor of L_i2tce; 0 needs no text encoder.
+    """
+
+    name = "icdl"
+    needs_features = True
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        first_epoch: int = 0,
+        last_epoch: int = 4,
+        weight_lambda: float = 0.6,
+        temperature: float = 0.05,
+        margin: float = 0.3,
+        smoothing: float = 0.1,
+        instances: int = 32,
+        momentum: float = 0.1,
+        weight_centroid: float = 1.0,
+        weight_instance: float = 1.0,
+        weight_centroid_triplet: float = 1.0,
+        weight_batch_triplet: float = 1.0,
+        weight_alignment: float = 1.0,
+    ) -> None:
+        super().__init__(weight, first_epoch, last_epoch)
+        self.instances = instances
+        self.momentum = momentum
+        self.criterion = ICDLLoss(
+            weight_lambda,
+            temperature,
+            margin,
+            smoothing,
+            weight_centroid=weight_centroid,
+            weight_instance=weight_instance,
+            weight_centroid_triplet=weight_centroid_triplet,
+            weight_batch_triplet=weight_batch_triplet,
+            weight_alignment=weight_alignment,
+        )
+
+    @property
+    def needs_text(self) -> bool:
+        return self.criterion.factors["alignment"] != 0
+
+    def bind(self, setup: Setup) -> None:
+        self.memory = HybridMemory(
+            setup.labels.proxies_per_camera, setup.feature_dim, self.instances, self.momentum
+        ).to(setup.device)
+
+    def refresh(self, state: EpochState) -> None:
+        self.memory.fill(state.features, state.proxies, generator=state.generator("instances"))
+        self.text = state.text if self.needs_text else None
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        parts = self.criterion(batch.features, self.memory, batch.host_proxies, batch.embeddings, self.text)
+        return {name: factor * getattr(parts, name) for name, factor in self.criterion.factors.items() if factor}
+
+    def update(self, batch: Batch) -> None:
+        self.memory.update(batch.features.detach(), batch.host_proxies)

@@ -1,0 +1,54 @@
+"""L_GID: the classifier that learns to tell proxies, and so cameras, apart (paper, Sec. III-D)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ccafl_plugin.losses import ProxyClassifier
+from ccafl_plugin.terms.term import Batch, Setup, Term, register_term
+from ccafl_plugin.utils.seeds import generator
+
+
+@register_term
+class ProxyClassifierTerm(Term):
+    """Trains W on detached features with an optimizer of its own; it never moves the encoder.
+
+    Args:
+        weight, first_epoch, last_epoch: see :class:`Term`; the weight scales what is reported, W's step has none.
+        lr: Adam's learning rate, without schedule; 3.5e-4 in the paper.
+        weight_decay: 5e-4 in the paper.
+        scale: of the cosine logits; 16 in the paper.
+    """
+
+    name = "proxy_classifier"
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        first_epoch: int = 0,
+        last_epoch: int = -1,
+        lr: float = 3.5e-4,
+        weight_decay: float = 5e-4,
+        scale: float = 16.0,
+    ) -> None:
+        super().__init__(weight, first_epoch, last_epoch)
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.scale = scale
+        self._last_loss: Tensor | None = None
+
+    def bind(self, setup: Setup) -> None:
+        start = generator(setup.seed, "proxy classifier")
+        self.classifier = ProxyClassifier(setup.labels.num_proxies, setup.feature_dim, self.scale, generator=start)
+        self.classifier.to(setup.device)
+        self.optimizer = torch.optim.Adam(self.classifier.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+
+    def owned(self) -> tuple[nn.Module, torch.optim.Optimizer]:
+        return self.classifier, self.optimizer
+
+    def step_own(self, batch: Batch) -> None:
+        self._last_loss = self.classifier.learn(batch.features, batch.proxies, self.optimizer)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {"classification": self._last_loss}

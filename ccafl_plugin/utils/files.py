@@ -1,0 +1,48 @@
+"""Files that are whole or not there, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+PARTIAL = ".partial"
+"""Ending of a file that is being written."""
+
+
+def write_whole(file: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file beside its place and moves it there when it is whole and on the disk.
+
+    Args:
+        file: where it goes. Its folder is made; a file that is there is replaced.
+        write: writes the content to the path that it is given.
+
+    Raises:
+        OSError: whatever ``write`` or the disk says; what was there is untouched and nothing else is left.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"{file.name}.{os.getpid()}{PARTIAL}")
+    try:
+        write(partial)
+        _flush_to_disk(partial)
+        os.replace(partial, file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _flush_to_disk(file.parent)
+
+
+def write_text_whole(file: Path, text: str) -> None:
+    """:func:`write_whole` for a text, in UTF-8."""
+    write_whole(file, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Waits until a file's content, or a folder's list of names, is on the disk; some systems know no folders here."""
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

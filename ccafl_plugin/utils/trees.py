@@ -1,0 +1,20 @@
+"""Nested settings as flat ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a tree as (key with dots, value), in the tree's order.
+
+    Args:
+        node: of any depth; a mapping among the values is a branch, everything else a leaf.
+        prefix: stands before every key.
+    """
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,330 @@
+"""The engine as a whole: what is trained when, what is logged, and what must not be read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchreid
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from ccafl_plugin.engine import NonFiniteLoss, PromptStage
+from ccafl_plugin.options import options
+from ccafl_plugin.terms import TERMS, Term
+from ccafl_plugin.utils.errors import CCAFLError
+from tests.engine.small_runs import (
+    EVERY_TERM,
+    HEIGHT,
+    WIDTH,
+    Recorder,
+    assert_equal,
+    make_engine,
+    make_manager,
+    make_terms,
+    weights,
+    write_pictures,
+)
+
+
+def test_terms_are_active_in_their_windows(pictures: Path, tmp_path: Path) -> None:
+    engine = make_engine(pictures)
+    record = Recorder(engine)
+    engine.run(save_dir=str(tmp_path), max_epoch=3, eval_freq=1)
+    assert len(record.reports) == 3 * 2
+    for iteration, report in enumerate(record.reports):
+        active = {name for name, (first, last) in EVERY_TERM.items() if first <= iteration // 2 <= (last % 100)}
+        assert {key.partition("/")[0] for key in report} == active | {"loss"}
+        encoder = sum(value for key, value in report.items() if key not in ("loss", "proxy_classifier/classification"))
+        assert report["loss"] == pytest.approx(encoder, rel=1e-5)
+    results = engine.results["market1501"]
+    assert list(results) == ["mAP", "rank1", "rank5", "rank10", "rank20"]
+    assert 0 < results["mAP"] <= 1
+    assert 0 <= results["rank1"] <= results["rank5"] <= results["rank10"] <= results["rank20"] <= 1
+
+
+def test_results_are_what_is_printed(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    engine = make_engine(pictures)
+    for settings in ({}, {"rerank": True}, {"dist_metric": "cosine"}):
+        capsys.readouterr()
+        engine.run(save_dir=str(tmp_path), test_only=True, ranks=[1, 2, 3, 36, 37], **settings)
+        printed = capsys.readouterr().out
+        results = engine.results["market1501"]
+        assert list(results) == ["mAP", "rank1", "rank2", "rank3", "rank36"]
+        assert all(type(value) is float for value in results.values())
+        expected = [f"mAP: {results['mAP']:.1%}", "CMC curve"]
+        expected += [f"Rank-{rank:<3}: {results[f'rank{rank}']:.1%}" for rank in (1, 2, 3, 36)]
+        assert "\n".join(expected) in printed
+
+
+def test_what_is_written_for_tensorboard(pictures: Path, tmp_path: Path) -> None:
+    make_engine(pictures).run(save_dir=str(tmp_path), max_epoch=3)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    tags = set(events.Tags()["scalars"])
+    parts = {
+        "proxy_classifier/classification",
+        "icdl/centroid",
+        "icdl/instance",
+        "icdl/centroid_triplet",
+        "icdl/batch_triplet",
+        "icdl/alignment",
+        "inter/contrast",
+        "inter/triplet",
+        "alignment/text",
+        "ical/adversarial",
+    }
+    expected = {f"Train/{part}" for part in parts} | {"Train/loss", "Train/lr", "Stage1/loss", "Stage1/lr"}
+    expected |= {f"Association/{name}" for name in ("pseudo_identities", "proxies", "precision", "recall")}
+    expected |= {"Learning_rate/biases", "Learning_rate/weights", "Test/market1501/mAP"}
+    assert expected <= tags
+    assert [event.step for event in events.Scalars("Association/precision")] == [1, 2]
+    rates = [event.value for event in events.Scalars("Learning_rate/weights")]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4])
+    assert [event.value for event in events.Scalars("Learning_rate/biases")] == pytest.approx([2 * r for r in rates])
+
+
+def test_prompts_are_as_long_as_the_option_says(pictures: Path) -> None:
+    with options.override(prompt_length=2):
+        engine = make_engine(pictures)
+    assert engine.text.prompts.learner.context.shape[1] == 2
+
+
+def test_stage_1_changes_prompts_and_nothing_else(pictures: Path, tmp_path: Path) -> None:
+    engine = make_engine(pictures)
+    text = {name: tensor.clone() for name, tensor in engine.text.encoder.state_dict().items()}
+    before = weights(engine)
+    engine.run(save_dir=str(tmp_path), max_epoch=0)
+    assert_equal(weights(engine), before)  # no epoch, no term with text: nothing to learn
+    engine.save_dir, engine.max_epoch = str(tmp_path), 3
+    engine.text.learn(engine)
+    after = weights(engine)
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert changed == {"prompts.learner.context", "prompts.features", "prompts.learned"}
+    assert_equal(dict(engine.text.encoder.state_dict()), text)
+    assert all(parameter.grad is None for parameter in engine.model.parameters())
+    moved = (after["prompts.learner.context"] != before["prompts.learner.context"]).flatten(1).any(1)
+    assert moved.all()  # every proxy has images, so every prompt learns
+
+
+def test_renaming_identities_inside_cameras_changes_nothing(pictures: Path, tmp_path: Path) -> None:
+    """The identities of every camera get names of their own: losses and weights stay bit-equal."""
+    outcomes = []
+    for seed in (None, 5, 6):
+        manager = make_manager(pictures)
+        dataset = manager.train_loader.dataset
+        if seed is not None:
+            _rename(dataset, seed)
+            manager.train_loader.sampler.__init__(dataset.train, 8, 2, iters_per_epoch=2, seed=1)
+        engine = make_engine(pictures, manager)
+        record = Recorder(engine)
+        engine.run(save_dir=str(tmp_path / str(seed)), max_epoch=4)
+        outcomes.append((record.reports, weights(engine)))
+    for reports, state in outcomes[1:]:
+        assert reports == outcomes[0][0]
+        assert_equal(state, outcomes[0][1])
+    shapes = {size for tensor in outcomes[0][1].values() for size in tensor.shape}
+    assert engine.labels.num_proxies in shapes
+    assert 6 not in shapes  # the number of people
+
+
+def _rename(dataset: Any, seed: int) -> None:
+    """Gives the identities of every camera new numbers, independently, in the tuples that torchreid hands out."""
+    rng = torch.Generator().manual_seed(seed)
+    persons = sorted({pid for _, pid, _, _ in dataset.train})
+    names = {}
+    for camera in sorted({camid for _, _, camid, _ in dataset.train}):
+        for person, new in zip(persons, torch.randperm(len(persons), generator=rng).tolist(), strict=True):
+            names[camera, person] = new
+    assert any(names[key] != key[1] for key in names)
+    dataset.train[:] = [(path, names[camid, pid], camid, dsetid) for path, pid, camid, dsetid in dataset.train]
+    dataset.data = dataset.train
+
+
+def test_an_epoch_can_be_repeated_on_its_own(pictures: Path, tmp_path: Path) -> None:
+    """The unbroken run and one resumed after every epoch end with the same bits."""
+    whole = make_engine(pictures)
+    whole.run(save_dir=str(tmp_path / "whole"), max_epoch=4)
+    start = 0
+    for stop in (1, 2, 3, 4):
+        torch.manual_seed(stop * 1000)  # whatever was drawn before must not matter
+        part = make_engine(pictures)
+        if start:
+            start = part.resume(str(tmp_path / "parts"))
+        assert start == stop - 1
+        part.run(save_dir=str(tmp_path / "parts"), max_epoch=stop, start_epoch=start)
+        start = stop
+    assert_equal(weights(part), weights(whole))
+
+
+def test_data_parallel_gives_the_same(pictures: Path, tmp_path: Path) -> None:
+    outcomes = []
+    for wrap in (False, True):
+        engine = make_engine(pictures)
+        if wrap:
+            engine = _rebuilt_around(nn.DataParallel(engine.model), engine, pictures)
+        engine.run(save_dir=str(tmp_path / str(wrap)), max_epoch=3)
+        outcomes.append({name.replace("module.", ""): tensor for name, tensor in weights(engine).items()})
+    assert_equal(*outcomes)
+
+
+def _rebuilt_around(model: nn.Module, engine: Any, pictures: Path) -> Any:
+    optimizer = torchreid.optim.build_optimizer(model, lr=1e-3)
+    scheduler = torchreid.optim.build_lr_scheduler(optimizer, lr_scheduler="multi_step", stepsize=[2])
+    return type(engine)(
+        make_manager(pictures),
+        model,
+        optimizer,
+        scheduler,
+        terms=make_terms(EVERY_TERM),
+        stage1=PromptStage(epochs=1, batch_size=16),
+        seed=1,
+    )
+
+
+def test_full_supervision_reads_true_identities(pictures: Path, tmp_path: Path) -> None:
+    engine = make_engine(
+        pictures,
+        supervision="full",
+        stage1=PromptStage(epochs=1, scope="person"),
+        terms=make_terms({"icdl": (0, 0), "inter": (0, -1), "alignment": (0, -1)}),
+    )
+    assert engine.text.prompts.features.shape[0] == 6
+    engine.run(save_dir=str(tmp_path), max_epoch=1)
+    pseudo = {term.name: term for term in engine.terms}["inter"].pseudo_of_proxy
+    assert torch.equal(pseudo, engine.labels.person_of_proxy)
+
+
+def test_without_any_pseudo_identity_terms_pause(pictures: Path, tmp_path: Path) -> None:
+    engine = make_engine(
+        pictures, association_options={"rate": 0.0}, terms=make_terms({"proxy_classifier": (0, -1), "inter": (0, -1)})
+    )
+    before = weights(engine)
+    record = Recorder(engine)
+    with pytest.warns(UserWarning, match=r"No pseudo identity in epoch 0: inter pause"):
+        engine.run(save_dir=str(tmp_path), max_epoch=1)
+    assert all(set(report) == {"loss", "proxy_classifier/classification"} for report in record.reports)
+    after = weights(engine)
+    assert not torch.equal(after["proxy_classifier.weight"], before["proxy_classifier.weight"])
+    assert torch.equal(after["model.neck.weight"], before["model.neck.weight"])
+
+
+def test_an_epoch_without_any_loss_changes_nothing(pictures: Path, tmp_path: Path) -> None:
+    engine = make_engine(pictures, association_options={"rate": 0.0}, terms=make_terms({"inter": (0, -1)}))
+    before = weights(engine)
+    record = Recorder(engine)
+    with pytest.warns(UserWarning, match=r"No pseudo identity in epoch 0: inter pause"):
+        engine.run(save_dir=str(tmp_path), max_epoch=1)
+    assert record.reports == [{"loss": 0.0}] * 2
+    after = weights(engine)
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name, _ in engine.model.named_parameters()} <= {name.removeprefix("model.") for name in same}
+
+
+def test_windows_that_cannot_work(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gap = make_engine(pictures, terms=make_terms({"icdl": (0, 1), "inter": (3, -1)}))
+    with pytest.raises(CCAFLError, match=r"^No term is active in epoch 2 of 4 "):
+        gap.run(save_dir=str(tmp_path), max_epoch=4)
+    early = make_engine(pictures, terms=make_terms({"icdl": (0, -1), "proxy_classifier": (1, -1), "ical": (0, -1)}))
+    with pytest.raises(CCAFLError, match=r"^ccafl\.terms\.proxy_classifier\.first_epoch: 1 is behind that of 'ical' "):
+        early.run(save_dir=str(tmp_path), max_epoch=4)
+    gap.run(save_dir=str(tmp_path), max_epoch=5, start_epoch=3)
+    gap.run(save_dir=str(tmp_path), max_epoch=2)
+    assert "The term 'inter' never becomes active: it starts in epoch 3" in capsys.readouterr().out
+
+
+def test_several_views_of_an_image_are_refused(pictures: Path) -> None:
+    with pytest.raises(CCAFLError, match=r"^k_tfm: this engine takes one view"):
+        make_engine(pictures, make_manager(pictures, k_tfm=2))
+
+
+def test_tests_run_where_the_model_is(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchreid would move test images to the first GPU, if there is one, wherever the model is."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    engine = make_engine(pictures)
+    assert not engine.use_gpu
+    engine.extract_features(torch.rand(2, 3, 64, 32))
+
+
+def test_only_frozen_parameters_stay(pictures: Path, tmp_path: Path) -> None:
+    """torchreid opens every layer at every epoch; what was frozen before stays frozen."""
+    engine = make_engine(pictures, terms=make_terms({"icdl": (0, -1)}))
+    name, parameter = next(iter(engine.model.image_encoder.named_parameters()))
+    parameter.requires_grad = False
+    engine = _rebuilt_around(engine.model, engine, pictures)
+    before = weights(engine)
+    engine.run(save_dir=str(tmp_path), max_epoch=1)
+    after = weights(engine)
+    same = {
+        key for key, _ in engine.model.named_parameters() if torch.equal(after[f"model.{key}"], before[f"model.{key}"])
+    }
+    assert same == {f"image_encoder.{name}"}
+
+
+class ExplodingTerm(Term):
+    name = "exploding"
+
+    def loss(self, batch: Any) -> dict[str, torch.Tensor]:
+        return {"part": batch.features.sum() * math.inf}
+
+
+def test_a_non_finite_loss_names_term_and_iteration(pictures: Path, tmp_path: Path) -> None:
+    engine = make_engine(pictures, terms=[*make_terms({"icdl": (0, -1)}), ExplodingTerm(first_epoch=1)])
+    with pytest.raises(
+        NonFiniteLoss, match=r"exploding/part is (nan|-?inf) in epoch 1, iteration 0; the last checkpoint"
+    ):
+        engine.run(save_dir=str(tmp_path), max_epoch=3)
+    assert make_engine(pictures, terms=make_terms({"icdl": (0, -1)})).resume(str(tmp_path)) == 1
+
+
+def test_terms_that_cannot_work_are_refused(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(CCAFLError, match="'ical' needs the term 'proxy_classifier'"):
+        make_engine(pictures, terms=[TERMS["ical"]()])
+    with pytest.raises(CCAFLError, match="'softmax' needs a classifier"):
+        make_engine(pictures, terms=[TERMS["softmax"]()])
+    with pytest.raises(CCAFLError, match="No term is enabled"):
+        make_engine(pictures, terms=[])
+    with pytest.raises(CCAFLError, match=r"set ccafl\.supervision full"):
+        make_engine(pictures, stage1=PromptStage(scope="person"))
+    with pytest.raises(CCAFLError, match="'IdentitySampler' reads identities across cameras"):
+        make_engine(pictures, make_manager(pictures, train_sampler="IdentitySampler"))
+    with pytest.raises(CCAFLError, match="has one camera"):
+        make_engine(write_pictures(tmp_path, identities=5, cameras=1), terms=make_terms({"inter": (0, -1)}))
+    model = torchreid.models.build_model("osnet_x0_25", num_classes=1, loss="triplet", pretrained=False)
+    with pytest.raises(CCAFLError, match=r"has no text encoder: set model\.name to one of clip_rn50"):
+        type(make_engine(pictures))(make_manager(pictures), model, torch.optim.Adam(model.parameters()))
+
+
+def test_torchreids_backbones_and_losses_are_terms_too(pictures: Path, tmp_path: Path) -> None:
+    manager = make_manager(pictures)
+    model = torchreid.models.build_model("osnet_x0_25", num_classes=18, loss="triplet", pretrained=False)
+    optimizer = torchreid.optim.build_optimizer(model, lr=1e-3)
+    engine = torchreid.engine.ImageCCAFLEngine(
+        manager,
+        model,
+        optimizer,
+        terms=make_terms(
+            {"softmax": (0, -1), "triplet": (0, -1), "proxy_classifier": (0, -1), "icdl": (0, -1), "ical": (0, -1)},
+            icdl={"weight_alignment": 0.0},
+        ),
+    )
+    record = Recorder(engine)
+    engine.run(save_dir=str(tmp_path), max_epoch=1)
+    assert {"softmax/cross_entropy", "triplet/batch_hard", "ical/adversarial"} <= set(record.reports[-1])
+
+
+def test_overfitting_eight_identities_under_full_supervision(tmp_path: Path) -> None:
+    """Retrieval among the training images themselves ends at Rank-1 100 %."""
+    root = write_pictures(tmp_path / "data", identities=8)
+    manager = make_manager(root, height=HEIGHT, width=WIDTH, batch_size_train=16, transforms=[])
+    manager.train_loader.sampler.iters_per_epoch = 15
+    terms = make_terms({"inter": (0, -1)})
+    engine = make_engine(root, manager, supervision="full", terms=terms)
+    tuples = manager.train_loader.dataset.train
+    for part, camera_of_part in (("query", {0}), ("gallery", {1, 2})):
+        loader = manager.test_loader["market1501"][part]
+        loader.dataset.data[:] = [item for item in tuples if item[2] in camera_of_part]
+    engine.run(save_dir=str(tmp_path / "log"), max_epoch=5)
+    assert engine.results["market1501"]["rank1"] == 1.0

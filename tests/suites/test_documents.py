@@ -1,0 +1,57 @@
+"""The tables of suites in the documents are those of the committed results."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ccafl_plugin.suites.generated_pages import NothingToShow, with_part
+from tools import suite_tables as suites
+from tools.suite_tables import FIGURES, RESULTS, documents, outcomes_of
+
+DOCUMENTS = documents()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: f"{document.path.name}-{document.name}")
+def test_documents_show_the_committed_results(document):
+    text = document.path.read_text(encoding="utf-8")
+    assert with_part(document, RESULTS) == text, f"{document.path} is behind: {document.command}"
+
+
+def test_no_document_has_a_place_for_other_suites():
+    shown = {(document.path.name, document.name) for document in DOCUMENTS}
+    for name in ("README.md", "docs/results.md"):
+        text = (suites.ROOT / name).read_text(encoding="utf-8")
+        marked = re.findall(rf"<!-- (\w+): {re.escape(suites.COMMAND)} -->", text)
+        assert {(name.rpartition("/")[2], suite) for suite in marked} <= shown
+
+
+def test_a_suite_with_missing_runs_is_not_shown(monkeypatch, tmp_path):
+    kept = (suites.RESULTS / "synthetic_choices.json").read_text(encoding="utf-8").splitlines(keepends=True)
+    monkeypatch.setattr(suites, "RESULTS", tmp_path)
+    file = tmp_path / "synthetic_choices.json"
+    for lines, expected in ((kept, ["synthetic_choices"]), ([kept[0], *kept[2:]], [])):
+        file.write_text("".join(lines), encoding="utf-8")
+        assert suites.whole_suites() == expected
+
+
+def test_every_axis_has_its_figure():
+    page = (suites.ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\]\(figures/([\w-]+\.svg)\)", page))
+    drawn = {document.name: outcomes_of(document.name) for document in DOCUMENTS}
+    axes = [axis for outcomes in drawn.values() if suites.has_figures(outcomes) for axis in outcomes.suite.axes]
+    assert len(shown) == len(axes)
+    assert {file.name for file in FIGURES.glob("*.svg")} == shown
+
+
+def test_a_suite_that_nobody_has_run(tmp_path):
+    with pytest.raises(NothingToShow, match=r"synthetic_ablation\.yaml --results .*synthetic_ablation\.json makes it"):
+        outcomes_of("synthetic_ablation", tmp_path)
+
+
+def test_the_command_prints(capsys):
+    assert suites.main([]) == 0
+    printed = capsys.readouterr().out
+    for document in DOCUMENTS:
+        assert outcomes_of(document.name).suite.title in printed

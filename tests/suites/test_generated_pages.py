@@ -1,0 +1,97 @@
+"""Parts of documents that are made from results."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks import cost_table
+from benchmarks.cost_table import README, RESULTS, newest, readme_table
+from benchmarks.run import main
+from ccafl_plugin.suites.generated_pages import Document, NothingToShow, update, with_part
+from tests.benchmarks.test_run import measured
+
+BEGIN, END = f"<!-- benchmarks: {README.command} -->", "<!-- end of benchmarks -->"
+
+
+def results(date, title="work", gpu="none", size="full"):
+    row = {
+        "name": "a",
+        "title": title,
+        "usual_title": "plain",
+        "ours": measured(1.0),
+        "usual": measured(4.0),
+        "equality": "equal",
+        "passed": True,
+    }
+    return {"head": {"date": date, "GPU": gpu}, "size": size, "rows": [row], "reports": []}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, found in {
+        "1": results("2025-01-02 10:00 UTC", "older"),
+        "2": results("2025-01-02 11:00 UTC", "newer"),
+        "3": results("2025-01-03 11:00 UTC", "quick", size="quick"),
+        "4": results("2025-01-01 11:00 UTC", "on a GPU", gpu="H200"),
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    return tmp_path
+
+
+def test_the_newest_at_full_size(folder):
+    assert newest(folder, gpu=False)["rows"][0]["title"] == "newer"
+    assert newest(folder, gpu=True)["rows"][0]["title"] == "on a GPU"
+    assert newest(folder / "none", gpu=True) is None
+    text = readme_table(folder)
+    assert "| newer " in text
+    assert "older" not in text
+    assert "GPU columns: date 2025-01-01 11:00 UTC, GPU H200" in text
+    (folder / "4.json").unlink()
+    assert "GPU ratio" not in readme_table(folder)
+
+
+def test_reports_made_for_a_gpu_are_shown_of_one_only(folder):
+    for name, title in (("1", "cpu"), ("4", "gpu")):
+        content = results("2025-02-01 10:00 UTC", gpu="none" if title == "cpu" else "H200")
+        content["reports"] = [
+            {"name": report, "title": f"{report} of a {title}", "explained": "", "figures": [{"a": 1}]}
+            for report in ("imports", *cost_table.FOR_A_GPU)
+        ]
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    text = readme_table(folder)
+    assert "imports of a cpu" in text and "loading of a gpu" in text
+    assert not [name for name in cost_table.FOR_A_GPU if f"{name} of a cpu" in text]
+
+
+def test_only_what_stands_between_the_markers_changes(folder, monkeypatch, capsys):
+    path = folder / "document.md"
+    path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    document = README._replace(path=path)
+    update(document, folder)
+    text = path.read_text()
+    assert text == f"before\n{BEGIN}\n\n{readme_table(folder)}\n\n{END}\nafter\n"
+    assert with_part(document, folder) == text
+    monkeypatch.setattr(cost_table, "README", document)
+    for broken in ("", f"{END}\n{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n"):
+        path.write_text(broken)
+        assert main(["--readme"]) == 2
+        assert f"needs the lines '{BEGIN}' and '{END}'" in capsys.readouterr().err
+        assert path.read_text() == broken
+
+
+def test_nothing_to_show(tmp_path):
+    path = tmp_path / "document.md"
+    path.write_text(f"{BEGIN}\n{END}\n")
+    with pytest.raises(NothingToShow, match="no results at full size"):
+        with_part(Document(path, "benchmarks", README.command, readme_table), tmp_path)
+
+
+def test_the_readme_shows_the_newest_results():
+    """As long as there are no results it has no place for them."""
+    text = README.path.read_text(encoding="utf-8")
+    if newest(RESULTS, gpu=False) is None:
+        assert BEGIN not in text
+    else:
+        assert with_part(README, RESULTS) == text, f"README.md is behind the newest results: {README.command}"
