@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from ccafl_plugin.options import options
 from ccafl_plugin.synthetic import renderer as synthetic
+from tests.engine.small_runs import write_pictures
 
 torch.set_num_threads(1)
 
@@ -80,3 +81,9 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("reid-data")
     synthetic.ensure(root, "tiny", 1)
     return root
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root in Market-1501's layout: six identities in three cameras."""
+    return write_pictures(tmp_path_factory.mktemp("pictures"))

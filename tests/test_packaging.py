@@ -62,7 +62,7 @@ def test_commands(script: str, module: str, function: str, monkeypatch, capsys) 
 
 
 @pytest.mark.parametrize(
-    "file", ["ccafl_train.py", *(f"tools/{name}.py" for name in ("train", "benchmark", "pretrain_clip"))]
+    "file", ["ccafl_train.py", *(f"tools/{name}.py" for name in ("train", "suite", "pretrain_clip"))]
 )
 def test_commands_quieten_openmp_before_torch_is_imported(file: str) -> None:
     program = (

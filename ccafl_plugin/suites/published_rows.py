@@ -11,7 +11,7 @@ from ccafl_plugin.config.shipped_files import configs_folder
 from ccafl_plugin.suites.outcomes import Outcomes
 from ccafl_plugin.suites.suite import Row
 
-FILE = "benchmarks/published.yaml"
+FILE = "suites/published.yaml"
 MARK = " (published)"
 
 SAME_TEST_SET = {"msmt17_trainval": "msmt17"}
