@@ -19,8 +19,8 @@ BASE = configs_folder() / "synthetic" / "base_medium.yaml"
 
 SOFTMAX_TRIPLET = {"softmax/cross_entropy", "triplet/batch_hard"}
 ICAL = {"proxy_classifier/classification", "ical/adversarial"}
-INTER = {"inter/contrast", "inter/triplet"}
-ICDL = {"icdl/centroid", "icdl/instance", "icdl/centroid_triplet", "icdl/batch_triplet"}
+INTER = {"inter/contrast", "inter/triplet", "inter/total"}
+ICDL = {"icdl/centroid", "icdl/instance", "icdl/centroid_triplet", "icdl/batch_triplet", "icdl/total"}
 PARTS = {
     "bot": SOFTMAX_TRIPLET,
     "bot_ical": SOFTMAX_TRIPLET | ICAL,

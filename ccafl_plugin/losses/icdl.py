@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ccafl_plugin.losses.alignment import text_alignment
-from ccafl_plugin.losses.contrast import hardest_similarities
+from ccafl_plugin.losses.camera_layout import CameraLayout
+from ccafl_plugin.losses.intra import camera_contrast, instance_contrast
 from ccafl_plugin.losses.memory import CameraRows, HybridMemory
-from ccafl_plugin.losses.triplet import batch_hard_triplet, hinges
+from ccafl_plugin.losses.text import text_alignment
+from ccafl_plugin.losses.triplet import batch_hard_triplet, centroid_triplet
+from ccafl_plugin.losses.weighted_sum import weighted_sum
 from ccafl_plugin.utils.dtypes import full_precision, widen, zero_with_graph
 from ccafl_plugin.utils.errors import CCAFLError
 
 
 class ICDLComponents(NamedTuple):
-    """Each part summed over the cameras present, without its weight; ``total`` with the weights."""
+    """The weighted sum, which is what is trained, and its parts without their weights, for logs and tests."""
 
     total: Tensor
     centroid: Tensor  # L_centroid
@@ -101,10 +102,7 @@ class ICDLLoss(nn.Module):
         parts = {name: zero_with_graph(features) for name in self.factors}
         if proxies.numel():
             parts |= self._parts(features, memory, memory.split(proxies), image_features, text)
-        total = zero_with_graph(features)
-        for name, part in parts.items():
-            total = total + self.factors[name] * part
-        return ICDLComponents(total, **parts)
+        return ICDLComponents(weighted_sum(parts, self.factors, features), **parts)
 
     @full_precision
     def _parts(
@@ -115,56 +113,27 @@ class ICDLLoss(nn.Module):
         image_features: Tensor | None,
         text: Tensor | None,
     ) -> dict[str, Tensor]:
-        """The parts that count.
-
-        Only the products with a camera's proxies are made camera by camera. All else is small and is done for the
-        whole batch at once: starting each camera's own operations took a fifth of a step.
-        """
+        """The parts that count; every camera's images at once where the functions allow it."""
         features, centroids = widen(features, memory.centroids)
         features = features[torch.cat([part.rows for part in cameras])]
+        units = F.normalize(features, dim=1)
         local = torch.cat([part.local for part in cameras])
-        first = torch.cat([torch.full_like(part.local, part.of_camera.start) for part in cameras])
-        units = F.normalize(features, dim=1).split([len(part.rows) for part in cameras])
-        # Losses become means of a camera's images.
-        share = _for_each_image([1 / len(part.rows) for part in cameras], cameras, features)
-
-        def cross_entropy(similarity: Tensor) -> Tensor:
-            return (F.cross_entropy(similarity / self.temperature, local, reduction="none") * share).sum()
-
+        layout = CameraLayout.of(cameras, features)
         parts = {}
-        if self.factors["centroid"] or self.factors["centroid_triplet"]:
-            similarity = _table([unit @ centroids[part.of_camera].T for unit, part in zip(units, cameras, strict=True)])
         if self.factors["centroid"]:
-            parts["centroid"] = cross_entropy(similarity)
+            parts["centroid"] = camera_contrast(units, centroids, local, self.temperature, layout, normalized=True)
         if self.factors["instance"]:
-            hardest = [
-                hardest_similarities(unit, memory.instances[part.of_camera], part.local)
-                for unit, part in zip(units, cameras, strict=True)
-            ]
-            parts["instance"] = cross_entropy(_table(hardest))
+            instances = memory.instances
+            parts["instance"] = instance_contrast(units, instances, local, self.temperature, layout, normalized=True)
         if self.factors["centroid_triplet"]:
-            nearest = similarity.detach().scatter(1, local[:, None], -torch.inf).argmax(1)
-            losses = hinges(features, centroids[first + local], centroids[first + nearest], self.margin)
-            has_rivals = [part.of_camera.stop - part.of_camera.start > 1 for part in cameras]
-            parts["centroid_triplet"] = (losses * share * _for_each_image(has_rivals, cameras, features)).sum()
+            parts["centroid_triplet"] = centroid_triplet(features, centroids, local, self.margin, layout)
         if self.factors["batch_triplet"]:
-            parts["batch_triplet"] = batch_hard_triplet(features, first + local, self.margin, cameras=first)
+            proxies = layout.first + local
+            parts["batch_triplet"] = batch_hard_triplet(features, proxies, self.margin, cameras=layout.first)
         if self.factors["alignment"] and image_features is not None and text is not None:
-            parts["alignment"] = sum(
+            alignments = [
                 text_alignment(image_features[part.rows], text[part.of_camera], part.local, self.smoothing)
                 for part in cameras
-            )
+            ]
+            parts["alignment"] = sum(alignments[1:], alignments[0])
         return parts
-
-
-def _table(similarities: list[Tensor]) -> Tensor:
-    """(n_c, N_c) of each camera -> (B, largest N_c); where a camera has no such proxy stands -inf: probability 0."""
-    width = max(similarity.shape[1] for similarity in similarities)
-    padded = [F.pad(similarity, (0, width - similarity.shape[1]), value=-torch.inf) for similarity in similarities]
-    return torch.cat(padded)
-
-
-def _for_each_image(of_cameras: Sequence[float], cameras: list[CameraRows], like: Tensor) -> Tensor:
-    """(B,) each camera's number for all of its images; made on the host, so nothing waits for the device."""
-    values = [value for value, part in zip(of_cameras, cameras, strict=True) for _ in range(len(part.rows))]
-    return torch.tensor(values, dtype=like.dtype).to(like.device, non_blocking=True)

@@ -4,16 +4,37 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ccafl_plugin.losses.contrast import cluster_contrast
+from ccafl_plugin.losses.cross_entropy import mean_cross_entropy
 from ccafl_plugin.losses.memory import ClusterMemory
 from ccafl_plugin.losses.triplet import batch_hard_triplet
+from ccafl_plugin.losses.weighted_sum import weighted_sum
+from ccafl_plugin.utils.dtypes import full_precision, widen
 from ccafl_plugin.utils.errors import CCAFLError
 
 
+@full_precision
+def cluster_contrast(features: Tensor, centroids: Tensor, labels: Tensor, temperature: float = 0.05) -> Tensor:
+    """L_inter: cross-entropy against the centres of all pseudo identities.
+
+    Args:
+        features: (B, D) float; the only input that gets a gradient. Rows are L2-normalised again inside, so that
+            the gradient has no part along the feature.
+        centroids: (K, D) float, unit rows, one per pseudo identity.
+        labels: (B,) int64, pseudo identity in [0, K); -1 leaves an image out.
+        temperature: logits are divided by it; 0.05 in the paper.
+
+    Returns:
+        () float32 or wider, mean over the images with a pseudo identity; without any a zero that still has a graph.
+    """
+    features, centroids = widen(features, centroids.detach())
+    return mean_cross_entropy(F.normalize(features, dim=1) @ centroids.T / temperature, labels)
+
+
 class InterComponents(NamedTuple):
-    """The parts without their weights; ``total`` with them."""
+    """The weighted sum, which is what is trained, and its parts without their weights, for logs and tests."""
 
     total: Tensor
     contrast: Tensor  # L_inter
@@ -45,8 +66,7 @@ class InterCameraLoss(nn.Module):
             raise CCAFLError(f"InterCameraLoss: the temperature must be above 0, got {temperature}.")
         self.temperature = temperature
         self.margin = margin
-        self.weight_contrast = weight_contrast
-        self.weight_triplet = weight_triplet
+        self.factors = {"contrast": weight_contrast, "triplet": weight_triplet}
 
     def forward(self, features: Tensor, memory: ClusterMemory, labels: Tensor) -> InterComponents:
         """The loss of a batch.
@@ -59,8 +79,8 @@ class InterCameraLoss(nn.Module):
         Returns:
             Scalars in float32 or wider; without any pseudo identity in the batch zeros that still have a graph.
         """
-        contrast = cluster_contrast(features, memory.centroids, labels, self.temperature)
-        triplet = batch_hard_triplet(features, labels, self.margin)
-        return InterComponents(
-            self.weight_contrast * contrast + self.weight_triplet * triplet, contrast=contrast, triplet=triplet
-        )
+        parts = {
+            "contrast": cluster_contrast(features, memory.centroids, labels, self.temperature),
+            "triplet": batch_hard_triplet(features, labels, self.margin),
+        }
+        return InterComponents(weighted_sum(parts, self.factors, features), **parts)

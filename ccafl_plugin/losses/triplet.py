@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ccafl_plugin.losses.camera_layout import CameraLayout
 from ccafl_plugin.utils.dtypes import full_precision, widen
 
 SMALLEST_DISTANCE = 1e-6  # distances are clamped here, since their slope at 0 is not defined
@@ -21,7 +22,7 @@ def _distances(a: Tensor, b: Tensor) -> Tensor:
     return torch.linalg.vector_norm(a - b, dim=1).clamp(min=SMALLEST_DISTANCE)
 
 
-def hinges(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Tensor:
+def _hinges(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Tensor:
     """max(0, d_pos - d_neg + margin) of every anchor.
 
     Args:
@@ -67,28 +68,35 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3, ca
             anchors = (kept & together).sum(1)
         positive = squared.masked_fill(~partners, -torch.inf).argmax(1)
         negative = squared.masked_fill(~rivals, torch.inf).argmin(1)
-    loss = hinges(features, features[positive], features[negative], margin)
+    loss = _hinges(features, features[positive], features[negative], margin)
     counted = kept & rivals.any(1)
     return (torch.where(counted, loss, 0.0) / anchors.clamp(min=1)).sum()
 
 
 @full_precision
-def centroid_triplet(features: Tensor, centroids: Tensor, local: Tensor, margin: float = 0.3) -> Tensor:
-    """Triplet loss against the centroids of one camera: the own one, and the nearest other one.
+def centroid_triplet(
+    features: Tensor, centroids: Tensor, local: Tensor, margin: float = 0.3, layout: CameraLayout | None = None
+) -> Tensor:
+    """Tri(f; centroids): triplet loss against the own camera's centroids, the own one and the nearest other one.
 
     Args:
         features: (B, D) float; the only input that gets a gradient, taken as they are handed in.
-        centroids: (N_c, D) float, unit rows, of all proxies of the camera.
+        centroids: (N_c, D) float, unit rows, of all proxies of the camera; of all cameras with a layout.
         local: (B,) int64, camera-local label in [0, N_c).
         margin: 0.3 in the paper.
+        layout: of a batch that is sorted by camera; None: all images and centroids are one camera's.
 
     Returns:
-        () float32 or wider, mean over the images; a zero that still has a graph for B = 0 or N_c = 1.
+        () float32 or wider, mean over the camera's images, summed over the cameras; a zero that still has a graph for
+        B = 0 or cameras of one proxy.
     """
     features, centroids = widen(features, centroids.detach())
-    if local.numel() == 0 or centroids.shape[0] == 1:
-        return features[:0].sum()
-    with torch.no_grad():
-        squared = _squared_distances(features, centroids)
-        negative = squared.scatter_(1, local[:, None], torch.inf).argmin(1)
-    return hinges(features, centroids[local], centroids[negative], margin).mean()
+    if local.numel() == 0:
+        return features.sum()
+    layout = layout or CameraLayout.of_one_camera(local, len(centroids), features)
+    with torch.no_grad():  # of unit centroids the nearest is the one with the largest product
+        products = layout.table(lambda rows, proxies, _: rows @ centroids[proxies].T, features, local)
+        nearest = products.scatter_(1, local[:, None], -torch.inf).argmax(1)
+    losses = _hinges(features, centroids[layout.first + local], centroids[layout.first + nearest], margin)
+    has_rivals = layout.for_each_image([proxies.stop - proxies.start > 1 for proxies in layout.proxies])
+    return (losses * layout.share * has_rivals).sum()

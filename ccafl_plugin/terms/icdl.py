@@ -75,7 +75,8 @@ class ICDLTerm(Term):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         parts = self.criterion(batch.features, self.memory, batch.host_proxies, batch.embeddings, self.text)
-        return {name: factor * getattr(parts, name) for name, factor in self.criterion.factors.items() if factor}
+        counted = {name: getattr(parts, name).detach() for name, factor in self.criterion.factors.items() if factor}
+        return {**counted, "total": parts.total}
 
     def update(self, batch: Batch) -> None:
         self.memory.update(batch.features.detach(), batch.host_proxies)

@@ -47,8 +47,8 @@ class InterTerm(Term):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         parts = self.criterion(batch.features, self.memory, self.pseudo_of_proxy[batch.proxies])
-        factors = {"contrast": self.criterion.weight_contrast, "triplet": self.criterion.weight_triplet}
-        return {name: factor * getattr(parts, name) for name, factor in factors.items() if factor}
+        counted = {name: getattr(parts, name).detach() for name, factor in self.criterion.factors.items() if factor}
+        return {**counted, "total": parts.total}
 
     def update(self, batch: Batch) -> None:
         self.memory.update(batch.features.detach(), self._host_pseudo_of_proxy[batch.host_proxies])

@@ -137,9 +137,10 @@ class Term:
         """Steps parameters of the term's own, before any loss of this iteration is computed."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The parts of the loss by name, each () float with its weight inside the term applied; their sum is the term.
+        """The term's numbers by name, each () float.
 
-        Parts without a graph are reported only.
+        The term is the sum of those that have a graph. Those without one are reported only, such as the parts of a sum
+        beside the sum itself.
         """
         raise NotImplementedError(f"{type(self).__name__}.loss")
 

@@ -71,8 +71,10 @@ def test_what_is_written_for_tensorboard(pictures: Path, tmp_path: Path) -> None
         "icdl/centroid_triplet",
         "icdl/batch_triplet",
         "icdl/alignment",
+        "icdl/total",
         "inter/contrast",
         "inter/triplet",
+        "inter/total",
         "alignment/text",
         "ical/adversarial",
     }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ccafl_plugin.losses import camera_contrast, cluster_contrast, instance_contrast
-from ccafl_plugin.losses.contrast import _HardestSimilarity
+from ccafl_plugin.losses.intra import _HardestSimilarity
 from tests.losses.problems import (
     assert_finite_in_half,
     assert_same,

@@ -1,4 +1,4 @@
-"""Contrast with memories: centroids of a camera or of pseudo identities, and the instances of a camera."""
+"""Contrast inside the cameras, with a hybrid memory's centroids and with its instances."""
 
 from __future__ import annotations
 
@@ -9,59 +9,41 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ccafl_plugin.losses.camera_layout import CameraLayout
+from ccafl_plugin.losses.cross_entropy import mean_cross_entropy
 from ccafl_plugin.utils.dtypes import full_precision, no_autocast, widen, zero_with_graph
 
 
-def mean_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy, mean over the rows whose label isn't -1; no such row gives a zero that still has a graph.
-
-    Counting happens on the device, so rows are left out without the host having to know how many.
-
-    Args:
-        logits: (B, N) float.
-        labels: (B,) int64 in [-1, N).
-        smoothing: label smoothing, 0 for none.
-
-    Returns:
-        () float.
-    """
-    total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum", label_smoothing=smoothing)
-    return total / (labels >= 0).sum().clamp(min=1)
-
-
 @full_precision
-def camera_contrast(features: Tensor, centroids: Tensor, local: Tensor, temperature: float = 0.05) -> Tensor:
-    """Cross-entropy against the centroids of one camera (the paper's L_centroid).
+def camera_contrast(
+    features: Tensor,
+    centroids: Tensor,
+    local: Tensor,
+    temperature: float = 0.05,
+    layout: CameraLayout | None = None,
+    normalized: bool = False,
+) -> Tensor:
+    """L_centroid: cross-entropy against the centroids of the own camera's proxies.
 
     Args:
         features: (B, D) float; the only input that gets a gradient. Rows are L2-normalised again inside, so that
             the gradient has no part along the feature.
-        centroids: (N_c, D) float, unit rows, of all proxies of the camera.
-        local: (B,) int64, camera-local label in [0, N_c); -1 leaves an image out.
+        centroids: (N_c, D) float, unit rows, of all proxies of the camera; of all cameras with a layout.
+        local: (B,) int64, camera-local label in [0, N_c); -1 leaves an image out (without a layout only).
         temperature: logits are divided by it; 0.05 in the paper.
+        layout: of a batch that is sorted by camera; None: all images and centroids are one camera's.
+        normalized: True where the caller has normalised the features, once for several losses.
 
     Returns:
-        () float32 or wider, mean over the images; for B = 0 a zero that still has a graph.
+        () float32 or wider, mean over the camera's images, summed over the cameras; for B = 0 a zero that still has
+        a graph.
     """
     features, centroids = widen(features, centroids.detach())
-    return mean_cross_entropy(F.normalize(features, dim=1) @ centroids.T / temperature, local)
-
-
-def cluster_contrast(features: Tensor, centroids: Tensor, labels: Tensor, temperature: float = 0.05) -> Tensor:
-    """Cross-entropy against the centres of all pseudo identities (the contrast of the paper's L_inter).
-
-    The mathematics of :func:`camera_contrast`; only who the rows of the memory are differs.
-
-    Args:
-        features: (B, D) float; gets a gradient, L2-normalised again inside.
-        centroids: (K, D) float, unit rows, one per pseudo identity.
-        labels: (B,) int64, pseudo identity in [0, K); -1 leaves an image out.
-        temperature: logits are divided by it; 0.05 in the paper.
-
-    Returns:
-        () float32 or wider, mean over the images with a pseudo identity; without any a zero that still has a graph.
-    """
-    return camera_contrast(features, centroids, labels, temperature)
+    units = features if normalized else F.normalize(features, dim=1)
+    if layout is None:
+        return mean_cross_entropy(units @ centroids.T / temperature, local)
+    similarity = layout.table(lambda unit, proxies, _: unit @ centroids[proxies].T, units, local)
+    return mean_cross_entropy(similarity / temperature, local, share=layout.share)
 
 
 class _HardestSimilarity(torch.autograd.Function):
@@ -108,23 +90,38 @@ def hardest_similarities(features: Tensor, instances: Tensor, local: Tensor) -> 
 
 
 @full_precision
-def instance_contrast(features: Tensor, instances: Tensor, local: Tensor, temperature: float = 0.05) -> Tensor:
-    """Cross-entropy over the hardest instance of every proxy of one camera (the paper's L_instance).
+def instance_contrast(
+    features: Tensor,
+    instances: Tensor,
+    local: Tensor,
+    temperature: float = 0.05,
+    layout: CameraLayout | None = None,
+    normalized: bool = False,
+) -> Tensor:
+    """L_instance: cross-entropy over the hardest instance of every proxy of the own camera.
 
     The logit of the own proxy is the similarity to its least similar instance (hardest positive), that of any other
     proxy the similarity to its most similar one (hardest negative); the first slot counts on ties.
 
     Args:
         features: (B, D) float; the only input that gets a gradient. Rows are L2-normalised again inside.
-        instances: (N_c, K, D) float, unit rows: K stored features of every proxy of the camera.
+        instances: (N_c, K, D) float, unit rows: K stored features of every proxy of the camera; of all cameras with a
+            layout.
         local: (B,) int64, camera-local label in [0, N_c).
         temperature: logits are divided by it; 0.05 in the paper.
+        layout: of a batch that is sorted by camera; None: all images and instances are one camera's.
+        normalized: True where the caller has normalised the features, once for several losses.
 
     Returns:
-        () float32 or wider, mean over the images; for B = 0 a zero that still has a graph.
+        () float32 or wider, mean over the camera's images, summed over the cameras; for B = 0 a zero that still has
+        a graph.
     """
     if local.numel() == 0:
         return zero_with_graph(features)
     (features,) = widen(features)
-    hardest = hardest_similarities(F.normalize(features, dim=1), instances, local)
-    return F.cross_entropy(hardest / temperature, local)
+    units = features if normalized else F.normalize(features, dim=1)
+    layout = layout or CameraLayout.of_one_camera(local, len(instances), units)
+    hardest = layout.table(
+        lambda unit, proxies, labels: hardest_similarities(unit, instances[proxies], labels), units, local
+    )
+    return mean_cross_entropy(hardest / temperature, local, share=layout.share)

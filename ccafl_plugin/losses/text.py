@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ccafl_plugin.losses.contrast import mean_cross_entropy
+from ccafl_plugin.losses.cross_entropy import mean_cross_entropy
 from ccafl_plugin.utils.dtypes import full_precision, widen
 
 
