@@ -18,6 +18,7 @@ from ccafl_plugin.engine.encoder_pass import PRECISIONS, check_parts
 from ccafl_plugin.engine.supervision import SUPERVISIONS, Supervision
 from ccafl_plugin.engine.text_side import SCOPES
 from ccafl_plugin.integration import torchreid_names as names
+from ccafl_plugin.losses.icdl import REDUCTIONS
 from ccafl_plugin.models import BACKBONES, check_prompt_length
 from ccafl_plugin.synthetic.renderer.cameras import FEWEST, MOST
 from ccafl_plugin.terms import check_windows, order_by_needs
@@ -44,6 +45,7 @@ def _names() -> dict[str, Callable[[], list[str]]]:
         "ccafl.supervision": lambda: list(SUPERVISIONS),
         "ccafl.association.name": lambda: list(ASSOCIATIONS),
         "ccafl.stage1.scope": lambda: list(SCOPES),
+        "ccafl.terms.icdl.reduction": lambda: list(REDUCTIONS),
         "ccafl.precision": lambda: list(PRECISIONS),
         "ccafl.extraction_precision": lambda: list(PRECISIONS),
         "ccafl.matmul_precision": lambda: ["highest", "high", "medium"],

@@ -15,7 +15,9 @@ from ccafl_plugin.losses.text import text_alignment
 from ccafl_plugin.losses.triplet import batch_hard_triplet, centroid_triplet
 from ccafl_plugin.losses.weighted_sum import weighted_sum
 from ccafl_plugin.utils.dtypes import full_precision, widen, zero_with_graph
-from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+
+REDUCTIONS = ("sum", "mean_over_cameras")
 
 
 class ICDLComponents(NamedTuple):
@@ -46,9 +48,11 @@ class ICDLLoss(nn.Module):
         weight_centroid_triplet: factor of the triplet against the centroids; 1.
         weight_batch_triplet: factor of the triplet inside the batch; 1.
         weight_alignment: factor of the alignment with the prompts' texts; 1.
+        reduction: ``sum`` over the cameras present, as in the paper, or ``mean_over_cameras``: that sum divided by the
+            number of cameras in the memory, which are the training set's, whether the batch has images of them or not.
 
     Raises:
-        CCAFLError: lambda outside [0, 1], or a temperature that is not above 0.
+        CCAFLError: lambda outside [0, 1], a temperature that is not above 0, or an unknown reduction.
     """
 
     def __init__(
@@ -62,15 +66,19 @@ class ICDLLoss(nn.Module):
         weight_centroid_triplet: float = 1.0,
         weight_batch_triplet: float = 1.0,
         weight_alignment: float = 1.0,
+        reduction: str = "sum",
     ) -> None:
         super().__init__()
         if not 0 <= weight_lambda <= 1:
             raise CCAFLError(f"ICDLLoss: lambda must lie in [0, 1], got {weight_lambda}.")
         if not temperature > 0:
             raise CCAFLError(f"ICDLLoss: the temperature must be above 0, got {temperature}.")
+        if reduction not in REDUCTIONS:
+            raise unknown_name("ICDLLoss: reduction", reduction, REDUCTIONS)
         self.temperature = temperature
         self.margin = margin
         self.smoothing = smoothing
+        self.reduction = reduction
         self.factors = {
             "centroid": weight_lambda * weight_centroid,
             "instance": (1 - weight_lambda) * weight_instance,
@@ -102,7 +110,10 @@ class ICDLLoss(nn.Module):
         parts = {name: zero_with_graph(features) for name in self.factors}
         if proxies.numel():
             parts |= self._parts(features, memory, memory.split(proxies), image_features, text)
-        return ICDLComponents(weighted_sum(parts, self.factors, features), **parts)
+        total = weighted_sum(parts, self.factors, features)
+        if self.reduction == "mean_over_cameras":
+            total = total * (1 / memory.num_cameras)
+        return ICDLComponents(total, **parts)
 
     @full_precision
     def _parts(

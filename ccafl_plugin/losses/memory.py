@@ -70,6 +70,11 @@ class HybridMemory(nn.Module):
         ):
             self.register_buffer(name, value, persistent=False)
 
+    @property
+    def num_cameras(self) -> int:
+        """C, of the training set."""
+        return len(self._sizes)
+
     def camera_slice(self, camera: int) -> slice:
         """The rows of a camera's proxies; slicing the buffers with it copies nothing."""
         start = int(self._host_offsets[camera])

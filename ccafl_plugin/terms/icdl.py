@@ -23,6 +23,8 @@ class ICDLTerm(Term):
         weight_centroid, weight_instance: factors of L_centroid and L_instance beside lambda.
         weight_centroid_triplet, weight_batch_triplet: factors of the two triplets.
         weight_alignment: factor of L_i2tce; 0 needs no text encoder.
+        reduction: ``sum`` over the cameras in the paper; ``mean_over_cameras`` divides it by the training set's number
+            of cameras.
     """
 
     name = "icdl"
@@ -44,6 +46,7 @@ class ICDLTerm(Term):
         weight_centroid_triplet: float = 1.0,
         weight_batch_triplet: float = 1.0,
         weight_alignment: float = 1.0,
+        reduction: str = "sum",
     ) -> None:
         super().__init__(weight, first_epoch, last_epoch)
         self.instances = instances
@@ -58,6 +61,7 @@ class ICDLTerm(Term):
             weight_centroid_triplet=weight_centroid_triplet,
             weight_batch_triplet=weight_batch_triplet,
             weight_alignment=weight_alignment,
+            reduction=reduction,
         )
 
     @property

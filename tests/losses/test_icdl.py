@@ -129,6 +129,22 @@ def test_weights_of_the_parts() -> None:
     assert alone[2:] == (0, 0, 0, 0)
 
 
+@pytest.mark.parametrize(("cameras", "weight"), [(6, 0.16666667), (8, 0.125), (15, 0.06666667)])
+def test_mean_over_cameras_is_the_sum_weighed_by_one_over_their_number(cameras: int, weight: float) -> None:
+    """Bit by bit, in float32, what a weight of that many digits gave; the cameras are those of the training set."""
+    memory, features, _, images, texts = (part.float() for part in problem([3] * cameras, 12))
+    proxies = labels(12, 3 * (cameras - 1))  # the last camera has no image in the batch
+    results = []
+    for reduction in ("sum", "mean_over_cameras"):
+        inputs = [features.clone().requires_grad_(), images.clone().requires_grad_()]
+        parts = ICDLLoss(reduction=reduction)(inputs[0], memory, proxies, inputs[1], texts)
+        loss = parts.total if reduction == "mean_over_cameras" else weight * parts.total
+        loss.backward()
+        results.append((loss, *(leaf.grad for leaf in inputs), *parts[1:]))
+    for summed, mean in zip(*results, strict=True):
+        assert torch.equal(summed, mean)
+
+
 def test_without_texts_there_is_no_alignment() -> None:
     memory, features, proxies, images, texts = problem([3, 4], 8)
     whole = ICDLLoss()(features, memory, proxies, images, texts)
@@ -201,7 +217,9 @@ def test_memory_and_inputs_are_only_read() -> None:
     assert memory.instances.grad is None
 
 
-@pytest.mark.parametrize("wrong", [{"weight_lambda": 1.5}, {"weight_lambda": math.nan}, {"temperature": 0.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"weight_lambda": 1.5}, {"weight_lambda": math.nan}, {"temperature": 0.0}, {"reduction": "mean"}]
+)
 def test_impossible_settings(wrong: dict[str, float]) -> None:
     with pytest.raises(CCAFLError, match="ICDLLoss"):
         ICDLLoss(**wrong)
