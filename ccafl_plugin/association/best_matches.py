@@ -112,19 +112,19 @@ def _candidates(
     return np.divmod(np.flatnonzero(near), close.shape[1])
 
 
-def _second_of_rows(values: NDArray) -> NDArray:
+def _second_of_rows(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """The second highest of each row; -inf where there is one column."""
     rows, best = np.arange(len(values)), values.argmax(axis=1)
     highest = values[rows, best]
     values[rows, best] = -np.inf
-    second = values.max(axis=1)
+    second: NDArray[np.float32] = values.max(axis=1)
     values[rows, best] = highest
     return second
 
 
-def _second_of_columns(values: NDArray) -> NDArray:
+def _second_of_columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """The second highest of each column; -inf where there is one row."""
-    highest, second, lower = np.full((3, values.shape[1]), -np.inf, dtype=values.dtype)
+    highest, second, lower = (np.full(values.shape[1], -np.inf, dtype=values.dtype) for _ in range(3))
     for row in values:
         np.minimum(highest, row, out=lower)
         np.maximum(highest, row, out=highest)
@@ -139,7 +139,9 @@ class _TwoHighest:
         self.highest, self.second = np.full((2, num_proxies, num_cameras), -np.inf)
         self.partner = np.zeros((num_proxies, num_cameras), dtype=np.int64)  # whose cosine is the highest
 
-    def add(self, a: NDArray, b: NDArray, camera: NDArray, cosine: NDArray) -> None:
+    def add(
+        self, a: NDArray[np.int64], b: NDArray[np.int64], camera: NDArray[np.int64], cosine: NDArray[np.float64]
+    ) -> None:
         """Take note of the cosines of ``a`` with ``b`` of ``camera``; no pair comes twice."""
         ranks = np.lexsort((-cosine, camera, a))
         a, b, camera, cosine = a[ranks], b[ranks], camera[ranks], cosine[ranks]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from ccafl_plugin.association.blocks import chunks, cross_camera_blocks
 
 REFINED_AT_ONCE = 1 << 21  # elements of differences held at once, 16 MB: they should stay in the cache
 SPARE_CANDIDATES = 200_000  # pairs that may wait for their exact distance beyond four times the pairs wanted
+
+Floats = NDArray[np.floating[Any]]
 
 
 class Pairs(NamedTuple):
@@ -21,7 +23,7 @@ class Pairs(NamedTuple):
     distance: NDArray[np.float64]
 
 
-def closest_pairs(features: NDArray[np.floating], cameras: NDArray[np.int64], count: int) -> Pairs:
+def closest_pairs(features: Floats, cameras: NDArray[np.int64], count: int) -> Pairs:
     """The ``count`` closest pairs of rows from different cameras.
 
     Distances are squared Euclidean in float64, of the differences of the float64 values, added up by ``numpy.sum``;
@@ -41,10 +43,15 @@ def closest_pairs(features: NDArray[np.floating], cameras: NDArray[np.int64], co
         empty = np.zeros(0, dtype=np.int64)
         return Pairs(empty, empty, np.zeros(0))
     found = _search(features, cameras, count, np.dtype(np.float32))
-    return found or _search(features, cameras, count, np.dtype(np.float64), exhaustive=True)
+    if found is None:
+        found = _search(features, cameras, count, np.dtype(np.float64), exhaustive=True)
+    assert found is not None  # an exhaustive pass keeps however many candidates there are
+    return found
 
 
-def _search(features: NDArray, cameras: NDArray, count: int, dtype: np.dtype, exhaustive: bool = False) -> Pairs | None:
+def _search(
+    features: Floats, cameras: NDArray[np.int64], count: int, dtype: np.dtype[Any], exhaustive: bool = False
+) -> Pairs | None:
     """One pass over all pairs. None: more candidates than can be kept, in a pass that isn't ``exhaustive``."""
     order = np.argsort(cameras, kind="stable")
     sorted_cameras = cameras[order]
@@ -65,7 +72,7 @@ def _search(features: NDArray, cameras: NDArray, count: int, dtype: np.dtype, ex
     return pool.refine()
 
 
-def _factors(features: NDArray, order: NDArray, dtype: np.dtype) -> tuple[NDArray, NDArray, float]:
+def _factors(features: Floats, order: NDArray[np.int64], dtype: np.dtype[Any]) -> tuple[Floats, Floats, float]:
     """Two matrices whose product is minus half the squared distances, and a bound of twice the product's error.
 
     Distances don't change when all features move, and the nearer to 0 they lie the smaller is the error. Features are
@@ -93,7 +100,7 @@ def _factors(features: NDArray, order: NDArray, dtype: np.dtype) -> tuple[NDArra
 class _Pool:
     """Candidates for the closest pairs, as positions in the order by camera."""
 
-    def __init__(self, features: NDArray, order: NDArray, count: int) -> None:
+    def __init__(self, features: Floats, order: NDArray[np.int64], count: int) -> None:
         self.features, self.order, self.count = features, order, count
         self.rows = np.zeros(0, dtype=np.int64)
         self.columns = np.zeros(0, dtype=np.int64)
@@ -104,12 +111,13 @@ class _Pool:
     def size(self) -> int:
         return len(self.rows)
 
-    def add(self, closeness: NDArray, start: int, begin: int, slack: float, limit: int) -> None:
+    def add(self, closeness: Floats, start: int, begin: int, slack: float, limit: int) -> None:
         """Take the pairs of a block that may be among the closest; drop those of the pool that can't be any more."""
         if self.threshold == -np.inf and closeness.size > self.count:
             flat = closeness.ravel()
             self.threshold = float(np.partition(flat, flat.size - self.count)[flat.size - self.count])
-        near = np.flatnonzero(closeness >= max(self.threshold - slack, np.finfo(closeness.dtype).min))
+        lowest = max(self.threshold - slack, float(np.finfo(closeness.dtype).min))
+        near = np.flatnonzero(closeness >= lowest)
         rows, columns = np.divmod(near, closeness.shape[1])
         self.rows = np.concatenate([self.rows, rows + start])
         self.columns = np.concatenate([self.columns, columns + begin])
@@ -132,5 +140,5 @@ class _Pool:
         self._keep(best)
         return Pairs(first[best], second[best], distance[best])
 
-    def _keep(self, which: NDArray) -> None:
+    def _keep(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> None:
         self.rows, self.columns, self.closeness = self.rows[which], self.columns[which], self.closeness[which]

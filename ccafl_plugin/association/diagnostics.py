@@ -58,5 +58,5 @@ def _cross_camera_pairs(cameras: Tensor, *labels: Tensor) -> int:
 
 
 def _equal_pairs(*labels: Tensor) -> int:
-    counts = torch.stack(labels, dim=1).unique(dim=0, return_counts=True)[1]
+    counts = torch.unique(torch.stack(labels, dim=1), dim=0, return_counts=True)[1]
     return int((counts * (counts - 1)).sum()) // 2

@@ -92,7 +92,8 @@ def number_groups(roots: Iterable[int]) -> Tensor:
         (N,) int64: groups numbered in the order of their first proxy, -1 for groups of one.
     """
     root = torch.as_tensor(list(roots), dtype=torch.int64)
-    first, group, counts = root.unique(return_inverse=True, return_counts=True)  # sorted: in order of first proxies
+    # sorted, so in the order of first proxies
+    first, group, counts = torch.unique(root, return_inverse=True, return_counts=True)
     several = counts > 1
     number = torch.where(several, several.cumsum(0) - 1, -1)
     return number[group] if first.numel() else root

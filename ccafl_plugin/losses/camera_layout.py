@@ -50,7 +50,7 @@ class CameraLayout(NamedTuple):
         Returns:
             (B, largest N_c); where a camera has no such proxy stands -inf, whose probability is 0.
         """
-        parts = zip(features.split(self.images), self.proxies, local.split(self.images), strict=True)
+        parts = zip(torch.split(features, self.images), self.proxies, torch.split(local, self.images), strict=True)
         products = [product(*part) for part in parts]
         width = max(part.shape[1] for part in products)
         return torch.cat([F.pad(part, (0, width - part.shape[1]), value=-torch.inf) for part in products])

@@ -74,7 +74,7 @@ class _HardestSimilarity(torch.autograd.Function):
 
 
 @full_precision
-def hardest_similarities(features: Tensor, instances: Tensor, local: Tensor) -> Tensor:
+def _hardest_similarities(features: Tensor, instances: Tensor, local: Tensor) -> Tensor:
     """Similarity of each image to the hardest instance of every proxy of its camera.
 
     Args:
@@ -86,7 +86,8 @@ def hardest_similarities(features: Tensor, instances: Tensor, local: Tensor) -> 
         (B, N_c) float32 or wider: of the own proxy the least similar instance, of the others the most similar one.
     """
     features, instances = widen(features, instances.detach())
-    return _HardestSimilarity.apply(features, instances, local)
+    similarity: Tensor = _HardestSimilarity.apply(features, instances, local)
+    return similarity
 
 
 @full_precision
@@ -122,6 +123,6 @@ def instance_contrast(
     units = features if normalized else F.normalize(features, dim=1)
     layout = layout or CameraLayout.of_one_camera(local, len(instances), units)
     hardest = layout.table(
-        lambda unit, proxies, labels: hardest_similarities(unit, instances[proxies], labels), units, local
+        lambda unit, proxies, labels: _hardest_similarities(unit, instances[proxies], labels), units, local
     )
     return mean_cross_entropy(hardest / temperature, local, share=layout.share)

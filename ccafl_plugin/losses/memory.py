@@ -89,7 +89,7 @@ class HybridMemory(nn.Module):
         proxies = self._checked(proxies)
         camera = self._host_camera[proxies]
         order = torch.argsort(camera, stable=True)
-        present, counts = camera.unique(return_counts=True)
+        present, counts = torch.unique(camera, return_counts=True)
         local = proxies - self._host_offsets[camera]
         rows, local = torch.stack([order, local[order]]).to(self.centroids.device, non_blocking=True)
         sizes = counts.tolist()
@@ -145,7 +145,7 @@ class HybridMemory(nn.Module):
             return
         slots = self.instances.shape[1]
         features = features.detach().to(self.centroids)
-        present, group, counts = proxies.unique(return_inverse=True, return_counts=True)
+        present, group, counts = torch.unique(proxies, return_inverse=True, return_counts=True)
         if int(counts.max()) > slots:
             worst = int(counts.argmax())
             raise CCAFLError(

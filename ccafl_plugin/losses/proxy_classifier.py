@@ -42,7 +42,8 @@ class _SimilarityToUnitRows(torch.autograd.Function):
 
 def similarity_to_rows(features: Tensor, weight: Tensor) -> Tensor:
     """(B, D), (N, D) -> (B, N): features times the L2-normalised rows of ``weight``."""
-    return _SimilarityToUnitRows.apply(features, weight)
+    similarity: Tensor = _SimilarityToUnitRows.apply(features, weight)
+    return similarity
 
 
 class ProxyClassifier(nn.Module):
@@ -96,8 +97,8 @@ class ProxyClassifier(nn.Module):
         Returns:
             () float32 or wider without a graph: the loss before the step.
         """
-        loss = self(features, proxies)
+        loss: Tensor = self(features, proxies)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         return loss.detach()

@@ -13,13 +13,15 @@ SMALLEST_DISTANCE = 1e-6  # distances are clamped here, since their slope at 0 i
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """(n, D), (m, D) -> (n, m)."""
-    norms_a, norms_b = torch.linalg.vector_norm(a, dim=1), torch.linalg.vector_norm(b, dim=1)
+    norms_a: Tensor = torch.linalg.vector_norm(a, dim=1)
+    norms_b: Tensor = torch.linalg.vector_norm(b, dim=1)
     return norms_a.square()[:, None] + norms_b.square() - 2 * (a @ b.T)
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
     """Row by row, (n, D), (n, D) -> (n,). From differences, which keep their digits where two rows are close."""
-    return torch.linalg.vector_norm(a - b, dim=1).clamp(min=SMALLEST_DISTANCE)
+    distances: Tensor = torch.linalg.vector_norm(a - b, dim=1)
+    return distances.clamp(min=SMALLEST_DISTANCE)
 
 
 def _hinges(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Tensor:
