@@ -70,11 +70,10 @@ def make_engine(
     model = building.build_model(config, manager)
     optimizer = torchreid.optim.build_optimizer(model, **arguments.optimizer_arguments(config))
     engine = building.build_engine(config, manager, model, optimizer, None)
-    engine.batch_idx = 0
-    generator = torch.Generator().manual_seed(1)
+    generator, dim = torch.Generator().manual_seed(1), engine.checkpoints.architecture["feature_dim"]
     state = EpochState(
         epoch=0,
-        features=F.normalize(torch.randn(proxies, engine.promise.feature_dim, generator=generator)).to(engine.device),
+        features=F.normalize(torch.randn(proxies, dim, generator=generator)).to(engine.device),
         proxies=engine.epoch_start.proxies,
         pseudo_of_proxy=engine.labels.person_of_proxy.to(engine.device),
         text=engine.text.of_proxies,
@@ -121,18 +120,18 @@ def plain_step(engine: ImageCCAFLEngine, optimizer: torch.optim.Optimizer, data:
         data: see :func:`make_data`.
     """
     images = data["img"].to(engine.device)
-    host_proxies = engine.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
-    proxies = host_proxies.to(engine.device)
+    on_host = engine.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
+    proxies = on_host.to(engine.device)
     outputs = split_outputs(engine.model(images))
     classes = engine.class_of_proxy[proxies]
-    batch = Batch(outputs.raw, outputs.features, outputs.embeddings, outputs.logits, proxies, host_proxies, classes)
-    for term in engine._active:
+    batch = Batch(outputs.raw, outputs.features, outputs.embeddings, outputs.logits, proxies, classes, on_host)
+    for term in engine.active_terms:
         term.step_own(batch)
-    parts = {f"{term.name}/{name}": part for term in engine._active for name, part in term.loss(batch).items()}
+    parts = {f"{term.name}/{name}": part for term in engine.active_terms for name, part in term.loss(batch).items()}
     optimizer.zero_grad()
     sum(part for part in parts.values() if part.requires_grad).backward()
     optimizer.step()
-    for term in engine._active:
+    for term in engine.active_terms:
         term.update(batch)
     return {name: part.item() for name, part in parts.items()}
 
@@ -145,7 +144,7 @@ def pool_as_open_clip(engine: ImageCCAFLEngine) -> None:
 
 def encoder_step(engine: ImageCCAFLEngine, data: dict[str, Any]) -> None:
     """The encoder's forward and backward pass alone, in the engine's precision and parts."""
-    outputs = engine.encoder.forward(engine.transfer(data["img"]))
+    outputs = engine.encoder.forward(data["img"])
     engine.encoder.backward(sum(output.sum() for output in outputs.tensors()))
     engine.optimizer.zero_grad(set_to_none=True)
 

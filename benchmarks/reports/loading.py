@@ -73,11 +73,10 @@ def epochs(config: Any, device: str) -> Figures:
     model = building.build_model(config, manager)
     optimizer = torchreid.optim.build_optimizer(model, **arguments.optimizer_arguments(config))
     engine = building.build_engine(config, manager, model, optimizer, None)
-    engine.batch_idx = 0
     lines: Figures = []
     for number in range(2 if config.ccafl.extraction_memory else 1):
         started = time.perf_counter()
-        engine._active = engine.epoch_start([term for term in engine.terms if term.is_active(0)])
+        engine.start_epoch_of_terms()
         synchronize(device)
         extraction = time.perf_counter() - started
         with engine.epoch_start.images.served_to_training():

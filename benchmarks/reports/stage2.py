@@ -70,7 +70,7 @@ def _plain(config: str, proxies: int, cameras: int, iterations: int, device: str
     data, lines = make_data(engine, given), []
     optimizer = torch.optim.Adam(engine.model.parameters(), lr=given.train.lr)
     for active in _first_and_last(engine, given):
-        engine._active = active
+        engine.active_terms = active
         timing = timed(lambda: plain_step(engine, optimizer, data), device, iterations, _warm_up(device))
         counted = waits(lambda: plain_step(engine, optimizer, data), device)
         lines.append(_line(_step_name(engine), "plain loop, fp32", len(data["img"]), timing, device, None, counted))
@@ -85,7 +85,7 @@ def _ours(
     data, lines, images = make_data(engine, given), [], given.train.batch_size
     encoder = timed(lambda: encoder_step(engine, data), device, iterations, _warm_up(device)).seconds
     for active in _first_and_last(engine, given):
-        engine._active = active
+        engine.active_terms = active
         timing = timed(lambda: engine.forward_backward(data), device, iterations, _warm_up(device))
         counted = waits(lambda: engine.forward_backward(data), device)
         lines.append(_line(_step_name(engine), name, images, timing, device, encoder, counted))
@@ -101,7 +101,7 @@ def _first_and_last(engine: Any, config: Any) -> list[Any]:
 
 
 def _step_name(engine: Any) -> str:
-    return "step: " + ", ".join(term.name for term in engine._active if term.name != "proxy_classifier")
+    return "step: " + ", ".join(term.name for term in engine.active_terms if term.name != "proxy_classifier")
 
 
 def _extraction(engine: Any, data: Any, name: str, device: str, iterations: int, precision: str | None) -> Any:

@@ -64,7 +64,7 @@ def _peak_mb(name: str, settings: tuple[str, ...], iterations: int, device: str)
     engine, config = make_engine(name, proxies, cameras, device, settings)
     data, peaks = make_data(engine, config), []
     for active in windows(engine, config.train.max_epoch):
-        engine._active = active
+        engine.active_terms = active
         peaks.append(timed(lambda: engine.forward_backward(data), device, iterations).peak_mb)
     return max(peaks) if device == "cuda" else None
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torchreid
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
-from ccafl_plugin.data.whole_batches import whole_batches
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.seeds import generator
 
@@ -132,40 +129,4 @@ def true_persons(dataset: Any, labels: ProxyLabels) -> Tensor:
     number: dict[tuple[int, int], int] = {}
     return torch.tensor(
         [number.setdefault((dsetid, halves.get(pid, pid)), len(number)) for _, pid, _, dsetid in firsts]
-    )
-
-
-def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler: Mapping[str, Any]) -> None:
-    """Damages the training list of torchreid's data manager and makes its training loader anew.
-
-    The dataset's ``true_person`` says whose second half a new identity is: diagnostics of the association know it.
-
-    Args:
-        datamanager: torchreid's ``ImageDataManager``.
-        noise: what is done; nothing if it is empty.
-        seed: of the draws.
-        sampler: arguments of torchreid's ``build_train_sampler`` beside the list.
-    """
-    if not noise:
-        return
-    old = datamanager.train_loader
-    dataset = old.dataset
-    before = ProxyLabels.from_tuples(dataset.train)
-    dataset.train, dataset.true_person = noise.damage(dataset.train, seed)
-    dataset.data = dataset.train
-    after = ProxyLabels.from_tuples(dataset.train)
-    datamanager._num_train_pids = len({pid for _, pid, _, _ in dataset.train})
-    loader = DataLoader(
-        dataset,
-        sampler=torchreid.data.sampler.build_train_sampler(dataset.train, **sampler),
-        batch_size=sampler["batch_size"],
-        num_workers=old.num_workers,
-        pin_memory=old.pin_memory,
-        drop_last=True,
-        worker_init_fn=old.worker_init_fn,
-    )
-    datamanager.train_loader = whole_batches(loader)
-    print(
-        f"=> Damaged the training labels ({noise}): {before.num_images} images of {before.num_proxies} proxies became "
-        f"{after.num_images} images of {after.num_proxies} proxies"
     )

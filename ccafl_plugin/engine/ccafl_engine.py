@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,18 +10,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from ccafl_plugin.data.label_noise import true_persons
 from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.engine.checkpointing import Checkpointing
 from ccafl_plugin.engine.effective_settings import effective_settings_of
 from ccafl_plugin.engine.encoder_pass import EncoderPass, check_parts, check_replicas, gradient_scaler, narrow_type
 from ccafl_plugin.engine.epoch_start import EpochStart
-from ccafl_plugin.engine.image_transfer import ImageTransfer
-from ccafl_plugin.engine.loss_report import LossReport
-from ccafl_plugin.engine.model_outputs import promised_outputs
-from ccafl_plugin.engine.resuming import ResumableEngine
+from ccafl_plugin.engine.extraction import TrainingImages
+from ccafl_plugin.engine.loss_report import LossReport, check_finite, weighted_losses
+from ccafl_plugin.engine.model_outputs import Promise, promised_outputs
+from ccafl_plugin.engine.scored_engine import ScoredEngine
 from ccafl_plugin.engine.stage1 import PromptStage
+from ccafl_plugin.engine.state import MAIN, TrainingState
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.engine.text_side import TextSide
-from ccafl_plugin.metrics.watched_scores import watched_scores
 from ccafl_plugin.optim import fuse_steps
 from ccafl_plugin.options import options
 from ccafl_plugin.terms import PAPER_TERMS, TERMS, Batch, Setup, Term, check_windows, order_by_needs
@@ -31,11 +32,7 @@ from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.seeds import pin_global_state
 
 
-class NonFiniteLoss(RuntimeError):
-    """A loss became infinite or NaN; the message names the term, its part, epoch and iteration."""
-
-
-class ImageCCAFLEngine(ResumableEngine):
+class ImageCCAFLEngine(ScoredEngine):
     """Trains a model by a list of terms; loop, evaluation and logging are torchreid's.
 
     Args:
@@ -61,6 +58,17 @@ class ImageCCAFLEngine(ResumableEngine):
         keep: how many of the newest checkpoints stay.
         keep_epochs: numbers of finished epochs whose checkpoint stays however old it is.
         seed: of all draws; None: ``options.seed``.
+
+    Attributes:
+        state: everything that a checkpoint holds.
+        checkpoints: writes and reads it.
+        labels: cameras and proxies of the training list.
+        supervision: what takes the place of labels across cameras.
+        terms: all terms, in the order of their needs.
+        active_terms: those of this epoch; set at its start.
+        text: prompts and text features.
+        encoder: the model in training, in its precision and parts.
+        epoch_start: makes pseudo identities and memories.
 
     Raises:
         CCAFLError: terms that the model, the data or each other do not allow; an unknown precision; parts that don't
@@ -96,56 +104,61 @@ class ImageCCAFLEngine(ResumableEngine):
         seed: int | None = None,
     ) -> None:
         super().__init__(datamanager, use_gpu)
-        self.model = model
-        self.optimizer = optimizer
-        self.scheduler = scheduler
-        self.register_model("model", model, optimizer, scheduler)
-        self.keep = keep
-        self.keep_epochs = frozenset(keep_epochs)
+        self.writer: SummaryWriter | None = None
+        self.batch_idx = 0  # torchreid's loop counts in it
+        self.use_gpu = False  # torchreid's loop would move images to the first GPU, wherever the model is
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.register_model(MAIN, model, optimizer, scheduler)
+        fuse_steps(optimizer)
         self.seed = options.seed if seed is None else seed
         self.device = next(model.parameters()).device
-        self.use_gpu = False  # torchreid's loop would move images to the first GPU, wherever the model is
-        if getattr(self.train_loader.dataset, "k_tfm", 1) > 1:
+        self.frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+
+        dataset, sampler = self.train_loader.dataset, self.train_loader.batch_sampler.sampler
+        if getattr(dataset, "k_tfm", 1) > 1:
             raise CCAFLError("k_tfm: this engine takes one view of every image of a batch; set it to 1.")
         dtype = narrow_type(precision if amp else "fp32", self.device)
-        self.amp = dtype is not None
-        self.extraction_dtype = narrow_type(extraction_precision, self.device, "ccafl.extraction_precision")
+        extraction_dtype = narrow_type(extraction_precision, self.device, "ccafl.extraction_precision")
         check_replicas(model, dtype)
-        check_replicas(model, self.extraction_dtype, "ccafl.extraction_precision")
-        self.scaler = gradient_scaler(dtype)
-        loader = self.train_loader  # batches of several sizes have their largest one noted in the sampler
-        check_parts(loader.batch_size or loader.batch_sampler.sampler.batch_size, accumulation)
+        check_replicas(model, extraction_dtype, "ccafl.extraction_precision")
+        # batches of several sizes have their largest one noted in the sampler
+        check_parts(self.train_loader.batch_size or sampler.batch_size, accumulation)
         self.encoder = EncoderPass(model, dtype, accumulation)
-        self.transfer = ImageTransfer(self.device)
-        fuse_steps(optimizer)
-        self.frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-        self.results: dict[str, dict[str, float]] = {}
-        self.rank1 = 0.0
-        self.association_history: list[dict[str, float]] = []
-        self.training_seconds = 0.0
-        self.earlier_code: list[str] = []
-        self.goes_on, self.folder = False, None
 
-        self.labels = ProxyLabels.from_tuples(self.train_loader.dataset.train)
+        self.labels = ProxyLabels.from_tuples(dataset.train)
         self.supervision = Supervision(supervision, association, dict(association_options or {}), keep_unassociated)
-        self.supervision.check_sampler(type(self.train_loader.batch_sampler.sampler).__name__)
-        self.terms = order_by_needs([TERMS[name]() for name in PAPER_TERMS] if terms is None else list(terms))
+        self.supervision.check_sampler(type(sampler).__name__)
+        self.class_of_proxy = self.supervision.class_of_proxy(self.labels).to(self.device)
         self.text = TextSide(unwrap(model), stage1 or PromptStage(), self.labels, self.supervision, self.device)
-        self.promise = promised_outputs(model, datamanager.height, datamanager.width)
-        self._check_terms()
-        self._bind_terms()
-        self.epoch_start = EpochStart(self, extraction_memory)
-        self.effective_settings = effective_settings_of(self)
-        self._active: list[Term] = []
+        self.terms = order_by_needs([TERMS[name]() for name in PAPER_TERMS] if terms is None else list(terms))
+        self.active_terms: list[Term] = []
+        promise = promised_outputs(model, datamanager.height, datamanager.width)
+        self._check_terms(promise)
+        self._bind_terms(promise)
 
-    def _check_terms(self) -> None:
+        images = TrainingImages(datamanager, self.labels, extraction_memory)
+        persons = true_persons(dataset, self.labels)
+        self.epoch_start = EpochStart(
+            model, images, self.labels, self.supervision, persons, extraction_dtype, self.seed
+        )
+        self.history.effective_settings = effective_settings_of(self)
+        scaler = gradient_scaler(dtype)
+        self.state = TrainingState(self._models, self._optims, self._scheds, scaler, history=self.history)
+        architecture = {
+            "model": getattr(unwrap(model), "name", type(unwrap(model)).__name__),
+            "feature_dim": promise.feature_dim,
+            "proxies": self.labels.num_proxies,
+        }
+        self.checkpoints = Checkpointing(self.state, architecture, keep, frozenset(keep_epochs))
+
+    def _check_terms(self, promise: Promise) -> None:
         """Refuses terms that can never work here, before anything is trained."""
         if not self.terms:
             raise CCAFLError("No term is enabled: set ccafl.terms.NAME.enabled True for at least one.")
         for term in self.terms:
             if term.needs_text:
                 self.text.require(term.name)
-            if term.needs_logits and not self.promise.has_logits:
+            if term.needs_logits and not promise.has_logits:
                 raise CCAFLError(
                     f"The term {term.name!r} needs a classifier, the model has none: "
                     "call model.make_classifier(number of classes) before the optimizer is built."
@@ -156,11 +169,11 @@ class ImageCCAFLEngine(ResumableEngine):
                     f"camera: set ccafl.terms.{term.name}.enabled False or add a source."
                 )
 
-    def _bind_terms(self) -> None:
+    def _bind_terms(self, promise: Promise) -> None:
         setup = Setup(
             labels=self.labels,
             num_classes=self.supervision.num_classes(self.labels),
-            feature_dim=self.promise.feature_dim,
+            feature_dim=promise.feature_dim,
             device=self.device,
             seed=self.seed,
             terms={term.name: term for term in self.terms},
@@ -169,10 +182,10 @@ class ImageCCAFLEngine(ResumableEngine):
             self.register_model("prompts", self.text.make_prompts(self.seed, options.prompt_length), None, None)
         for term in self.terms:
             term.bind(setup)
-            if term.owned() is not None:
-                fuse_steps(term.owned()[1])
-                self.register_model(term.name, *term.owned(), None)
-        self.class_of_proxy = self.supervision.class_of_proxy(self.labels).to(self.device)
+            owned = term.owned()
+            if owned is not None:
+                fuse_steps(owned[1])
+                self.register_model(term.name, *owned, None)
 
     # --- the run -----------------------------------------------------------------------------------------------
 
@@ -187,91 +200,89 @@ class ImageCCAFLEngine(ResumableEngine):
         """
         self.save_dir = save_dir
         if not settings.get("test_only", False):
-            check_windows(self.terms, range(start_epoch, max_epoch))
-            with_text = [term.name for term in self.terms if term.needs_text and term.window(max_epoch)]
-            if with_text and self.goes_on and start_epoch > 0:
-                self.text.require_stage1(with_text[0], start_epoch)
-            print(self.effective_settings)
-            for term in self.terms:
-                if not term.window(max_epoch):
-                    print(f"The term {term.name!r} never becomes active: it starts in epoch {term.first_epoch}")
-            if start_epoch < max_epoch:
-                self.make_room(save_dir, start_epoch)
-            if self.encoder.parts > 1:
-                print(self.encoder)
-            if self.writer is None:
-                self.writer = SummaryWriter(log_dir=save_dir)
-            if self.text.is_open and with_text:
-                started = time.monotonic()
-                self.text.learn(self)
-                self.training_seconds += time.monotonic() - started
-                self.save_model(start_epoch - 1, self.rank1, save_dir)
+            self._begin(save_dir, max_epoch, start_epoch)
         self.epoch = max(start_epoch - 1, 0)  # what the final test is of if no epoch is left
         super().run(save_dir=save_dir, max_epoch=max_epoch, start_epoch=start_epoch, **settings)
+
+    def _begin(self, save_dir: str, max_epoch: int, start_epoch: int) -> None:
+        """Refuses what cannot work, says what is trained, makes room in the folder, and runs stage 1 if it is due."""
+        check_windows(self.terms, range(start_epoch, max_epoch))
+        with_text = [term.name for term in self.terms if term.needs_text and term.window(max_epoch)]
+        if with_text and self.checkpoints.goes_on and start_epoch > 0:
+            self.text.require_stage1(with_text[0], start_epoch)
+        print(self.history.effective_settings)
+        for term in self.terms:
+            if not term.window(max_epoch):
+                print(f"The term {term.name!r} never becomes active: it starts in epoch {term.first_epoch}")
+        if start_epoch < max_epoch:
+            self.checkpoints.make_room(save_dir, start_epoch)
+        if self.encoder.parts > 1:
+            print(self.encoder)
+        if self.writer is None:
+            self.writer = SummaryWriter(log_dir=save_dir)
+        if self.text.is_open and with_text:
+            started = time.monotonic()
+            self.text.learn(self.epoch_start.images, self.seed, self.writer.add_scalar)
+            self.history.training_seconds += time.monotonic() - started
+            self.save_model(start_epoch - 1, self.state.rank1, save_dir)
 
     def train(self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Any = None) -> None:
         """One epoch: fresh pseudo identities and memories, torchreid's loop, a checkpoint."""
         started = time.monotonic()
-        self._active = self.epoch_start([term for term in self.terms if term.is_active(self.epoch)])
+        self.start_epoch_of_terms()
         sampler = self.train_loader.batch_sampler.sampler
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(self.epoch)
         pin_global_state(self.seed, self.epoch, "training loop")  # torchvision's augmentation draws from these
         with self.epoch_start.images.served_to_training():
             super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
-        self.training_seconds += time.monotonic() - started
-        self.save_model(self.epoch, self.rank1, self.save_dir)
+        self.history.training_seconds += time.monotonic() - started
+        self.save_model(self.epoch, self.state.rank1, self.save_dir)
+
+    def start_epoch_of_terms(self) -> None:
+        """Features, pseudo identities and memories for :attr:`epoch`; sets :attr:`active_terms`."""
+        due = [term for term in self.terms if term.is_active(self.epoch)]
+        self.active_terms, association = self.epoch_start(self.epoch, due, self.text.of_proxies)
+        if association is not None:
+            self.history.association.append({"epoch": self.epoch, **association})
+            self._write("Association", association)
+        groups = enumerate(self.optimizer.param_groups)
+        self._write("Learning_rate", {group.get("name", f"group_{i}"): group["lr"] for i, group in groups})
 
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
         """One iteration; torchreid's loop averages, prints and writes whatever this returns."""
-        batch = self.make_batch(data)
-        for term in self._active:
+        batch = self.make_batch(data)  # the encoder runs here, once; terms only read
+        for term in self.active_terms:
             term.step_own(batch)  # the proxy classifier learns from detached features before ICAL reads it
-        parts = {term.name: term.loss(batch) for term in self._active}
-        losses = [
-            term.weight * part for term in self._active for part in parts[term.name].values() if part.requires_grad
-        ]
-        report = LossReport(parts, losses)
-        if losses:
+        parts = {term.name: term.loss(batch) for term in self.active_terms}
+        losses = weighted_losses(parts, self.active_terms)
+        report = LossReport(parts, losses)  # its numbers travel while the backward pass runs
+        if losses:  # a batch without any image that a term may learn from moves nothing
             self.optimizer.zero_grad(set_to_none=True)
-            self.encoder.backward(self.scaler.scale(torch.stack(losses).sum()))
-        numbers = self._finite(report.read())
+            self.encoder.backward(self.state.scaler.scale(torch.stack(losses).sum()))
+        numbers = report.read()
+        check_finite(numbers, self.epoch, self.batch_idx)  # before any parameter of the encoder moves
         if losses:
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        for term in self._active:
-            term.update(batch)
+            self.state.scaler.step(self.optimizer)
+            self.state.scaler.update()
+        for term in self.active_terms:
+            term.update(batch)  # memories are written here and nowhere else
         return numbers
 
     def make_batch(self, data: dict[str, Any]) -> Batch:
         """Runs the encoder, once; everything behind it is float32."""
-        host_proxies = self.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
-        proxies = host_proxies.to(self.device, non_blocking=True)
-        outputs = self.encoder.forward(self.transfer(data["img"]))
+        on_host = self.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
+        proxies = on_host.to(self.device, non_blocking=True)
+        outputs = self.encoder.forward(data["img"])
         return Batch(
             raw=outputs.raw,
             features=outputs.features,
             embeddings=outputs.embeddings,
             logits=outputs.logits,
             proxies=proxies,
-            host_proxies=host_proxies,
             classes=self.class_of_proxy[proxies],
+            on_host=on_host,
         )
-
-    def _finite(self, report: dict[str, float]) -> dict[str, float]:
-        """The report as it is.
-
-        Raises:
-            NonFiniteLoss: a part is infinite or NaN; no parameter of the encoder has been touched then.
-        """
-        for name, number in report.items():
-            if name != "loss" and not math.isfinite(number):
-                raise NonFiniteLoss(
-                    f"The loss {name} is {number} in epoch {self.epoch}, iteration {self.batch_idx}; the last "
-                    "checkpoint is untouched. Going on from it with ccafl.amp False may help, or beginning anew with a "
-                    "lower train.lr."
-                )
-        return report
 
     def two_stepped_transfer_learning(
         self, epoch: int, fixbase_epoch: int, open_layers: Any, model: nn.Module | None = None
@@ -286,18 +297,30 @@ class ImageCCAFLEngine(ResumableEngine):
         """The model's features of test images, wherever it is."""
         return super().extract_features(input.to(self.device, non_blocking=True))
 
-    # --- evaluation --------------------------------------------------------------------------------------------
+    # --- checkpoints --------------------------------------------------------------------------------------------
 
-    def _evaluate(self, dataset_name: str = "", ranks: Sequence[int] = (1, 5, 10, 20), **settings: Any) -> Any:
-        """torchreid's, whose scores (``mAP``, ``rank1`` and the other ranks that it prints) stay in :attr:`results`.
+    def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
+        """A checkpoint of :attr:`state`, in torchreid's layout, with a manifest.
 
-        Ranks beyond the gallery's size are left out.
+        Args:
+            epoch: the epoch that has ended, from 0; -1 after stage 1.
+            rank1: of the last test.
+            save_dir: folder of the run.
+            is_best: kept for torchreid's signature; scores are of the last epoch, no best is picked.
         """
-        images = len(settings["gallery_loader"].dataset)
-        shown = [rank for rank in ranks if rank <= images]
-        with watched_scores() as seen:
-            rank1, mean_average_precision = super()._evaluate(dataset_name=dataset_name, ranks=shown, **settings)
-        self.rank1 = float(rank1)
-        curve = {f"rank{rank}": float(scores.cmc[rank - 1]) for scores in seen for rank in shown}
-        self.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": self.rank1, **curve}
-        return self.rank1, float(mean_average_precision)
+        self.state.rank1 = float(rank1)
+        self.checkpoints.save(epoch + 1, save_dir)
+
+    def resume(self, path: str, to_train: bool = True) -> int:
+        """Goes on from a checkpoint's end of epoch; see :meth:`Checkpointing.resume`."""
+        return self.checkpoints.resume(path, to_train)
+
+    def branch(self, path: str) -> int:
+        """Goes on from a checkpoint of another run; see :meth:`Checkpointing.branch`."""
+        return self.checkpoints.branch(path)
+
+    def _write(self, group: str, values: Mapping[str, float]) -> None:
+        """Numbers of an epoch for tensorboard."""
+        if self.writer is not None:
+            for name, value in values.items():
+                self.writer.add_scalar(f"{group}/{name}", value, self.epoch)

@@ -51,8 +51,8 @@ def save(
     for old in manifests(save_dir)[:-keep]:
         if epoch_of(old) in keep_epochs:
             continue
-        for file in _files_of(old):
-            (save_dir / file).unlink(missing_ok=True)
+        for name in _files_of(old):
+            (save_dir / name).unlink(missing_ok=True)
         old.unlink()
 
 

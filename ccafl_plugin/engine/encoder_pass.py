@@ -84,6 +84,29 @@ def gradient_scaler(dtype: torch.dtype | None) -> Any:
         return torch.cuda.amp.GradScaler(enabled=enabled)
 
 
+class ImageTransfer:
+    """Copies images to a device; on a GPU beside the work that is queued there, so that it need not wait for them.
+
+    Args:
+        device: where images go.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The images on the device; what is queued there from now on finds them whole."""
+        if self._stream is None:
+            return images.to(self.device, non_blocking=True)
+        with torch.cuda.stream(self._stream):
+            images = images.to(self.device, non_blocking=True)  # at once if the loader pins its memory
+        computing = torch.cuda.current_stream(self.device)
+        computing.wait_stream(self._stream)
+        images.record_stream(computing)  # their memory is free only when the work that reads them is done
+        return images
+
+
 class EncoderPass:
     """Runs a model on batches and takes the gradients of the losses back through it.
 
@@ -105,6 +128,8 @@ class EncoderPass:
         self.model = model
         self.dtype = dtype
         self.parts = parts
+        parameter = next(model.parameters(), None)
+        self.transfer = ImageTransfer(torch.device("cpu") if parameter is None else parameter.device)
         self._first_run: tuple[list[Tensor], list[RandomState], Outputs] | None = None
 
     def __str__(self) -> str:
@@ -113,8 +138,9 @@ class EncoderPass:
         return f"Every batch runs in {self.parts} parts" + norms * "; batch norms see the parts, not the batch"
 
     def forward(self, images: Tensor) -> Outputs:
-        """(B, 3, height, width) -> the model's outputs, at least float32; losses are built on them."""
+        """(B, 3, height, width) on any device -> the model's outputs, at least float32; losses are built on them."""
         self._first_run = None
+        images = self.transfer(images)
         parts = min(self.parts, max(len(images) // SMALLEST_PART, 1))
         if parts == 1:
             return self._encode(images)
@@ -150,7 +176,7 @@ class EncoderPass:
                 if cut.grad is not None and output.requires_grad
             ]
             if pairs:
-                torch.autograd.backward(*map(list, zip(*pairs, strict=True)))
+                torch.autograd.backward([output for output, _ in pairs], [gradient for _, gradient in pairs])
 
     def _encode(self, images: Tensor) -> Outputs:
         with autocast(images.device.type, self.dtype):
@@ -161,9 +187,10 @@ class EncoderPass:
 def _over_parts(parts: Sequence[Outputs], join: Callable[[list[Tensor]], Tensor]) -> Outputs:
     """The outputs of a whole batch from those of its parts."""
     first = parts[0]
+    embeddings = [part.embeddings for part in parts if part.embeddings is not None]  # of all parts, or of none
     return Outputs(
         tuple(join([part.raw[i] for part in parts]) for i in range(len(first.raw))),
-        None if first.embeddings is None else join([part.embeddings for part in parts]),
+        join(embeddings) if embeddings else None,
         tuple(join([part.logits[i] for part in parts]) for i in range(len(first.logits))),
     )
 

@@ -15,8 +15,7 @@ from torchvision.transforms import Compose, Normalize, PILToTensor, Resize, ToTe
 
 from ccafl_plugin.data.image_reading import served, start_worker
 from ccafl_plugin.data.proxies import ProxyLabels
-from ccafl_plugin.engine.encoder_pass import autocast
-from ccafl_plugin.engine.image_transfer import ImageTransfer
+from ccafl_plugin.engine.encoder_pass import ImageTransfer, autocast
 from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.errors import CCAFLError
 
@@ -86,7 +85,7 @@ class TrainingImages:
         for batch in self.loader:
             images = batch["img"]
             if not kept:
-                fits = images.dtype == torch.uint8 and images[0].nbytes * len(self.loader.sampler) <= self.memory * MB
+                fits = images.dtype == torch.uint8 and images[0].nbytes * len(self._paths) <= self.memory * MB
             if fits:
                 # A worker's batch lies in shared memory, which is scarce; a pinned one may not survive the fork of the
                 # workers that are to read it. What stays is copied.

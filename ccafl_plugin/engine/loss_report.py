@@ -1,9 +1,28 @@
-"""An iteration's numbers on their way from the device to the log."""
+"""An iteration's losses: what is differentiated, and their numbers on the way from the device to the log."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
+
+from ccafl_plugin.terms import Term
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss became infinite or NaN; the message names the term, its part, epoch and iteration."""
+
+
+def weighted_losses(parts: Mapping[str, Mapping[str, Tensor]], terms: Sequence[Term]) -> list[Tensor]:
+    """What is differentiated: every part that has a graph, times its term's weight; their sum is the total loss.
+
+    Args:
+        parts: per term its parts, () floats.
+        terms: whose parts they are.
+    """
+    return [term.weight * part for term in terms for part in parts[term.name].values() if part.requires_grad]
 
 
 class LossReport:
@@ -17,7 +36,7 @@ class LossReport:
         losses: what is differentiated, weights applied; their sum is reported as ``loss``.
     """
 
-    def __init__(self, parts: dict[str, dict[str, Tensor]], losses: list[Tensor]) -> None:
+    def __init__(self, parts: Mapping[str, Mapping[str, Tensor]], losses: Sequence[Tensor]) -> None:
         self._names = [f"{term}/{part}" for term, values in parts.items() for part in values]
         values = [value for group in parts.values() for value in group.values()]
         self._values = torch.stack([value.detach().float() for value in (*values, *losses)] or [torch.zeros(())])
@@ -34,3 +53,22 @@ class LossReport:
             self._arrived.synchronize()
         numbers = self._values.tolist()
         return {"loss": sum(numbers[len(self._names) :]), **dict(zip(self._names, numbers, strict=False))}
+
+
+def check_finite(numbers: Mapping[str, float], epoch: int, iteration: int) -> None:
+    """Stops a run that has diverged.
+
+    Args:
+        numbers: see :meth:`LossReport.read`.
+        epoch: from 0.
+        iteration: of the epoch, from 0.
+
+    Raises:
+        NonFiniteLoss: a part is infinite or NaN.
+    """
+    for name, number in numbers.items():
+        if name != "loss" and not math.isfinite(number):
+            raise NonFiniteLoss(
+                f"The loss {name} is {number} in epoch {epoch}, iteration {iteration}; the last checkpoint is "
+                "untouched. Going on from it with ccafl.amp False may help, or beginning anew with a lower train.lr."
+            )

@@ -91,7 +91,7 @@ def promised_outputs(model: nn.Module, height: int, width: int) -> Promise:
     Raises:
         CCAFLError: the model is built with another loss, or takes no images of this size.
     """
-    backbone = unwrap(model)
+    backbone: Any = unwrap(model)
     if getattr(backbone, "loss", None) == "softmax":
         raise CCAFLError(_NO_FEATURE)  # HACNN's two logits would look like logits and a feature
     if getattr(backbone, "is_ccafl_backbone", False):

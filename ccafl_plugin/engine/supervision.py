@@ -78,6 +78,8 @@ class Supervision:
         """
         if self.is_full:
             return labels.person_of_proxy
+        if proxy_features is None:
+            raise ValueError("pseudo_identities: intra-camera supervision associates by features, it got none")
         pseudo = associate(
             proxy_features.cpu(), labels.camera_of_proxy, name=self.association, **self.association_options
         )

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.engine.extraction import TrainingImages
 from ccafl_plugin.engine.stage1 import PromptStage, learn_prompts
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.models import BACKBONES, PromptLearner
+from ccafl_plugin.models.prompts import TextEncoder
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.seeds import generator
-
-if TYPE_CHECKING:
-    from ccafl_plugin.engine.ccafl_engine import ImageCCAFLEngine
 
 SCOPES = ("camera", "person")
 
@@ -27,11 +27,21 @@ class Prompts(nn.Module):
     Both are in the checkpoint, so that a resumed run needs no stage 1.
     """
 
+    learner: PromptLearner
+    features: Tensor  # (prompts, E) float32
+    learned: Tensor  # () bool
+
     def __init__(self, learner: PromptLearner, embed_dim: int) -> None:
         super().__init__()
         self.learner = learner
         self.register_buffer("features", torch.zeros(learner.num_prompts, embed_dim))
         self.register_buffer("learned", torch.zeros((), dtype=torch.bool))
+
+    @torch.no_grad()
+    def keep_features(self, encoder: TextEncoder) -> None:
+        """Stage 1 has ended: the text features are those of the prompts as they are now."""
+        self.features.copy_(self.learner.all_features(encoder))
+        self.learned.fill_(True)
 
 
 class TextSide:
@@ -50,7 +60,7 @@ class TextSide:
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Any,
         stage: PromptStage,
         labels: ProxyLabels,
         supervision: Supervision,
@@ -67,7 +77,7 @@ class TextSide:
         self.labels = labels
         self.device = device
         self.backbone = backbone
-        self.encoder = getattr(backbone, "text_encoder", None)
+        self.encoder: TextEncoder | None = getattr(backbone, "text_encoder", None)
         per_person = stage.scope == "person"
         self.prompt_of_proxy = labels.person_of_proxy if per_person else torch.arange(labels.num_proxies)
         self.compares_in_cameras = not per_person
@@ -103,12 +113,17 @@ class TextSide:
             )
 
     def make_prompts(self, seed: int, prompt_length: int) -> Prompts:
-        """New prompts of so many learnable tokens for every proxy (or person)."""
-        start = generator(seed, "prompts")
+        """New prompts of so many learnable tokens for every proxy (or person).
+
+        Args:
+            seed: of the run.
+            prompt_length: learnable tokens.
+        """
+        encoder = self._required_encoder()
         count = int(self.prompt_of_proxy.max()) + 1
-        learner = PromptLearner(count, self.encoder, prompt_length, generator=start)
-        self.prompts = Prompts(learner, self.encoder.embed_dim).to(self.device)
-        self.encoder.to(self.device)
+        learner = PromptLearner(count, encoder, prompt_length, generator=generator(seed, "prompts"))
+        self.prompts = Prompts(learner, encoder.embed_dim).to(self.device)
+        encoder.to(self.device)
         return self.prompts
 
     @property
@@ -121,12 +136,23 @@ class TextSide:
         """(N, E) float32, text feature of every proxy; None without prompts."""
         return None if self.prompts is None else self.prompts.features[self.prompt_of_proxy.to(self.device)]
 
-    def learn(self, engine: ImageCCAFLEngine) -> None:
-        """Runs stage 1 on the engine's training images and keeps the text features."""
+    def learn(
+        self, images: TrainingImages, seed: int, write: Callable[[str, float, int], object] = lambda *_: None
+    ) -> None:
+        """Runs stage 1 on the training images and keeps the text features. The backbone is in eval mode afterwards.
+
+        Args:
+            images: of all proxies, with the test transform.
+            seed: of the run.
+            write: is handed (name, value, epoch) of what a log of numbers shows.
+        """
+        encoder, prompts = self._required_encoder(), self.prompts
+        if prompts is None:
+            raise RuntimeError("TextSide.learn before make_prompts")
         started = time.time()
         print("=> Stage 1: learning prompts")
-        engine.set_model_mode("eval")
-        embeddings = engine.epoch_start.images.encode(self.backbone.image_embedding, self.device)
+        self.backbone.eval()
+        embeddings = images.encode(self.backbone.image_embedding, self.device)
         order = self.labels.path_order
         proxies = self.labels.proxy_of_image[order]
         cameras = self.labels.camera_of_image[order].to(self.device) if self.compares_in_cameras else None
@@ -135,19 +161,15 @@ class TextSide:
             print(
                 f"stage 1 epoch: [{epoch + 1}/{self.stage.epochs}]\ttime {seconds:.3f}\tloss {loss:.4f}\tlr {rate:.6f}"
             )
-            engine.writer.add_scalar("Stage1/loss", loss, epoch)
-            engine.writer.add_scalar("Stage1/lr", rate, epoch)
+            write("Stage1/loss", loss, epoch)
+            write("Stage1/lr", rate, epoch)
 
-        learn_prompts(
-            self.prompts.learner,
-            self.encoder,
-            embeddings,
-            self.prompt_of_proxy[proxies].to(self.device),
-            cameras,
-            self.stage,
-            engine.seed,
-            report,
-        )
-        self.prompts.features.copy_(self.prompts.learner.all_features(self.encoder))
-        self.prompts.learned.fill_(True)
+        prompt_of_image = self.prompt_of_proxy[proxies].to(self.device)
+        learn_prompts(prompts.learner, encoder, embeddings, prompt_of_image, cameras, self.stage, seed, report)
+        prompts.keep_features(encoder)
         print(f"=> Stage 1 took {time.time() - started:.1f} s")
+
+    def _required_encoder(self) -> TextEncoder:
+        if self.encoder is None:
+            raise RuntimeError(f"{type(self.backbone).__name__} has no text encoder; TextSide.require says so to users")
+        return self.encoder

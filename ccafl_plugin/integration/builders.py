@@ -107,7 +107,7 @@ def scheduler_changes() -> list[Change]:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         values = given.arguments
-        warmup = {"warmup_epochs": options.warmup_epochs, "warmup_factor": options.warmup_factor}
+        warmup: dict[str, Any] = {"warmup_epochs": options.warmup_epochs, "warmup_factor": options.warmup_factor}
         if values["lr_scheduler"] == "warmup_multi_step":
             return warmup_multi_step(values["optimizer"], values["stepsize"], gamma=values["gamma"], **warmup)
         if values["lr_scheduler"] == "warmup_cosine":

@@ -12,10 +12,19 @@ from ccafl_plugin.utils.errors import CCAFLError
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One write and the way back."""
+    """One write and the way back.
 
+    Attributes:
+        where: what is written, as an error names it.
+        apply: writes.
+        undo: puts back what was there.
+        is_in_place: whether what was written is still there.
+    """
+
+    where: str
     apply: Callable[[], None]
     undo: Callable[[], None]
+    is_in_place: Callable[[], bool]
 
 
 def apply_all(changes: Sequence[Change]) -> None:
@@ -31,6 +40,21 @@ def apply_all(changes: Sequence[Change]) -> None:
         raise
 
 
+def undo_all(changes: Sequence[Change]) -> None:
+    """Undoes changes, the last one first.
+
+    Raises:
+        CCAFLError: one of them has been overwritten by something else since; nothing is undone then.
+    """
+    for change in changes:
+        if not change.is_in_place():
+            raise CCAFLError(
+                f"{change.where} was changed again after ccafl_plugin had changed it. Undo that before unregister()."
+            )
+    for change in reversed(changes):
+        change.undo()
+
+
 def set_attribute(owner: Any, name: str, value: Any) -> Change:
     """``owner.name = value`` for a module or class; the way back restores or deletes the name."""
     missing = object()
@@ -42,7 +66,12 @@ def set_attribute(owner: Any, name: str, value: Any) -> Change:
         else:
             setattr(owner, name, before)
 
-    return Change(lambda: setattr(owner, name, value), undo)
+    return Change(
+        where=f"{getattr(owner, '__name__', owner)}.{name}",
+        apply=lambda: setattr(owner, name, value),
+        undo=undo,
+        is_in_place=lambda: vars(owner).get(name, missing) is value,
+    )
 
 
 def new_attribute(owner: Any, name: str, value: Any) -> Change:
@@ -66,7 +95,12 @@ def new_item(registry: dict[str, Any], what: str, name: str, value: Any) -> Chan
         raise CCAFLError(
             f"torchreid has a {what} {name!r} already. Give yours another name before ccafl_plugin's is added."
         )
-    return Change(lambda: registry.__setitem__(name, value), lambda: registry.pop(name))
+    return Change(
+        where=f"torchreid's {what} {name!r}",
+        apply=lambda: registry.__setitem__(name, value),
+        undo=lambda: registry.__delitem__(name),
+        is_in_place=lambda: registry.get(name) is value,
+    )
 
 
 def new_entry(names: list[str], what: str, name: str) -> Change:
@@ -79,7 +113,12 @@ def new_entry(names: list[str], what: str, name: str) -> Change:
         raise CCAFLError(
             f"torchreid has a {what} {name!r} already. Give yours another name before ccafl_plugin's is added."
         )
-    return Change(lambda: names.append(name), lambda: names.remove(name))
+    return Change(
+        where=f"torchreid's {what} {name!r}",
+        apply=lambda: names.append(name),
+        undo=lambda: names.remove(name),
+        is_in_place=lambda: name in names,
+    )
 
 
 def replace_everywhere(original: Any, replacement: Any, *expected: str) -> list[Change]:

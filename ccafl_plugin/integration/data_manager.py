@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader
 
 from ccafl_plugin.data.datasets import build_msmt17_trainval
 from ccafl_plugin.data.image_reading import start_worker
+from ccafl_plugin.data.label_noise import LabelNoise
+from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.data.whole_batches import whole_batches
 from ccafl_plugin.integration.changes import Change, new_item, set_attribute
 from ccafl_plugin.integration.torchreid_layout import attribute
@@ -68,3 +70,39 @@ def manager_changes() -> list[Change]:
             loader.worker_init_fn = start_worker
 
     return [set_attribute(manager, "__init__", __init__)]
+
+
+def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler: Mapping[str, Any]) -> None:
+    """Damages the training list of a data manager and makes its training loader anew.
+
+    The dataset's ``true_person`` says whose second half a new identity is: diagnostics of the association know it.
+
+    Args:
+        datamanager: torchreid's ``ImageDataManager``.
+        noise: what is done; nothing if it is empty.
+        seed: of the draws.
+        sampler: arguments of torchreid's ``build_train_sampler`` beside the list.
+    """
+    if not noise:
+        return
+    old = datamanager.train_loader
+    dataset = old.dataset
+    before = ProxyLabels.from_tuples(dataset.train)
+    dataset.train, dataset.true_person = noise.damage(dataset.train, seed)
+    dataset.data = dataset.train
+    after = ProxyLabels.from_tuples(dataset.train)
+    datamanager._num_train_pids = len({pid for _, pid, _, _ in dataset.train})
+    loader = DataLoader(
+        dataset,
+        sampler=torchreid.data.sampler.build_train_sampler(dataset.train, **sampler),
+        batch_size=sampler["batch_size"],
+        num_workers=old.num_workers,
+        pin_memory=old.pin_memory,
+        drop_last=True,
+        worker_init_fn=old.worker_init_fn,
+    )
+    datamanager.train_loader = whole_batches(loader)
+    print(
+        f"=> Damaged the training labels ({noise}): {before.num_images} images of {before.num_proxies} proxies became "
+        f"{after.num_images} images of {after.num_proxies} proxies"
+    )

@@ -11,15 +11,17 @@ from yacs.config import CfgNode
 
 from ccafl_plugin.config import arguments
 from ccafl_plugin.data.dataset_checks import check_queries
-from ccafl_plugin.data.label_noise import LabelNoise, damage_training_set
+from ccafl_plugin.data.label_noise import LabelNoise
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine import ImageCCAFLEngine
 from ccafl_plugin.engine.effective_settings import EffectiveSettings, effective_settings_of
 from ccafl_plugin.engine.model_outputs import try_out
 from ccafl_plugin.engine.supervision import Supervision
+from ccafl_plugin.integration.data_manager import damage_training_set
 from ccafl_plugin.models import BACKBONES
 from ccafl_plugin.models.trained_weights import load_weights
 from ccafl_plugin.runs.published_settings import compare_with_published
+from ccafl_plugin.runs.torchreid_engines import SoftmaxEngine, TripletEngine
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 
@@ -79,7 +81,7 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
 
 
 def build_engine(config: CfgNode, datamanager: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> Any:
-    """CCAFL's engine, or torchreid's own for its own losses."""
+    """CCAFL's engine, or torchreid's own for its own losses; both keep scores and history."""
     if config.loss.name == "ccafl":
         return ImageCCAFLEngine(
             datamanager, model, optimizer, scheduler=scheduler, **arguments.engine_arguments(config)
@@ -90,9 +92,9 @@ def build_engine(config: CfgNode, datamanager: Any, model: nn.Module, optimizer:
         "label_smooth": config.loss.softmax.label_smooth,
     }
     if config.loss.name == "softmax":
-        return torchreid.engine.ImageSoftmaxEngine(datamanager, model, optimizer, **common)
+        return SoftmaxEngine(datamanager, model, optimizer, **common)
     triplet = config.loss.triplet
-    return torchreid.engine.ImageTripletEngine(
+    return TripletEngine(
         datamanager,
         model,
         optimizer,

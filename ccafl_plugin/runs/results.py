@@ -18,10 +18,9 @@ from yacs.config import CfgNode
 from ccafl_plugin.config.tree import default_config
 from ccafl_plugin.metrics.camera_probe import camera_predictability
 from ccafl_plugin.metrics.complexity import retrieval_complexity
-from ccafl_plugin.metrics.watched_scores import watched_scores
 from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.files import write_text_whole
-from ccafl_plugin.utils.provenance import code_digest, digest_of, machine, versions
+from ccafl_plugin.utils.provenance import digest_of, machine, versions
 from ccafl_plugin.utils.trees import leaves
 
 FILE = "results.json"
@@ -59,37 +58,6 @@ def setting_leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield key, list(value) if isinstance(value, tuple) else value
 
 
-def watch(engine: Any) -> Any:
-    """Makes any engine keep what the results are made of; ``ImageCCAFLEngine`` does so by itself.
-
-    Args:
-        engine: torchreid's own engines get ``results``, ``training_seconds`` and an empty ``association_history``.
-
-    Returns:
-        The engine.
-    """
-    code_digest()  # now, not when the run has ended and the files may have changed
-    if hasattr(engine, "results"):
-        return engine
-    engine.results, engine.training_seconds, engine.association_history = {}, 0.0, []
-    evaluate, train = engine._evaluate, engine.train
-
-    def _evaluate(*args: Any, dataset_name: str = "", ranks: Sequence[int] = (1, 5, 10, 20), **settings: Any) -> Any:
-        with watched_scores() as seen:
-            rank1, mean_average_precision = evaluate(*args, dataset_name=dataset_name, ranks=ranks, **settings)
-        curve = {f"rank{rank}": float(scores.cmc[rank - 1]) for scores in seen for rank in ranks}
-        engine.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": float(rank1), **curve}
-        return float(rank1), float(mean_average_precision)  # a NumPy number in a checkpoint could not be read again
-
-    def timed_train(*args: Any, **settings: Any) -> None:
-        started = time.monotonic()
-        train(*args, **settings)
-        engine.training_seconds += time.monotonic() - started
-
-    engine._evaluate, engine.train = _evaluate, timed_train
-    return engine
-
-
 def parse_scores(text: str) -> dict[str, float]:
     """The scores that torchreid prints after a test, as shares (a printed 93.1 % is 0.931).
 
@@ -109,7 +77,7 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
 
     Args:
         config: of the run.
-        engine: after its run, watched by :func:`watch` from before it, with its ``effective_settings``.
+        engine: after its run; one of :func:`ccafl_plugin.runs.building.build_engine`.
         seconds: that the process took so far, with data, tests and all.
 
     Returns:
@@ -122,9 +90,9 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
     settings = settings_of(config)
     return {
         "scores": engine.results,
-        "association": engine.association_history,
+        "association": engine.history.association,
         "camera_probe": probe_cameras(engine, config.train.seed) if config.ccafl.camera_probe else {},
-        "training_seconds": engine.training_seconds,
+        "training_seconds": engine.history.training_seconds,
         "process_seconds": seconds,
         "epochs": config.train.max_epoch,
         "seed": config.train.seed,
@@ -133,13 +101,13 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         "model": _model(config, engine),
         "training_set": _training_set(engine),
         "test_sets": _test_sets(config, engine),
-        "effective_settings": engine.effective_settings.as_dict(),
+        "effective_settings": engine.history.effective_settings.as_dict(),
         "settings": settings,
         "config_digest": digest_of(settings),
         "branched_from": config.ccafl.branch_from,
         "versions": versions(),
-        "code_digest": code_digest(),
-        "earlier_code": getattr(engine, "earlier_code", []),
+        "code_digest": engine.history.code,
+        "earlier_code": engine.history.earlier_code,
         "machine": machine(next(engine.model.parameters()).device),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

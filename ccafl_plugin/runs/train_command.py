@@ -138,15 +138,15 @@ def run(config: CfgNode) -> None:
     scheduler = torchreid.optim.build_lr_scheduler(optimizer, **arguments.scheduler_arguments(config))
     print(f"Building {config.loss.name}-engine for {config.data.type}-reid")
     engine = building.build_engine(config, datamanager, model, optimizer, scheduler)
-    engine.effective_settings = building.effective_settings(config, engine)
+    engine.history.note_settings(building.effective_settings(config, engine))
     run_arguments = arguments.run_arguments(config)
     if config.model.resume:
         run_arguments["start_epoch"] = building.resume(config, engine, model, optimizer, scheduler)
     elif config.ccafl.branch_from:
         run_arguments["start_epoch"] = engine.branch(config.ccafl.branch_from)
     if not isinstance(engine, ImageCCAFLEngine) and not config.test.evaluate:
-        print(engine.effective_settings)  # ours prints its own
-    results.watch(engine).run(**run_arguments)
+        print(engine.history.effective_settings)  # ours prints its own
+    engine.run(**run_arguments)
     if not config.test.evaluate:
         results.write(config.data.save_dir, results.summary(config, engine, time.monotonic() - started))
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-import ccafl_plugin
 from ccafl_plugin.models.clip import ClipReID, build_clip
 from ccafl_plugin.models.pretrained import PACKAGE_WEIGHTS
 from ccafl_plugin.options import options
@@ -25,6 +24,7 @@ from ccafl_plugin.synthetic.pretraining.weights_file import save_weights
 from ccafl_plugin.synthetic.renderer.camera import CAMERAS
 from ccafl_plugin.synthetic.renderer.generate import RENDERER
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.provenance import package_version
 from ccafl_plugin.utils.seeds import pin_global_state
 
 NAME = "clip_tiny"
@@ -98,7 +98,7 @@ def run(given: argparse.Namespace, command: str) -> list[float]:
         "seed": str(given.seed),
         "persons": str(given.persons),
         "loss": f"{sum(losses[-20:]) / len(losses[-20:]):.3f}",
-        "version": f"ccafl_plugin {ccafl_plugin.__version__}, renderer {RENDERER}, torch {torch.__version__}",
+        "version": f"ccafl_plugin {package_version()}, renderer {RENDERER}, torch {torch.__version__}",
         "zero_shot": json.dumps(report),
     }
     save_weights(model, Path(given.output), metadata)

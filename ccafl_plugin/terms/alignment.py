@@ -39,4 +39,5 @@ class AlignmentTerm(Term):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         labels = self.pseudo_of_proxy[batch.proxies]
+        assert batch.embeddings is not None  # the engine refuses the term where there is no text encoder
         return {"text": text_alignment(batch.embeddings, self.text, labels, self.smoothing)}

@@ -78,9 +78,10 @@ class ICDLTerm(Term):
         self.text = state.text if self.needs_text else None
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        parts = self.criterion(batch.features, self.memory, batch.host_proxies, batch.embeddings, self.text)
+        proxies = batch.proxies_on_host()  # the memory is split by camera there
+        parts = self.criterion(batch.features, self.memory, proxies, batch.embeddings, self.text)
         counted = {name: getattr(parts, name).detach() for name, factor in self.criterion.factors.items() if factor}
         return {**counted, "total": parts.total}
 
     def update(self, batch: Batch) -> None:
-        self.memory.update(batch.features.detach(), batch.host_proxies)
+        self.memory.update(batch.features.detach(), batch.proxies_on_host())

@@ -51,4 +51,4 @@ class InterTerm(Term):
         return {**counted, "total": parts.total}
 
     def update(self, batch: Batch) -> None:
-        self.memory.update(batch.features.detach(), self._host_pseudo_of_proxy[batch.host_proxies])
+        self.memory.update(batch.features.detach(), self._host_pseudo_of_proxy[batch.proxies_on_host()])

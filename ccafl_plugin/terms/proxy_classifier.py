@@ -22,6 +22,7 @@ class ProxyClassifierTerm(Term):
     """
 
     name = "proxy_classifier"
+    _last_loss: Tensor
 
     def __init__(
         self,
@@ -36,7 +37,6 @@ class ProxyClassifierTerm(Term):
         self.lr = lr
         self.weight_decay = weight_decay
         self.scale = scale
-        self._last_loss: Tensor | None = None
 
     def bind(self, setup: Setup) -> None:
         start = generator(setup.seed, "proxy classifier")

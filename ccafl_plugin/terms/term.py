@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import ClassVar
 
 import torch
@@ -35,43 +35,75 @@ class Setup:
     terms: Mapping[str, Term] = field(default_factory=dict)
 
 
-@dataclass
 class EpochState:
     """What is known at the start of an epoch.
 
+    A term says by its class attributes what it reads; reading anything else is an error that names the attribute, so
+    that a term never depends on what the others ask for.
+
     Attributes:
         epoch: from 0.
-        features: (M, D) float32, unit rows: every training image, test transform. None if no active term asked.
         proxies: (M,) int64, the proxy of every training image.
-        pseudo_of_proxy: (N,) int64, pseudo identity of every proxy, -1 for none. None if no active term asked.
-        text: (N, E) float32, text feature of every proxy; None without a text encoder.
         seed: of the run.
+        features: (M, D) float32, unit rows: every training image, test transform; ``needs_features``.
+        pseudo_of_proxy: (N,) int64, pseudo identity of every proxy, -1 for none; ``needs_association``.
+        text: (N, E) float32, text feature of every proxy; ``needs_text``.
     """
 
-    epoch: int
-    features: Tensor | None
-    proxies: Tensor
-    pseudo_of_proxy: Tensor | None
-    text: Tensor | None
-    seed: int
+    def __init__(
+        self,
+        *,
+        epoch: int,
+        proxies: Tensor,
+        seed: int,
+        features: Tensor | None = None,
+        pseudo_of_proxy: Tensor | None = None,
+        text: Tensor | None = None,
+    ) -> None:
+        self.epoch = epoch
+        self.proxies = proxies
+        self.seed = seed
+        self._features = features
+        self._pseudo_of_proxy = pseudo_of_proxy
+        self._text = text
+
+    @property
+    def features(self) -> Tensor:
+        return _asked_for(self._features, "features", "needs_features")
+
+    @property
+    def pseudo_of_proxy(self) -> Tensor:
+        return _asked_for(self._pseudo_of_proxy, "pseudo_of_proxy", "needs_association")
+
+    @property
+    def text(self) -> Tensor:
+        return _asked_for(self._text, "text", "needs_text")
 
     def generator(self, purpose: str) -> torch.Generator:
         """A generator of this epoch for one purpose, independent of all other draws."""
         return generator(self.seed, self.epoch, purpose)
 
 
+def _asked_for(value: Tensor | None, name: str, declares: str) -> Tensor:
+    if value is None:
+        raise CCAFLError(
+            f"EpochState.{name}: no active term asked for it; the term that reads it sets {declares} True."
+        )
+    return value
+
+
 @dataclass
 class Batch:
     """One batch after the encoder; terms only read it.
 
-    Attributes:
+    Args:
         raw: the feature as the model gives it, (B, D) float32 with the graph; several of them if it has branches.
         features: (B, D) float32, ``raw`` with unit rows; has the graph.
         embeddings: (B, E) float32, image embedding comparable with text; None without a text encoder.
         logits: (B, num_classes) float32 of every classifier of the model's own; none, one, or one per part (PCB).
         proxies: (B,) int64.
-        host_proxies: the same on the CPU, for what is split there without waiting for a GPU.
         classes: (B,) int64, label for torchreid's own losses.
+        on_host: ``proxies`` on the CPU, from whoever has them there already.
     """
 
     raw: tuple[Tensor, ...]
@@ -79,8 +111,17 @@ class Batch:
     embeddings: Tensor | None
     logits: tuple[Tensor, ...]
     proxies: Tensor
-    host_proxies: Tensor
     classes: Tensor
+    on_host: InitVar[Tensor | None] = None
+
+    def __post_init__(self, on_host: Tensor | None) -> None:
+        self._on_host = on_host
+
+    def proxies_on_host(self) -> Tensor:
+        """:attr:`proxies` on the CPU, where memories split a batch; nothing is waited for in the engine's batches."""
+        if self._on_host is None:
+            self._on_host = self.proxies.cpu()
+        return self._on_host
 
 
 class Term:

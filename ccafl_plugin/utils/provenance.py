@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,7 @@ from typing import Any
 import torch
 import torchreid
 
-import ccafl_plugin
-
-PACKAGE = Path(ccafl_plugin.__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def digest_of(value: Any) -> str:
@@ -33,9 +32,14 @@ def code_digest() -> str:
     return digest_of([[str(path.relative_to(PACKAGE)), path.read_text(encoding="utf-8")] for path in sources])
 
 
+def package_version() -> str:
+    """Of ``ccafl_plugin``, which Python has imported before this module; importing it here would be a circle."""
+    return sys.modules[__name__.partition(".")[0]].__version__
+
+
 def versions() -> dict[str, str]:
     """Of Python and of everything that has a part in the numbers."""
-    found = {"python": platform.python_version(), "ccafl_plugin": ccafl_plugin.__version__}
+    found = {"python": platform.python_version(), "ccafl_plugin": package_version()}
     found |= {"torch": torch.__version__, "torchreid": torchreid.__version__}
     for package in ("torchvision", "open_clip_torch", "numpy", "pillow"):
         with contextlib.suppress(metadata.PackageNotFoundError):

@@ -23,7 +23,7 @@ def test_the_plain_loop_does_the_same_as_the_engine():
     for plain in (False, True):
         engine, config = make_engine(TINY, 12, 3, "cpu", (*SMALL, *float32))
         data = make_data(engine, config)
-        engine._active = windows(engine, config.train.max_epoch)[-1]
+        engine.active_terms = windows(engine, config.train.max_epoch)[-1]
         if plain:
             optimizer = torch.optim.Adam(engine.optimizer.param_groups, lr=config.train.lr, weight_decay=5e-4)
             report = plain_step(engine, optimizer, data)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-import torchreid
 
-from ccafl_plugin.data.label_noise import LabelNoise, damage_training_set, true_persons
+from ccafl_plugin.data.label_noise import LabelNoise, true_persons
 from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
-from ccafl_plugin.options import options
 from ccafl_plugin.utils.errors import CCAFLError
-from tests.layouts import write_market1501
 
 PEOPLE, CAMERAS, IMAGES = 20, 3, 5
 
@@ -104,30 +100,3 @@ def test_seeds_and_names() -> None:
 def test_impossible_shares() -> None:
     with pytest.raises(CCAFLError, match=r"^ccafl\.label_noise\.split: 1\.5 is no share"):
         LabelNoise(split=1.5)
-
-
-@pytest.mark.parametrize("sampler", ["ProxySampler", "IntraCameraSampler", "RandomIdentitySampler"])
-def test_torchreids_manager_gets_the_damaged_list(tmp_path: Path, sampler: str) -> None:
-    write_market1501(tmp_path, identities=6, cameras=3, images=4)
-    arguments = {"train_sampler": sampler, "batch_size": 8, "num_instances": 2}
-    with options.override(iters_per_epoch=3):
-        manager = torchreid.data.ImageDataManager(
-            root=str(tmp_path),
-            sources="market1501",
-            height=16,
-            width=8,
-            batch_size_train=8,
-            num_instances=2,
-            workers=0,
-            train_sampler=sampler,
-        )
-        before = list(manager.train_loader.dataset.train)
-        damage_training_set(manager, LabelNoise(), 1, arguments)
-        assert manager.train_loader.dataset.train == before
-        damage_training_set(manager, LabelNoise(split=0.5), 1, arguments)
-    damaged = manager.train_loader.dataset.train
-    assert len({(pid, camid) for _, pid, camid, _ in damaged}) == 27
-    assert manager.num_train_pids == 15
-    given = {(path, int(pid)) for batch in manager.train_loader for path, pid in zip(batch["impath"], batch["pid"])}  # noqa: B905
-    assert given <= {(path, pid) for path, pid, _, _ in damaged}
-    assert any(pid >= 6 for _, pid in given)

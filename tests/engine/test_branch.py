@@ -38,8 +38,8 @@ def test_a_branch_equals_the_unbroken_run(pictures: Path, trunk: Path, tmp_path:
     branch.run(save_dir=str(tmp_path / "branch"), max_epoch=EPOCHS, start_epoch=start)
     assert record.reports == whole_record.reports[2 * epoch :]
     assert_equal(weights(branch), weights(whole))
-    assert branch.association_history == whole.association_history
-    assert [entry["epoch"] for entry in whole.association_history] == [1, 2, 3]
+    assert branch.history.association == whole.history.association
+    assert [entry["epoch"] for entry in whole.history.association] == [1, 2, 3]
     assert branch.results == whole.results
 
 
@@ -119,6 +119,6 @@ def test_nothing_left_to_train_is_tested_and_saved_in_its_place(pictures: Path, 
     again = make_engine(pictures, keep_epochs=[1])
     again.run(save_dir=str(tmp_path), max_epoch=3, start_epoch=again.resume(str(tmp_path)))
     assert again.results == done.results
-    assert again.association_history == done.association_history
+    assert again.history.association == done.history.association
     after = torch.load(tmp_path / "model" / "model.pth.tar-1", weights_only=False)["state_dict"]
     assert_equal(after, before)

@@ -100,8 +100,7 @@ def test_stage_1_changes_prompts_and_nothing_else(pictures: Path, tmp_path: Path
     before = weights(engine)
     engine.run(save_dir=str(tmp_path), max_epoch=0)
     assert_equal(weights(engine), before)  # no epoch, no term with text: nothing to learn
-    engine.save_dir, engine.max_epoch = str(tmp_path), 3
-    engine.text.learn(engine)
+    engine.text.learn(engine.epoch_start.images, engine.seed)
     after = weights(engine)
     changed = {name for name in after if not torch.equal(after[name], before[name])}
     assert changed == {"prompts.learner.context", "prompts.features", "prompts.learned"}

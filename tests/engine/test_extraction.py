@@ -45,7 +45,7 @@ def test_the_engine_starts_its_epochs_with_the_same(pictures: Path, tmp_path: Pa
     engine = make_engine(pictures, terms=make_terms({"icdl": (0, -1)}, icdl={"weight_alignment": 0.0}))
     (term,) = engine.terms
     features, proxies = training_features(engine.datamanager, engine.model, engine.labels)
-    engine.epoch_start([term])
+    engine.epoch_start(0, [term])
     filled = term.memory.centroids.clone()
     term.memory.fill(features, proxies)
     assert torch.equal(term.memory.centroids, filled)
@@ -58,7 +58,7 @@ def test_memories_of_torchreids_models_hold_unit_rows(pictures: Path) -> None:
     optimizer = torchreid.optim.build_optimizer(model, lr=1e-3)
     terms = make_terms({"icdl": (0, -1), "inter": (0, -1)}, icdl={"weight_alignment": 0.0})
     engine = torchreid.engine.ImageCCAFLEngine(manager, model, optimizer, terms=terms, use_gpu=False)
-    engine.epoch_start(engine.terms)
+    engine.epoch_start(0, engine.terms)
     memories = {term.name: term.memory for term in engine.terms}
     for rows in (memories["icdl"].instances.flatten(0, 1), memories["icdl"].centroids, memories["inter"].centroids):
         torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(rows)))

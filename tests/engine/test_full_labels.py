@@ -36,7 +36,7 @@ def make_baseline(pictures: Path, more: dict[str, tuple[int, int]], **settings: 
 
 def started(engine: ImageCCAFLEngine) -> dict[str, Term]:
     """The terms by name, as they are at the start of the first epoch."""
-    engine.epoch_start(engine.terms)
+    engine.epoch_start(0, engine.terms, engine.text.of_proxies)
     return {term.name: term for term in engine.terms}
 
 

@@ -104,8 +104,8 @@ def test_precisions() -> None:
 
 def test_mixed_precision_is_for_gpus_only(pictures: Path) -> None:
     engine = make_engine(pictures, precision="bf16", extraction_precision="bf16")
-    assert (engine.amp, engine.encoder.dtype, engine.extraction_dtype) == (False, None, None)
-    assert not engine.scaler.is_enabled()
+    assert (engine.encoder.dtype, engine.epoch_start.dtype) == (None, None)
+    assert not engine.state.scaler.is_enabled()
 
 
 def test_a_run_goes_on_in_another_precision(pictures: Path, tmp_path: Path) -> None:
@@ -115,9 +115,9 @@ def test_a_run_goes_on_in_another_precision(pictures: Path, tmp_path: Path) -> N
     first = make_engine(pictures)
     first.run(save_dir=str(tmp_path / "parts"), max_epoch=1)
     second = make_engine(pictures)
-    second.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    second.state.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     start = second.resume(str(tmp_path / "parts"))
-    assert second.scaler.get_scale() == 4.0
+    assert second.state.scaler.get_scale() == 4.0
     second.run(save_dir=str(tmp_path / "parts"), max_epoch=2, start_epoch=start)
     for name, value in weights(whole).items():
         torch.testing.assert_close(weights(second)[name], value, rtol=1e-3, atol=1e-4, msg=name)

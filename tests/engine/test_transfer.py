@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from ccafl_plugin.engine.image_transfer import ImageTransfer
+from ccafl_plugin.engine.encoder_pass import ImageTransfer
 from ccafl_plugin.engine.loss_report import LossReport
 
 

@@ -18,7 +18,7 @@ from tests.waiting import NoWaiting, on_meta
 def to_meta(engine: ImageCCAFLEngine) -> None:
     """Moves what an iteration computes with; the labels of the training set stay on the host."""
     engine.model.to("meta")
-    engine.device = engine.transfer.device = torch.device("meta")
+    engine.device = engine.encoder.transfer.device = torch.device("meta")
     engine.class_of_proxy = engine.class_of_proxy.to("meta")
     engine.optimizer = torch.optim.Adam(engine.model.parameters())
     for term in engine.terms:
@@ -34,7 +34,7 @@ def test_one_wait_an_iteration(
     engine = make_engine(pictures, accumulation=accumulation)
     engine.run(save_dir=str(tmp_path), max_epoch=3)
     assert {term.name for term in engine.terms} == set(PAPER_TERMS)
-    engine._active = engine.terms
+    engine.active_terms = engine.terms
     engine.set_model_mode("train")
     to_meta(engine)
     waits = []

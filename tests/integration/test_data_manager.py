@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torchreid
 from torch.utils.data import DataLoader, RandomSampler, Sampler
 
+from ccafl_plugin.data.label_noise import LabelNoise
 from ccafl_plugin.data.samplers import IntraCameraSampler, ProxySampler
 from ccafl_plugin.data.whole_batches import whole_batches
+from ccafl_plugin.integration.data_manager import damage_training_set
 from ccafl_plugin.integration.torchreid_layout import attribute
 from ccafl_plugin.options import options
 from tests.engine.small_runs import write_pictures
+from tests.layouts import write_market1501
 
 # Camera 0 has two persons, camera 1 has five: a batch of three proxies is smaller in camera 0.
 TRAIN = [
@@ -101,3 +105,30 @@ def test_the_data_manager_keeps_batches_whole_for_sources_and_targets(tmp_path, 
 def test_datasets_are_torchreids_image_datasets(name):
     registry = attribute("data.datasets", "__image_datasets", dict)
     assert issubclass(registry[name], torchreid.data.ImageDataset)
+
+
+@pytest.mark.parametrize("sampler", ["ProxySampler", "IntraCameraSampler", "RandomIdentitySampler"])
+def test_torchreids_manager_gets_the_damaged_list(tmp_path: Path, sampler: str) -> None:
+    write_market1501(tmp_path, identities=6, cameras=3, images=4)
+    arguments = {"train_sampler": sampler, "batch_size": 8, "num_instances": 2}
+    with options.override(iters_per_epoch=3):
+        manager = torchreid.data.ImageDataManager(
+            root=str(tmp_path),
+            sources="market1501",
+            height=16,
+            width=8,
+            batch_size_train=8,
+            num_instances=2,
+            workers=0,
+            train_sampler=sampler,
+        )
+        before = list(manager.train_loader.dataset.train)
+        damage_training_set(manager, LabelNoise(), 1, arguments)
+        assert manager.train_loader.dataset.train == before
+        damage_training_set(manager, LabelNoise(split=0.5), 1, arguments)
+    damaged = manager.train_loader.dataset.train
+    assert len({(pid, camid) for _, pid, camid, _ in damaged}) == 27
+    assert manager.num_train_pids == 15
+    given = {(path, int(pid)) for batch in manager.train_loader for path, pid in zip(batch["impath"], batch["pid"])}  # noqa: B905
+    assert given <= {(path, pid) for path, pid, _, _ in damaged}
+    assert any(pid >= 6 for _, pid in given)

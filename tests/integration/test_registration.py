@@ -11,10 +11,14 @@ import pytest
 import torchreid
 
 import ccafl_plugin
+from ccafl_plugin import register, unregister
 from ccafl_plugin.integration.changes import apply_all, new_item, set_attribute
-from ccafl_plugin.integration.torchreid_layout import torchreid_module, uses
+from ccafl_plugin.integration.registration import MARK
+from ccafl_plugin.integration.table import TABLE, as_markdown
+from ccafl_plugin.integration.torchreid_layout import torchreid_module, torchreid_package, uses
+from ccafl_plugin.utils.errors import CCAFLError
 from tests.children import forget, in_child
-from tests.layouts_torchreid import python
+from tests.layouts_torchreid import REPOSITORY, python
 
 WRAPPED = [
     ("data.sampler", "build_train_sampler", ["data.datamanager"]),
@@ -48,22 +52,106 @@ def test_wrappers_stand_in_the_defining_module_and_wherever_it_was_imported_by_n
         assert list(uses(wrapper.__wrapped__)) == []
 
 
+REGISTRIES = ("__model_factory", "__image_datasets")
+
+
 def state() -> dict[str, Any]:
-    """Every name of torchreid's modules, and the entries of lists, dicts and classes below them."""
+    """What stands where in torchreid, by the names of its table: modules, registries, lists, classes' bodies."""
+    package = torchreid_package().__name__
     found: dict[str, Any] = {}
     for module_name, module in list(sys.modules.items()):
-        if module is not None and module_name.partition(".")[0] == "torchreid":
-            for name, value in vars(module).items():
-                if name.startswith("__") and name not in ("__model_factory", "__image_datasets"):
-                    continue
-                found[f"{module_name}:{name}"] = id(value)
-                if isinstance(value, list):
-                    found[f"{module_name}:{name}[]"] = list(map(id, value))
-                elif isinstance(value, dict):
-                    found[f"{module_name}:{name}{{}}"] = {key: id(item) for key, item in value.items()}
-                elif isinstance(value, type) and value.__module__.startswith("torchreid"):
-                    found[f"{module_name}:{name}()"] = {key: id(item) for key, item in vars(value).items()}
+        if module is None or module_name.partition(".")[0] != "torchreid":
+            continue
+        place = module_name.removeprefix(package).removeprefix(".")
+        for name, value in list(vars(module).items()):
+            if name.startswith("__") and name not in REGISTRIES:
+                continue
+            where = f"{place}.{name}".removeprefix(".")
+            if isinstance(value, list):
+                found[where] = [id(value), *map(id, value)]
+            elif isinstance(value, dict):
+                found[where] = [id(value), *((key, id(item)) for key, item in value.items())]
+            else:
+                found[where] = id(value)
+            if isinstance(value, type) and value.__module__ == module_name:
+                body = {key: id(item) for key, item in vars(value).items() if key != "__slotnames__"}  # of copy.copy
+                found |= {f"{where}.{key}": item for key, item in body.items()}
     return found
+
+
+NEVER_ANEW = {
+    *("data.sampler.AVAI_SAMPLERS", "optim.lr_scheduler.AVAI_SCH"),
+    *("utils.tools.read_image", "utils.read_image", "data.datasets.dataset.read_image"),
+    *("engine.ImageCCAFLEngine", "losses.ICDLLoss", "losses.ICALLoss"),
+}
+"""What is the same object in every registration; wrappers and datasets are made anew."""
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def test_the_table_names_what_is_changed_and_nothing_else():
+    """The state of torchreid without the plugin, with it, and after it has been taken back."""
+    with_plugin = state()
+    unregister()
+    try:
+        without = state()
+    finally:
+        register()
+    assert changed(without, with_plugin) - {MARK} == {name for row in TABLE for name in row.where}
+    assert all(row.what and row.why and row.switch for row in TABLE)
+
+
+def test_unregister_gives_back_the_torchreid_that_was_there(tmp_path):
+    """Compared with torchreid as it is imported first; a run of the plugin between leaves nothing behind either."""
+
+    def check() -> None:
+        forget("torchreid", "ccafl_plugin", "tests")
+        fresh = importlib.import_module("torchreid")
+        torchreid_module.__globals__["torchreid"] = fresh
+        importlib.import_module(f"{torchreid_package().__name__}.utils.feature_extractor")
+        untouched = state()
+        plugin = importlib.import_module("ccafl_plugin")
+        assert changed(untouched, state())
+        runs = importlib.import_module("tests.engine.small_runs")
+        terms = runs.make_terms({"icdl": (0, -1), "inter": (0, -1)}, icdl={"weight_alignment": 0.0})
+        engine = runs.make_engine(runs.write_pictures(tmp_path / "data"), terms=terms)
+        engine.run(save_dir=str(tmp_path / "log"), max_epoch=1)
+        plugin.unregister()
+        assert changed(untouched, state()) == set()
+        with pytest.raises(KeyError):
+            fresh.models.build_model("clip_tiny", num_classes=1)
+        plugin.unregister()  # nothing is left to undo
+        plugin.register()
+        fresh.models.build_model("clip_tiny", num_classes=1, loss="ccafl", pretrained=False)
+        registered = state()
+        plugin.unregister()
+        assert changed(untouched, state()) == set()
+        plugin.register()
+        assert changed(registered, state()) - {MARK} == changed(untouched, state()) - {MARK, *NEVER_ANEW}
+
+    in_child(check)
+
+
+def test_nothing_is_undone_if_another_extension_came_later(monkeypatch):
+    sampler = torchreid_module("data.sampler")
+    registered = state()
+    ours = sampler.build_train_sampler
+    sampler.build_train_sampler = lambda *args, **settings: ours(*args, **settings)
+    try:
+        with pytest.raises(
+            CCAFLError, match=r"data\.sampler\.build_train_sampler was changed again after ccafl_plugin"
+        ):
+            unregister()
+    finally:
+        sampler.build_train_sampler = ours
+    assert state() == registered
+
+
+def test_the_docs_show_the_table():
+    page = REPOSITORY / "docs" / "differences.md"
+    assert as_markdown() in page.read_text(encoding="utf-8")
 
 
 def test_registering_again_changes_nothing():

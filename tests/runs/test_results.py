@@ -12,6 +12,7 @@ import torchreid
 
 from ccafl_plugin.config import load_config
 from ccafl_plugin.runs import results
+from ccafl_plugin.runs.torchreid_engines import SoftmaxEngine
 from ccafl_plugin.runs.train_command import main
 from ccafl_plugin.utils.provenance import code_digest, digest_of
 from tests.engine.small_runs import CAMERAS, IDENTITIES, IMAGES, make_manager, write_pictures
@@ -159,8 +160,8 @@ def test_watching_changes_no_number(root: Path, tmp_path: Path) -> None:
         torch.manual_seed(0)
         manager = make_manager(root, train_sampler="RandomSampler")
         model = torchreid.models.build_model("clip_tiny", num_classes=IDENTITIES, loss="softmax", pretrained=False)
-        engine = torchreid.engine.ImageSoftmaxEngine(manager, model, torch.optim.SGD(model.parameters(), lr=0.1))
-        engine = results.watch(engine) if watched else engine
+        make = SoftmaxEngine if watched else torchreid.engine.ImageSoftmaxEngine
+        engine = make(manager, model, torch.optim.SGD(model.parameters(), lr=0.1))
         engine.run(save_dir=str(tmp_path / str(watched)), max_epoch=0)
         outcomes.append(engine.test(dist_metric="cosine"))
     assert outcomes[0] == outcomes[1] == engine.results["market1501"]["rank1"]

@@ -59,7 +59,7 @@ def test_a_step_is_torchreids(pictures: Path, name: str, supervision: str, label
     terms = [SoftmaxTerm(weight=WEIGHT_X, label_smooth=label_smooth), TripletTerm(weight=WEIGHT_T, margin=MARGIN)]
     ours = make_model(name, classes, "ccafl" if name == "clip_tiny" else "triplet")
     engine = ImageCCAFLEngine(manager, ours, sgd(ours), terms=terms, supervision=supervision, use_gpu=False)
-    engine._active = engine.terms
+    engine.active_terms = engine.terms
     ours.train()
     report = engine.forward_backward(batch)
 
@@ -103,7 +103,7 @@ def test_people_are_one_class_with_full_labels_and_one_per_camera_without(pictur
 def test_a_batch_of_one_class_has_no_triplet() -> None:
     features = torch.eye(4)[:2].requires_grad_()
     one, same = torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
-    batch = Batch((features,), features, None, (), one, one, same)
+    batch = Batch((features,), features, None, (), one, same)
     loss = TripletTerm().loss(batch)["batch_hard"]
     loss.backward()
     assert loss == 0

@@ -1,0 +1,140 @@
+"""The state of a run: everything that a checkpoint holds, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from ccafl_plugin.engine.effective_settings import EffectiveSettings
+from ccafl_plugin.engine.same_settings import kind_of, settings_that_differ
+from ccafl_plugin.optim import load_state
+from ccafl_plugin.utils.distributed import unwrap
+from ccafl_plugin.utils.provenance import code_digest
+
+MAIN = "model"
+"""The part whose optimizer and schedule are the run's own; the others are the terms' and the prompts."""
+
+
+@dataclass
+class History:
+    """What has been noted of a run so far. It goes into the manifest of every checkpoint and into ``results.json``.
+
+    Attributes:
+        effective_settings: what is trained with; None until the engine is made.
+        association: how good the association was, one entry per epoch that had one.
+        training_seconds: stage 1 and all epochs, without tests.
+        code: digest of the code that computes this part of the run.
+        earlier_code: digests of the code that computed the checkpoints which this run goes on from, if another.
+    """
+
+    effective_settings: EffectiveSettings | None = None
+    association: list[dict[str, float]] = field(default_factory=list)
+    training_seconds: float = 0.0
+    code: str = field(default_factory=lambda: code_digest())  # now: when the run ends, the files may have changed
+    earlier_code: list[str] = field(default_factory=list)
+
+    def note_settings(self, settings: EffectiveSettings) -> None:
+        """Puts what is trained with in place of what has been noted of it; before a run goes on from a checkpoint."""
+        self.effective_settings = settings
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest."""
+        settings = self.effective_settings
+        return {
+            "effective_settings": {} if settings is None else settings.as_dict(),
+            "history": {
+                "seconds": self.training_seconds,
+                "association": self.association,
+                "code": [self.code, *self.earlier_code],
+            },
+        }
+
+    def go_on_from(self, facts: Mapping[str, Any]) -> None:
+        """Takes over what a manifest notes, but for its settings: this run may have others."""
+        history = facts.get("history", {})
+        self.training_seconds = float(history.get("seconds", 0.0))
+        self.association = list(history.get("association", []))
+        self.earlier_code = [digest for digest in history.get("code", []) if digest != self.code]
+
+
+@dataclass
+class TrainingState:
+    """What a run is at the end of an epoch; a run that loads it goes on bit by bit.
+
+    Memories are not in it: every epoch starts with new ones. Nor are random states: every epoch seeds its own.
+
+    Attributes:
+        models: the parts by name: ``model``, ``prompts``, and the modules that terms own.
+        optimizers: of the parts; None where nothing of a part is trained in stage 2.
+        schedulers: of the parts; None for a constant learning rate.
+        scaler: of the mixed precision; without effect in another one.
+        rank1: of the last test, 0 before any.
+        history: what has been noted so far.
+    """
+
+    models: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer | None]
+    schedulers: dict[str, Any]
+    scaler: Any
+    rank1: float = 0.0
+    history: History = field(default_factory=History)
+
+    def parts(self, finished_epochs: int) -> dict[str, dict[str, Any]]:
+        """The content of each part's file, in torchreid's layout.
+
+        Args:
+            finished_epochs: 0 after stage 1.
+        """
+        parts = {}
+        for name, model in self.models.items():
+            optimizer, scheduler = self.optimizers[name], self.schedulers[name]
+            part = {
+                "state_dict": unwrap(model).state_dict(),  # so that a checkpoint fits with and without a GPU
+                "epoch": finished_epochs,
+                "rank1": self.rank1,
+            }
+            if optimizer is not None:
+                part["optimizer"] = optimizer.state_dict()
+            if scheduler is not None:
+                part["scheduler"] = scheduler.state_dict()
+                part["schedule"] = kind_of(scheduler)
+            if name == MAIN:
+                part["scaler"] = self.scaler.state_dict()
+            parts[name] = part
+        return parts
+
+    def load_part(self, name: str, saved: Mapping[str, Any], stepped: bool) -> None:
+        """Takes over a part: its weights, and if it was trained its optimizer, schedule and scaler.
+
+        Args:
+            name: of the part.
+            saved: content of its file.
+            stepped: whether its optimizer has to go on where it stopped.
+
+        Raises:
+            RuntimeError, ValueError, KeyError: it does not fit.
+        """
+        optimizer, scheduler = self.optimizers[name], self.schedulers[name]
+        if not stepped or optimizer is None or not (saved["optimizer"]["state"] or scheduler is not None):
+            optimizer = scheduler = None
+        if optimizer is not None:
+            different = settings_that_differ(optimizer, scheduler, saved, own_rate=name != MAIN)
+            if different:
+                raise ValueError(
+                    f"it was trained with {different}; to train with other settings, begin anew, from its weights by "
+                    "model.load_weights if you like"
+                )
+        weights = {tensor.removeprefix("module."): value for tensor, value in saved["state_dict"].items()}
+        unwrap(self.models[name]).load_state_dict(weights)
+        if optimizer is not None:
+            load_state(optimizer, saved["optimizer"])
+        if scheduler is not None:
+            scheduler.load_state_dict(saved["scheduler"])
+        if name == MAIN:
+            self.rank1 = float(saved["rank1"])
+            if saved.get("scaler"):  # of a run in another precision there is none, this run's starts afresh
+                self.scaler.load_state_dict(saved["scaler"])

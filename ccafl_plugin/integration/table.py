@@ -1,0 +1,144 @@
+"""All that the plugin changes in torchreid, in one table.
+
+:func:`~ccafl_plugin.integration.registration.register` makes the changes of its rows; docs/differences.md shows them
+(``python -m ccafl_plugin.integration.table`` prints the section). What is not in it is not changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ccafl_plugin.integration import builders, data_manager, evaluation, images, new_names
+from ccafl_plugin.integration.changes import Change
+
+BY_NAME = "only where the name is asked for"
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that is added to torchreid or replaced in it.
+
+    Attributes:
+        what: in a reader's words.
+        where: names in upstream's layout, below ``torchreid`` (below ``torchreid.reid`` in PyPI's distribution); a
+            function is replaced in every module that imported it by name.
+        why: what torchreid lacks.
+        switch: how to do without it.
+        changes: makes the changes, after it has checked that torchreid is as expected; writes nothing.
+    """
+
+    what: str
+    where: tuple[str, ...]
+    why: str
+    switch: str
+    changes: Callable[[], list[Change]]
+
+
+TABLE = (
+    Row(
+        "models `clip_rn50`, `clip_vit_b16`, `clip_tiny`",
+        ("models.__model_factory",),
+        "CLIP's image and text encoder as backbones of `build_model`",
+        BY_NAME,
+        builders.model_changes,
+    ),
+    Row(
+        "samplers `ProxySampler`, `IntraCameraSampler`, `CameraBalancedSampler`, `IdentitySampler`",
+        ("data.sampler.AVAI_SAMPLERS", "data.sampler.build_train_sampler", "data.datamanager.build_train_sampler"),
+        "batches of P proxies x K images; the function knows its own names only",
+        BY_NAME,
+        builders.sampler_changes,
+    ),
+    Row(
+        "optimizers of the plugin's models",
+        ("optim.optimizer.build_optimizer", "optim.build_optimizer"),
+        "biases at their own rate, frozen parameters left out",
+        "`options.bias_lr_factor = 1`; torchreid's own models only with `options.bias_lr_for_all_models`",
+        builders.optimizer_changes,
+    ),
+    Row(
+        "schedules `warmup_multi_step`, `warmup_cosine`",
+        ("optim.lr_scheduler.AVAI_SCH", "optim.lr_scheduler.build_lr_scheduler", "optim.build_lr_scheduler"),
+        "torchreid has no warm-up",
+        BY_NAME,
+        builders.scheduler_changes,
+    ),
+    Row(
+        "transforms `bicubic_resize`, `pad_crop`",
+        ("data.transforms.build_transforms", "data.datamanager.build_transforms"),
+        "CLIP was trained on bicubic images; names that nobody knows give a warning instead of silence",
+        BY_NAME,
+        images.transform_changes,
+    ),
+    Row(
+        "reading of images",
+        ("utils.tools.read_image", "utils.read_image", "data.datasets.dataset.read_image"),
+        "torchreid tries a broken file for ever; an epoch's images may come from memory",
+        NONE,
+        images.reading_changes,
+    ),
+    Row(
+        "`FeatureExtractor` for the plugin's models",
+        ("utils.feature_extractor.FeatureExtractor.__init__",),
+        "it builds them for its image size and resizes bicubically",
+        "only for models named `clip_*`",
+        images.extractor_changes,
+    ),
+    Row(
+        "datasets `synthetic_persons`, `msmt17_trainval`",
+        ("data.datasets.__image_datasets",),
+        "a rendered benchmark; MSMT17 by its published protocol",
+        BY_NAME,
+        data_manager.dataset_changes,
+    ),
+    Row(
+        "loaders of `ImageDataManager`",
+        ("data.datamanager.ImageDataManager.__init__",),
+        "batches of `IntraCameraSampler` stay whole; data workers that are not forked find the plugin",
+        "other samplers' batches are as before",
+        data_manager.manager_changes,
+    ),
+    Row(
+        "evaluation and re-ranking",
+        (
+            "metrics.rank.evaluate_rank",
+            "metrics.evaluate_rank",
+            "utils.rerank.re_ranking",
+            "utils.re_ranking",
+            "engine.engine.re_ranking",
+            "engine.engine.metrics",
+        ),
+        "the same scores faster, without full distance matrices; ties by place in the gallery",
+        "`options.fast_evaluation = False`, `ccafl.fast_evaluation False`",
+        evaluation.evaluation_changes,
+    ),
+    Row(
+        "engine `ImageCCAFLEngine`",
+        ("engine.ImageCCAFLEngine",),
+        "trains by a list of terms",
+        BY_NAME,
+        new_names.engine_changes,
+    ),
+    Row(
+        "losses `ICDLLoss`, `ICALLoss`",
+        ("losses.ICDLLoss", "losses.ICALLoss"),
+        "for engines of your own",
+        BY_NAME,
+        new_names.loss_changes,
+    ),
+)
+
+
+def as_markdown() -> str:
+    """The table as it stands in docs/differences.md."""
+    lines = ["| what | where in torchreid | why | how to do without |", "|---|---|---|---|"]
+    for row in TABLE:
+        where = ", ".join(f"`{name}`" for name in row.where)
+        lines.append(f"| {row.what} | {where} | {row.why} | {row.switch} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(as_markdown())
