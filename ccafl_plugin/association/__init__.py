@@ -1,5 +1,13 @@
 """Cross-camera association: proxies that are the same person become one pseudo identity.
 
+In the order in which one reads them:
+
+- ``registry``: ``associate``, the names, and how groups are numbered;
+- ``nearest_pairs``: the paper's kind; ``closest`` finds the nearest pairs;
+- ``margin``: ours; ``best_matches`` finds each proxy's best matches, ``linkage`` makes groups of them;
+- ``blocks``: pieces of all pairs that fit in memory;
+- ``diagnostics``: precision and recall, from true identities, for the log only.
+
 A further kind is one file with a function under :func:`register_association`, imported here.
 """
 

@@ -14,7 +14,7 @@ from ccafl_plugin.utils.errors import CCAFLError
 
 
 def positive_proxies(proxies: Tensor, camera_of_proxy: Tensor, pseudo_of_proxy: Tensor) -> Tensor:
-    """P(i) of the paper's L_ICAL: the image's own proxy, and its pseudo identity's proxies in other cameras.
+    """P(i): the image's own proxy, and its pseudo identity's proxies in other cameras (docs/method.md (21)).
 
     Args:
         proxies: (B,) int64, the images' proxies.
@@ -30,7 +30,7 @@ def positive_proxies(proxies: Tensor, camera_of_proxy: Tensor, pseudo_of_proxy: 
 
 
 def clamp_cosines(cosines: Tensor) -> Tensor:
-    """Clamped to [-1, 1]; the gradient passes inside and at both ends.
+    """Clamped to [-1, 1] (docs/method.md (22)); the gradient passes inside and at both ends.
 
     What ``torch.clamp`` does with the gradient at its ends depends on torch's version.
     """
@@ -38,7 +38,7 @@ def clamp_cosines(cosines: Tensor) -> Tensor:
 
 
 def additive_margin(cosines: Tensor, margin: float) -> Tensor:
-    """cos(theta + margin) as in ArcFace, with finite gradients at cosines of exactly 1 and -1.
+    """cos(theta + margin) as in ArcFace (docs/method.md (22)), with finite gradients at cosines of exactly 1 and -1.
 
     Beyond theta = pi - margin the cosine of the sum would rise again, so cos - margin * sin(margin) takes its place.
     """
@@ -48,7 +48,9 @@ def additive_margin(cosines: Tensor, margin: float) -> Tensor:
 
 
 class ICALLoss(nn.Module):
-    """The paper's L_ICAL: features should be as near to the same person's proxies in other cameras as to their own.
+    """L_ICAL (docs/method.md (21) to (24); paper, Sec. III-E).
+
+    Features should be as near to the same person's proxies in other cameras as to their own.
 
     Proxies of the image's own camera are made harder negatives, the own proxy a harder positive, and part of the
     target is spread over the person's proxies in other cameras. The loss reads the weight of a

@@ -32,7 +32,7 @@ class ICDLComponents(NamedTuple):
 
 
 class ICDLLoss(nn.Module):
-    """The paper's L_ICDL, summed over the cameras of a batch; every part is a mean over a camera's images.
+    """L_ICDL: a sum over cameras of means over a camera's images (docs/method.md (15), (28); paper, Sec. III-C).
 
     ``lambda L_centroid + (1 - lambda) L_instance + Tri(f; centroids) + Tri(f; batch) + L_i2tce``
 

@@ -17,7 +17,7 @@ from ccafl_plugin.utils.errors import CCAFLError
 
 @full_precision
 def cluster_contrast(features: Tensor, centroids: Tensor, labels: Tensor, temperature: float = 0.05) -> Tensor:
-    """L_inter: cross-entropy against the centres of all pseudo identities.
+    """L_inter: cross-entropy against the centres of all pseudo identities (docs/method.md (17); paper, Sec. III-D).
 
     Args:
         features: (B, D) float; the only input that gets a gradient. Rows are L2-normalised again inside, so that
@@ -42,7 +42,7 @@ class InterComponents(NamedTuple):
 
 
 class InterCameraLoss(nn.Module):
-    """The paper's L_inter + L_tri. Images without a pseudo identity take no part.
+    """L_inter + L_tri (docs/method.md (17), (18); paper, Sec. III-D). Images without a pseudo identity take no part.
 
     Args:
         temperature: of the contrast; 0.05 in the paper.

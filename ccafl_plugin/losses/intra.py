@@ -23,7 +23,7 @@ def camera_contrast(
     layout: CameraLayout | None = None,
     normalized: bool = False,
 ) -> Tensor:
-    """L_centroid: cross-entropy against the centroids of the own camera's proxies.
+    """L_centroid: cross-entropy against the centroids of the own camera (docs/method.md (10); paper, Sec. III-C).
 
     Args:
         features: (B, D) float; the only input that gets a gradient. Rows are L2-normalised again inside, so that
@@ -99,7 +99,7 @@ def instance_contrast(
     layout: CameraLayout | None = None,
     normalized: bool = False,
 ) -> Tensor:
-    """L_instance: cross-entropy over the hardest instance of every proxy of the own camera.
+    """L_instance: cross-entropy over hardest instances of the own camera (docs/method.md (11); paper, Sec. III-C).
 
     The logit of the own proxy is the similarity to its least similar instance (hardest positive), that of any other
     proxy the similarity to its most similar one (hardest negative); the first slot counts on ties.

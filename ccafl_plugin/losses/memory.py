@@ -128,7 +128,7 @@ class HybridMemory(nn.Module):
     @full_precision
     @torch.no_grad()
     def update(self, features: Tensor, proxies: Tensor) -> None:
-        """Write a batch into the memory; to be called after the backward pass.
+        """Write a batch into the memory (docs/method.md (16)); to be called after the backward pass.
 
         ``centroid <- normalize(momentum * centroid + (1 - momentum) * mean of the batch's features of the proxy)``, and
         the proxy's features, in batch order, take the place of its first instances.
@@ -225,7 +225,7 @@ class ClusterMemory(nn.Module):
     @full_precision
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor) -> None:
-        """Write a batch into the memory; to be called after the backward pass.
+        """Write a batch into the memory (docs/method.md (20)); to be called after the backward pass.
 
         ``centre <- normalize(momentum * centre + (1 - momentum) * x)``, once for every pseudo identity of the batch,
         with x the batch's feature of it that is least similar to the old centre (the first one on ties).

@@ -1,4 +1,4 @@
-"""The classifier over all proxies, which learns to tell cameras apart (the paper's L_GID)."""
+"""The classifier over all proxies, which learns to tell cameras apart (L_GID)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def similarity_to_rows(features: Tensor, weight: Tensor) -> Tensor:
 
 
 class ProxyClassifier(nn.Module):
-    """Linear classifier over all N proxies of all cameras, rows normalised in use, without bias.
+    """L_GID: classifier over all N proxies, rows normalised, no bias (docs/method.md (9); paper, Sec. III-D).
 
     It learns from detached features, with an optimizer of its own, and never moves the encoder.
     :class:`~ccafl_plugin.losses.ical.ICALLoss` reads its weight. Unlike the memories it lives on from epoch to

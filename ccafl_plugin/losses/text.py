@@ -1,4 +1,4 @@
-"""Contrast of images with texts: learning the prompts, and aligning the encoder with them afterwards."""
+"""Images against texts: learning the prompts, and aligning the encoder with them afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ccafl_plugin.utils.dtypes import full_precision, widen
 def prompt_contrast(
     image_features: Tensor, text_features: Tensor, labels: Tensor, cameras: Tensor | None = None
 ) -> Tensor:
-    """Contrast of images and texts inside each camera, both ways (the paper's prompt learning, L_i2t + L_t2i).
+    """L_stage1: images and texts inside each camera, both ways (docs/method.md (5), (6); paper, Sec. III-B).
 
     For an image i of camera c, the texts of all images of c in the batch compete; those of images that share i's
     label are the positives, and their log-probabilities are averaged. The other way round the images compete for a
@@ -47,7 +47,7 @@ def prompt_contrast(
 
 @full_precision
 def text_alignment(image_features: Tensor, text_features: Tensor, labels: Tensor, smoothing: float = 0.1) -> Tensor:
-    """Cross-entropy of images against fixed texts, with label smoothing (the paper's L_i2tce).
+    """L_i2tce: cross-entropy of images against fixed texts, with label smoothing (docs/method.md (14), (19)).
 
     Inside a camera the texts are those of its proxies and the labels camera-local; across cameras they are the mean
     texts of the pseudo identities. No temperature, no normalisation.

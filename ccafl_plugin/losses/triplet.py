@@ -39,11 +39,11 @@ def _hinges(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: float
 
 @full_precision
 def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3, cameras: Tensor | None = None) -> Tensor:
-    """Batch-hard triplet loss: mean of max(0, d_pos - d_neg + margin) over all anchors.
+    """Tri(f; batch) and L_tri: batch-hard triplet loss, mean over all anchors (docs/method.md (13), (18)).
 
-    The hardest positive is the farthest image of the anchor's label, the anchor itself among them; the hardest
-    negative is the nearest image of another label. An anchor without a negative contributes 0 and still counts in the
-    mean.
+    For every anchor ``max(0, d_pos - d_neg + margin)``. The hardest positive is the farthest image of the anchor's
+    label, the anchor itself among them; the hardest negative is the nearest image of another label. An anchor without
+    a negative contributes 0 and still counts in the mean.
 
     Args:
         features: (B, D) float; taken as they are handed in, gradients flow through both images of a pair.
@@ -79,7 +79,7 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3, ca
 def centroid_triplet(
     features: Tensor, centroids: Tensor, local: Tensor, margin: float = 0.3, layout: CameraLayout | None = None
 ) -> Tensor:
-    """Tri(f; centroids): triplet loss against the own camera's centroids, the own one and the nearest other one.
+    """Tri(f; centroids): the own centroid against the nearest other one of the camera (docs/method.md (12)).
 
     Args:
         features: (B, D) float; the only input that gets a gradient, taken as they are handed in.

@@ -1,4 +1,4 @@
-"""Inter-camera image-text alignment, L_i2tce on pseudo identities (paper, Sec. III-D)."""
+"""Inter-camera image-text alignment, L_i2tce on pseudo identities (docs/method.md, section 7; paper, Sec. III-D)."""
 
 from __future__ import annotations
 

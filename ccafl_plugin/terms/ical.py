@@ -1,4 +1,4 @@
-"""Inter-camera adversarial learning, ICAL (paper, Sec. III-E)."""
+"""Inter-camera adversarial learning, ICAL (docs/method.md, section 8; paper, Sec. III-E)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intra-camera discriminative learning, ICDL (paper, Sec. III-C)."""
+"""Intra-camera discriminative learning, ICDL (docs/method.md, section 6; paper, Sec. III-C)."""
 
 from __future__ import annotations
 

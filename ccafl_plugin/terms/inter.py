@@ -1,4 +1,4 @@
-"""Inter-camera learning on pseudo identities: cluster contrast and triplet (paper, Sec. III-D)."""
+"""Inter-camera learning on pseudo identities: contrast and triplet (docs/method.md, section 7; paper, Sec. III-D)."""
 
 from __future__ import annotations
 

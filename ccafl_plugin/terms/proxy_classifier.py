@@ -1,4 +1,4 @@
-"""L_GID: the classifier that learns to tell proxies, and so cameras, apart (paper, Sec. III-D)."""
+"""L_GID: the classifier that learns to tell proxies apart (docs/method.md, section 5; paper, Sec. III-D)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ccafl_plugin import losses
 from ccafl_plugin.engine.stage1 import PromptStage
-from ccafl_plugin.terms import TERMS, EpochState, Setup
+from ccafl_plugin.terms import TERMS, Batch, EpochState, Setup
 from tests.engine.test_stage1 import learn
 from tests.losses.problems import labels, unit_rows
 
@@ -33,12 +33,9 @@ def loss_of(name: str) -> Tensor:
         seed=1,
     )
     proxies = labels(BATCH, sum(SIZES), seed=5)
-    batch: Any = SimpleNamespace(
-        features=unit_rows(BATCH, DIM, seed=6).float().requires_grad_(),
-        embeddings=unit_rows(BATCH, 4, seed=7).float().requires_grad_(),
-        proxies=proxies,
-        host_proxies=proxies,
-    )
+    features = unit_rows(BATCH, DIM, seed=6).float().requires_grad_()
+    embeddings = unit_rows(BATCH, 4, seed=7).float().requires_grad_()
+    batch = Batch((features,), features, embeddings, logits=(), proxies=proxies, classes=proxies)
     term, needed = TERMS[name](), [TERMS[need]() for need in TERMS[name].needs]
     camera_of_proxy = torch.arange(len(SIZES)).repeat_interleave(torch.tensor(SIZES))
     known: Any = SimpleNamespace(
