@@ -1,6 +1,13 @@
 """The commands ``ccafl-train`` and ``ccafl-suite``; apart from the package, whose import is already torch's."""
 
 import os
+import warnings
+
+# torchreid warns at its import that its compiled evaluator is missing; ccafl_plugin.metrics stands in for it. Here for
+# this process, whatever it imports first, and for those that it starts: data workers may import torchreid first.
+CYTHON = "Cython evaluation"
+warnings.filterwarnings("ignore", CYTHON, UserWarning)
+os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), f"ignore:{CYTHON}"]))
 
 # OpenMP's idle threads spin by default, which starves data workers; read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -20,7 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ccafl_plugin.utils import paper_values
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.ranges import check_argument
 
 
 @dataclasses.dataclass
@@ -50,17 +52,17 @@ class Options:
     """
 
     seed: int = 1
-    iters_per_epoch: int = 200
-    warmup_epochs: int = 10
-    warmup_factor: float = 0.01
+    iters_per_epoch: int = paper_values.ITERS_PER_EPOCH
+    warmup_epochs: int = paper_values.WARMUP_EPOCHS
+    warmup_factor: float = paper_values.WARMUP_FACTOR
     cosine_final_factor: float = 0.0
-    bias_lr_factor: float = 2.0
+    bias_lr_factor: float = paper_values.BIAS_LR_FACTOR
     bias_lr_for_all_models: bool = False
     clip_weights: str = ""
-    prompt_length: int = 4
-    input_size: tuple[int, int] = (256, 128)
+    prompt_length: int = paper_values.PROMPT_LENGTH
+    input_size: tuple[int, int] = paper_values.INPUT_SIZE
     freeze_patch_projection: bool = True
-    crop_padding: int = 10
+    crop_padding: int = paper_values.CROP_PADDING
     gradient_checkpointing: bool = False
     channels_last: bool = True
     fast_evaluation: bool = True
@@ -99,17 +101,6 @@ class Options:
                 setattr(self, name, value)
 
 
-_AT_LEAST = {
-    "iters_per_epoch": 1,
-    "warmup_epochs": 0,
-    "warmup_factor": 0,
-    "cosine_final_factor": 0,
-    "bias_lr_factor": 0,
-    "prompt_length": 1,
-    "crop_padding": 0,
-}
-
-
 def _checked(name: str, value: Any, default: Any) -> Any:
     """The value in its option's own type (an int is a fine float, a list a fine size)."""
     if name == "input_size":
@@ -122,8 +113,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
         value = float(value)
     if type(value) is not expected:
         raise CCAFLError(f"options.{name}: {value!r} is not of type {expected.__name__}, such as {default!r}.")
-    if name in _AT_LEAST and not value >= _AT_LEAST[name]:
-        raise CCAFLError(f"options.{name}: {value!r} is out of range. It must be at least {_AT_LEAST[name]}.")
+    check_argument(f"options.{name}", value)
     return value
 
 

@@ -14,6 +14,7 @@ from ccafl_plugin.suites.results_file import ResultsFile
 from ccafl_plugin.suites.run_plan import make_plan
 from ccafl_plugin.suites.suite_file import load_suite
 from ccafl_plugin.suites.suite_table import make_table
+from ccafl_plugin.utils.files import written_line
 
 COMMAND = "python tools/suite_tables.py --write"
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,18 +72,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python tools/suite_tables.py", description=__doc__)
     parser.add_argument("--write", action="store_true", help="into README.md, docs/results.md and docs/figures")
     given = parser.parse_args(arguments)
+    written: dict[Path, None] = {}
     try:
         for document in documents():
             if given.write:
                 update(document, RESULTS)
                 outcomes = outcomes_of(document.name)
-                if has_figures(outcomes):
-                    draw_figures(outcomes, FIGURES)
+                figures = draw_figures(outcomes, FIGURES) if has_figures(outcomes) else []
+                written |= dict.fromkeys([document.path, *figures])
             elif document.path.name != "README.md":
                 print(document.make(RESULTS), end="\n\n")
     except NothingToShow as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if given.write:
+        print(written_line(ROOT, (file.relative_to(ROOT).as_posix() for file in written)))
     return 0
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ccafl_plugin.association.closest import closest_pairs
 from ccafl_plugin.association.registry import number_groups, register_association
-from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.ranges import check_arguments
 
 
 @register_association("nearest_pairs")
@@ -34,8 +34,7 @@ def nearest_pairs(features: Tensor, cameras: Tensor, rate: float = 1.7) -> Tenso
     Raises:
         CCAFLError: the rate is negative or not finite.
     """
-    if not 0 <= rate < math.inf:
-        raise CCAFLError(f"association 'nearest_pairs': rate must be a number not below 0, got {rate}.")
+    check_arguments(rate=rate)
     pairs = closest_pairs(features.numpy(), cameras.numpy(), pairs_to_look_at(rate, len(features)))
     accepted = one_partner_per_camera(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True), cameras.tolist())
     return number_groups(connect(accepted, len(features)))

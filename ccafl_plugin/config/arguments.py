@@ -6,6 +6,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from ccafl_plugin.config.tree import OF_ENGINE, OF_OPTIONS, OF_SYNTHETIC
 from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.terms import TERMS, Term
 
@@ -15,23 +16,10 @@ def option_values(config: CfgNode) -> dict[str, Any]:
     ccafl = config.ccafl
     return {
         "seed": config.train.seed,
-        "crop_padding": ccafl.crop_padding,
-        "iters_per_epoch": ccafl.iters_per_epoch,
-        "warmup_epochs": ccafl.warmup_epochs,
-        "warmup_factor": ccafl.warmup_factor,
-        "cosine_final_factor": ccafl.cosine_final_factor,
-        "bias_lr_factor": ccafl.bias_lr_factor,
         "bias_lr_for_all_models": config.loss.name == "ccafl",
-        "clip_weights": ccafl.clip_weights,
-        "prompt_length": ccafl.prompt_length,
-        "freeze_patch_projection": ccafl.freeze_patch_projection,
-        "gradient_checkpointing": ccafl.gradient_checkpointing,
-        "channels_last": ccafl.channels_last,
         "input_size": (config.data.height, config.data.width),
-        "fast_evaluation": ccafl.fast_evaluation,
-        "synthetic_size": ccafl.synthetic.size,
-        "synthetic_seed": ccafl.synthetic.seed,
-        "synthetic_cameras": ccafl.synthetic.cameras,
+        **{name: ccafl[name] for name in OF_OPTIONS},
+        **{f"synthetic_{name}": ccafl.synthetic[name] for name in OF_SYNTHETIC},
     }
 
 
@@ -151,13 +139,7 @@ def engine_arguments(config: CfgNode) -> dict[str, Any]:
         "association": ccafl.association.name,
         "association_options": dict(ccafl.association[ccafl.association.name]),
         "keep_unassociated": ccafl.association.keep_unassociated,
-        "supervision": ccafl.supervision,
-        "amp": ccafl.amp,
-        "precision": ccafl.precision,
-        "extraction_precision": ccafl.extraction_precision,
-        "extraction_memory": ccafl.extraction_memory,
-        "accumulation": ccafl.accumulation,
-        "keep": ccafl.keep,
+        **{name: ccafl[name] for name in OF_ENGINE},
         "keep_epochs": list(ccafl.keep_epochs),
         "seed": config.train.seed,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,7 @@ def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **ove
                 _assign(config, key, value, where=f"{path}: ")
         if published:  # of the file itself, the last one; what is based on a published file claims nothing
             config.ccafl.published_settings = config_name(Path(file))
-    if len(pairs) % 2:
-        raise CCAFLError(f"KEY VALUE pairs: {pairs[-1]!r} has no value.")
+    _check_pairs(config, pairs)
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
         _assign(config, key, _parse(text), where="")
     for name, value in overrides.items():
@@ -81,6 +81,23 @@ def _chain(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         if base is None:
             return
         path = path.parent / str(base)
+
+
+def _check_pairs(config: CfgNode, pairs: Sequence[str]) -> None:
+    """What a list of words must be to be KEY VALUE pairs.
+
+    Raises:
+        CCAFLError: an option among them, ``key=value``, or a key without value.
+    """
+    for word in pairs:
+        if re.fullmatch(r"-[a-z]|--[a-z-]+(=.*)?", word):
+            raise CCAFLError(f"{word}: options stand before the KEY VALUE pairs; put it in front of {pairs[0]!r}.")
+    for word in pairs[::2]:
+        key, sign, value = word.partition("=")
+        if sign and key in dict(leaves(config)):
+            raise CCAFLError(f"{word}: a key and its value are two words; write {key} {value}")
+    if len(pairs) % 2:
+        raise CCAFLError(f"KEY VALUE pairs: {pairs[-1]!r} has no value.")
 
 
 def _parse(text: str) -> Any:

@@ -1,6 +1,7 @@
 """The tree of keys with its defaults.
 
 Names and defaults outside ``ccafl`` are those of torchreid's own main script, so its files load here unchanged.
+Below ``ccafl`` a key is an argument of the class that it is for, or an option, and has that one's default.
 Below ``ccafl.terms`` and ``ccafl.association`` the keys are the arguments of whatever is registered there.
 """
 
@@ -14,9 +15,40 @@ from yacs.config import CfgNode
 
 from ccafl_plugin.association import ASSOCIATIONS
 from ccafl_plugin.data.label_noise import LabelNoise
+from ccafl_plugin.engine import ImageCCAFLEngine
 from ccafl_plugin.engine.stage1 import PromptStage
-from ccafl_plugin.synthetic.renderer.cameras import FEWEST
+from ccafl_plugin.options import Options
 from ccafl_plugin.terms import PAPER_TERMS, TERMS
+
+OF_OPTIONS = (
+    "clip_weights",
+    "prompt_length",
+    "freeze_patch_projection",
+    "crop_padding",
+    "iters_per_epoch",
+    "bias_lr_factor",
+    "warmup_epochs",
+    "warmup_factor",
+    "cosine_final_factor",
+    "gradient_checkpointing",
+    "channels_last",
+    "fast_evaluation",
+)
+"""Keys below ``ccafl`` that set an option of the same name; its default is the key's."""
+
+OF_SYNTHETIC = ("size", "seed", "cameras")
+"""Keys below ``ccafl.synthetic``; the options are called ``synthetic_size`` and so on."""
+
+OF_ENGINE = (
+    "supervision",
+    "amp",
+    "precision",
+    "extraction_precision",
+    "extraction_memory",
+    "accumulation",
+    "keep",
+)
+"""Keys below ``ccafl`` that are arguments of ``ImageCCAFLEngine``, whose defaults are the keys'."""
 
 
 def _torchreid_tree() -> dict[str, Any]:
@@ -92,41 +124,28 @@ def _torchreid_tree() -> dict[str, Any]:
 
 
 def _ccafl_tree() -> dict[str, Any]:
-    return {
+    option, engine = vars(Options()), _arguments(ImageCCAFLEngine.__init__)
+    own = {
         "published_settings": "",
-        "supervision": "intra_camera",
-        "clip_weights": "",
-        "prompt_length": 4,
-        "freeze_patch_projection": True,
-        "crop_padding": 10,
-        "iters_per_epoch": 200,
-        "bias_lr_factor": 2.0,
-        "warmup_epochs": 10,
-        "warmup_factor": 0.01,
-        "cosine_final_factor": 0.0,
-        "amp": True,
-        "precision": "fp16",
-        "extraction_precision": "fp32",
-        "extraction_memory": 2048,
         "matmul_precision": "highest",
-        "channels_last": True,
         "compile": False,
-        "gradient_checkpointing": False,
-        "accumulation": 1,
-        "keep": 2,
-        "fast_evaluation": True,
-        "keep_epochs": [],
         "branch_from": "",
         "camera_probe": False,
+    }
+    return {
+        **own,
+        **{name: option[name] for name in OF_OPTIONS},
+        **{name: engine[name] for name in OF_ENGINE},
+        "keep_epochs": list(engine["keep_epochs"]),
         "label_noise": _arguments(LabelNoise),
         "stage1": _arguments(PromptStage),
         "association": {
-            "name": "nearest_pairs",
-            "keep_unassociated": False,
+            "name": engine["association"],
+            "keep_unassociated": engine["keep_unassociated"],
             **{name: _arguments(function) for name, function in ASSOCIATIONS.items()},
         },
         "terms": {name: {"enabled": name in PAPER_TERMS, **_arguments(term)} for name, term in TERMS.items()},
-        "synthetic": {"size": "tiny", "seed": 1, "cameras": FEWEST},
+        "synthetic": {name: option[f"synthetic_{name}"] for name in OF_SYNTHETIC},
     }
 
 

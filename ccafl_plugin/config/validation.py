@@ -1,8 +1,12 @@
-"""What can be known to be wrong before any data or model is loaded."""
+"""What can be known to be wrong before any data or model is loaded.
+
+Rules of one class stand in that class; they are called here with the configuration's values, and their errors name keys
+instead of arguments (:func:`~ccafl_plugin.config.argument_keys.named_by_keys`). Here are names, files, and what keys of
+different classes have to do with each other.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,25 +14,29 @@ from typing import Any
 from yacs.config import CfgNode
 
 from ccafl_plugin.association import ASSOCIATIONS
+from ccafl_plugin.config.argument_keys import named_by_keys
 from ccafl_plugin.config.arguments import make_terms
 from ccafl_plugin.config.shipped_files import config_file, configs_folder
 from ccafl_plugin.data.proxy_batches import check_sizes
 from ccafl_plugin.data.samplers import SAMPLERS
+from ccafl_plugin.engine.argument_checks import check_any_term, check_views
 from ccafl_plugin.engine.encoder_pass import PRECISIONS, check_parts
+from ccafl_plugin.engine.stage1 import SCOPES, PromptStage
 from ccafl_plugin.engine.supervision import SUPERVISIONS, Supervision
-from ccafl_plugin.engine.text_side import SCOPES
 from ccafl_plugin.integration import torchreid_names as names
 from ccafl_plugin.losses.icdl import REDUCTIONS
-from ccafl_plugin.models import BACKBONES, check_prompt_length
-from ccafl_plugin.synthetic.renderer.cameras import FEWEST, MOST
+from ccafl_plugin.models import BACKBONES, check_compile, check_prompt_length
+from ccafl_plugin.synthetic.renderer.cameras import check_cameras
+from ccafl_plugin.synthetic.renderer.picture_plan import SIZES
 from ccafl_plugin.terms import check_windows, order_by_needs
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.ranges import check_argument
 from ccafl_plugin.utils.trees import leaves
 
 LOSSES = ("softmax", "triplet", "ccafl")
 
 
-def _names() -> dict[str, Callable[[], list[str]]]:
+def allowed_names() -> dict[str, Callable[[], list[str]]]:
     """Key -> the names it may take; lists are checked item by item."""
     return {
         "model.name": names.model_names,
@@ -46,51 +54,11 @@ def _names() -> dict[str, Callable[[], list[str]]]:
         "ccafl.association.name": lambda: list(ASSOCIATIONS),
         "ccafl.stage1.scope": lambda: list(SCOPES),
         "ccafl.terms.icdl.reduction": lambda: list(REDUCTIONS),
+        "ccafl.synthetic.size": lambda: list(SIZES),
         "ccafl.precision": lambda: list(PRECISIONS),
         "ccafl.extraction_precision": lambda: list(PRECISIONS),
         "ccafl.matmul_precision": lambda: ["highest", "high", "medium"],
     }
-
-
-# (smallest, whether the smallest itself is allowed, largest), by the last part of a key, or by the whole key
-_RANGES: dict[str, tuple[float, bool, float]] = {
-    "data.height": (1, True, math.inf),
-    "data.width": (1, True, math.inf),
-    "workers": (0, True, math.inf),
-    "k_tfm": (1, True, math.inf),
-    "batch_size": (1, True, math.inf),
-    "num_instances": (1, True, math.inf),
-    "lr": (0, False, math.inf),
-    "weight_decay": (0, True, math.inf),
-    "max_epoch": (0, True, math.inf),
-    "start_epoch": (0, True, math.inf),
-    "print_freq": (1, True, math.inf),
-    "ranks": (1, True, 50),
-    "ccafl.crop_padding": (0, True, math.inf),
-    "ccafl.iters_per_epoch": (1, True, math.inf),
-    "ccafl.prompt_length": (1, True, math.inf),
-    "ccafl.accumulation": (1, True, math.inf),
-    "ccafl.extraction_memory": (0, True, math.inf),
-    "ccafl.keep": (1, True, math.inf),
-    "ccafl.keep_epochs": (0, True, math.inf),
-    "ccafl.label_noise.wrong": (0, True, 1),
-    "ccafl.label_noise.split": (0, True, 1),
-    "ccafl.label_noise.single_camera": (0, True, 1),
-    "ccafl.bias_lr_factor": (0, True, math.inf),
-    "ccafl.synthetic.cameras": (FEWEST, True, MOST),
-    "warmup_epochs": (0, True, math.inf),
-    "warmup_factor": (0, True, 1),
-    "cosine_final_factor": (0, True, 1),
-    "epochs": (0, True, math.inf),
-    "first_epoch": (0, True, math.inf),
-    "last_epoch": (-1, True, math.inf),
-    "weight_lambda": (0, True, 1),
-    "smoothing": (0, True, 1),
-    "momentum": (0, True, 1),
-    "temperature": (0, False, math.inf),
-    "instances": (1, True, math.inf),
-    "rate": (0, True, math.inf),
-}
 
 
 def check_config(config: CfgNode) -> None:
@@ -102,9 +70,14 @@ def check_config(config: CfgNode) -> None:
     Raises:
         CCAFLError: the first thing found wrong.
     """
+    with named_by_keys():
+        _check(config)
+
+
+def _check(config: CfgNode) -> None:
     for key, value in leaves(config):
-        _check_range(key, value)
-    for key, allowed in _names().items():
+        check_argument(key, value)
+    for key, allowed in allowed_names().items():
         for name in _as_list(_get(config, key)):
             if name not in allowed():
                 raise unknown_name(key, name, allowed())
@@ -127,6 +100,7 @@ def check_config(config: CfgNode) -> None:
         raise CCAFLError("test.visrank: pictures are made with test.evaluate True only.")
     if config.sampler.train_sampler in SAMPLERS:
         check_sizes(config.train.batch_size, config.sampler.num_instances, config.ccafl.iters_per_epoch)
+    check_cameras(config.ccafl.synthetic.cameras)
     _check_data(config)
     _check_switches(config)
     if config.loss.name == "ccafl":
@@ -146,8 +120,6 @@ def _check_data(config: CfgNode) -> None:
             raise CCAFLError(f"{key}: no dataset is named; name one or more, e.g. ['market1501'].")
     if data.load_train_targets and set(data.sources) & set(data.targets):
         raise CCAFLError("data.load_train_targets: True only where no dataset is both a source and a target.")
-    if data.k_tfm > 1 and config.loss.name == "ccafl":
-        raise CCAFLError("data.k_tfm: with loss.name ccafl a batch has one view of every image; set it to 1.")
     if train.lr_scheduler == "single_step" and not train.stepsize:
         raise CCAFLError("train.stepsize: single_step needs a number of epochs, e.g. [20].")
 
@@ -161,8 +133,7 @@ def _check_switches(config: CfgNode) -> None:
                 f"ccafl.{name}: {config.model.name!r} has no image encoder of CLIP; set model.name to one of "
                 f"{', '.join(BACKBONES)}, or ccafl.{name} False."
             )
-    if ccafl.compile and ccafl.gradient_checkpointing:
-        raise CCAFLError("ccafl.compile: not together with ccafl.gradient_checkpointing; set one of the two False.")
+    check_compile(ccafl.compile, ccafl.gradient_checkpointing)
     if ccafl.accumulation > 1 and config.loss.name != "ccafl":
         raise CCAFLError("ccafl.accumulation: only runs with loss.name ccafl process a batch in parts; set it to 1.")
     check_parts(config.train.batch_size, ccafl.accumulation)
@@ -172,15 +143,15 @@ def _check_ccafl(config: CfgNode) -> None:
     """What only CCAFL's engine can find wrong."""
     ccafl = config.ccafl
     enabled = [name for name, term in ccafl.terms.items() if term.enabled]
-    if not enabled:
-        raise CCAFLError("ccafl.terms: no term is enabled; set ccafl.terms.NAME.enabled True for at least one.")
+    check_any_term(enabled)
+    check_views(config.data.k_tfm)
     terms = order_by_needs(make_terms(config))
     if not (config.test.evaluate or config.model.resume or config.ccafl.branch_from):
         check_windows(terms, range(config.train.max_epoch))
-    Supervision(ccafl.supervision).check_sampler(config.sampler.train_sampler)
+    supervision = Supervision(ccafl.supervision)
+    supervision.check_sampler(config.sampler.train_sampler)
     check_prompt_length(ccafl.prompt_length)
-    if ccafl.stage1.scope == "person" and ccafl.supervision != "full":
-        raise CCAFLError("ccafl.stage1.scope: 'person' reads identities across cameras; set ccafl.supervision full.")
+    PromptStage(**ccafl.stage1).check_supervision(supervision.is_full)
     icdl = ccafl.terms.icdl
     if icdl.enabled and config.sampler.num_instances > icdl.instances:
         raise CCAFLError(
@@ -204,20 +175,6 @@ def _check_ccafl(config: CfgNode) -> None:
             f"model.name: {config.model.name!r} has no text encoder; choose one of {', '.join(BACKBONES)}, "
             f"or set {' '.join(text_parts)}."
         )
-
-
-def _check_range(key: str, value: Any) -> None:
-    bounds = _RANGES.get(key) or _RANGES.get(key.rpartition(".")[2])
-    if bounds is None:
-        return
-    smallest, included, largest = bounds
-    for number in _as_list(value):
-        if isinstance(number, (bool, str)):
-            raise CCAFLError(f"{key}: expected a number, found {number!r}.")
-        if not (smallest <= number <= largest) or (number == smallest and not included):
-            limits = f"{'at least' if included else 'above'} {smallest:g}"
-            limits += f" and at most {largest:g}" if largest < math.inf else ""
-            raise CCAFLError(f"{key}: {number!r} is out of range, it must be {limits}.")
 
 
 def _get(config: CfgNode, key: str) -> Any:

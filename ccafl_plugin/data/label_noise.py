@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
-from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.ranges import check_arguments
 from ccafl_plugin.utils.seeds import generator
 
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """How much of a training list is damaged; each is a share in [0, 1], 0 for none.
+    """How much of a training list is damaged; 0 for none.
 
     Attributes:
-        wrong: of the images of each camera that get the label of another identity of the same camera.
-        split: of the proxies with several images whose images, in the order of their paths, become two proxies, as
-            if an annotator had taken the person for two.
-        single_camera: of the people of whom only the images of one camera, drawn at random, are kept.
+        wrong: share of the images of each camera that get the label of another identity of the same camera.
+        split: share of the proxies with several images whose images, in the order of their paths, become two proxies,
+            as if an annotator had taken the person for two.
+        single_camera: share of the people of whom only the images of one camera, drawn at random, are kept.
 
     Raises:
         CCAFLError: a share outside [0, 1].
@@ -33,9 +33,7 @@ class LabelNoise:
     single_camera: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("wrong", "split", "single_camera"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise CCAFLError(f"ccafl.label_noise.{name}: {getattr(self, name)!r} is no share, it must be 0 to 1.")
+        check_arguments(wrong=self.wrong, split=self.split, single_camera=self.single_camera)
 
     def __bool__(self) -> bool:
         return bool(self.wrong or self.split or self.single_camera)

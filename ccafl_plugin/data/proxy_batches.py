@@ -18,7 +18,9 @@ import torch
 from torch.utils.data import Sampler
 
 from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
-from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.errors import WrongArgument
+from ccafl_plugin.utils.paper_values import ITERS_PER_EPOCH
+from ccafl_plugin.utils.ranges import check_arguments
 from ccafl_plugin.utils.seeds import generator
 
 
@@ -28,17 +30,10 @@ def check_sizes(batch_size: int, num_instances: int, iters_per_epoch: int) -> No
     Raises:
         CCAFLError: one is below 1, or a batch does not hold whole proxies.
     """
-    sizes = {
-        "train.batch_size": batch_size,
-        "sampler.num_instances": num_instances,
-        "iters_per_epoch": iters_per_epoch,
-    }
-    for name, value in sizes.items():
-        if value < 1:
-            raise CCAFLError(f"{name}: {value} is too small, it must be at least 1.")
+    check_arguments(batch_size=batch_size, num_instances=num_instances, iters_per_epoch=iters_per_epoch)
     if batch_size % num_instances:
-        raise CCAFLError(
-            f"train.batch_size: {batch_size} is not a multiple of sampler.num_instances ({num_instances}); "
+        raise WrongArgument(
+            f"{{batch_size}}: {batch_size} is not a multiple of {{num_instances}} ({num_instances}); "
             f"a batch is P proxies x {num_instances} images."
         )
 
@@ -65,7 +60,7 @@ class ProxyBatchSampler(Sampler[int]):
         data_source: Sequence[TrainTuple],
         batch_size: int,
         num_instances: int,
-        iters_per_epoch: int = 200,
+        iters_per_epoch: int = ITERS_PER_EPOCH,
         seed: int = 1,
     ) -> None:
         check_sizes(batch_size, num_instances, iters_per_epoch)
@@ -118,10 +113,10 @@ class ProxyBatchSampler(Sampler[int]):
     def check_enough(self, what: str, available: int) -> None:
         """Refuses a batch of more proxies (or people) than there are."""
         if available < self.proxies_per_batch:
-            raise CCAFLError(
-                f"train.batch_size: {self.batch_size} with sampler.num_instances {self.num_instances} needs "
+            raise WrongArgument(
+                f"{{batch_size}}: {self.batch_size} with {{num_instances}} {self.num_instances} needs "
                 f"{self.proxies_per_batch} {what} a batch, but the training set has {available}; "
-                f"set train.batch_size to at most {available * self.num_instances}."
+                f"set {{batch_size}} to at most {available * self.num_instances}."
             )
 
     def _next_epoch(self) -> int:

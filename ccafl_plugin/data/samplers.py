@@ -14,7 +14,8 @@ import torch
 
 from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
 from ccafl_plugin.data.proxy_batches import Deck, ProxyBatchSampler
-from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.errors import WrongArgument
+from ccafl_plugin.utils.paper_values import ITERS_PER_EPOCH
 
 
 class ProxySampler(ProxyBatchSampler):
@@ -29,7 +30,7 @@ class ProxySampler(ProxyBatchSampler):
         data_source: Sequence[TrainTuple],
         batch_size: int,
         num_instances: int,
-        iters_per_epoch: int = 200,
+        iters_per_epoch: int = ITERS_PER_EPOCH,
         seed: int = 1,
     ) -> None:
         super().__init__(data_source, batch_size, num_instances, iters_per_epoch, seed)
@@ -54,7 +55,7 @@ class IdentitySampler(ProxyBatchSampler):
         data_source: Sequence[TrainTuple],
         batch_size: int,
         num_instances: int,
-        iters_per_epoch: int = 200,
+        iters_per_epoch: int = ITERS_PER_EPOCH,
         seed: int = 1,
     ) -> None:
         super().__init__(data_source, batch_size, num_instances, iters_per_epoch, seed)
@@ -88,7 +89,7 @@ class IntraCameraSampler(ProxyBatchSampler):
         data_source: Sequence[TrainTuple],
         batch_size: int,
         num_instances: int,
-        iters_per_epoch: int = 200,
+        iters_per_epoch: int = ITERS_PER_EPOCH,
         seed: int = 1,
     ) -> None:
         super().__init__(data_source, batch_size, num_instances, iters_per_epoch, seed)
@@ -131,24 +132,24 @@ class CameraBalancedSampler(ProxyBatchSampler):
         data_source: Sequence[TrainTuple],
         batch_size: int,
         num_instances: int,
-        iters_per_epoch: int = 200,
+        iters_per_epoch: int = ITERS_PER_EPOCH,
         seed: int = 1,
     ) -> None:
         super().__init__(data_source, batch_size, num_instances, iters_per_epoch, seed)
         cameras = self.labels.num_cameras
         self.proxies_per_share, rest = divmod(self.proxies_per_batch, cameras)
         if rest:
-            raise CCAFLError(
-                f"train.batch_size: {batch_size} with sampler.num_instances {num_instances} gives "
+            raise WrongArgument(
+                f"{{batch_size}}: {batch_size} with {{num_instances}} {num_instances} gives "
                 f"{self.proxies_per_batch} proxies a batch, which can't be shared equally by {cameras} cameras; "
-                f"set train.batch_size to a multiple of {cameras * num_instances}."
+                f"set {{batch_size}} to a multiple of {cameras * num_instances}."
             )
         fewest = int(self.labels.proxies_per_camera.min())
         if fewest < self.proxies_per_share:
             camera = self.labels.cameras[int(self.labels.proxies_per_camera.argmin())]
-            raise CCAFLError(
-                f"train.batch_size: {batch_size} needs {self.proxies_per_share} proxies of each camera, but camera "
-                f"(dsetid, camid) {camera} has {fewest}; set train.batch_size to at most "
+            raise WrongArgument(
+                f"{{batch_size}}: {batch_size} needs {self.proxies_per_share} proxies of each camera, but camera "
+                f"(dsetid, camid) {camera} has {fewest}; set {{batch_size}} to at most "
                 f"{fewest * cameras * num_instances}."
             )
         self._proxies_of_camera = _proxies_by_camera(self.labels)

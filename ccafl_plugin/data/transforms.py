@@ -7,6 +7,7 @@ from torch import Tensor, nn, randint
 from torchvision.transforms import functional
 
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.paper_values import CROP_PADDING
 
 
 class PadCrop(nn.Module):
@@ -25,7 +26,7 @@ class PadCrop(nn.Module):
         CCAFLError: a size below 1, or a negative padding.
     """
 
-    def __init__(self, height: int, width: int, padding: int = 10) -> None:
+    def __init__(self, height: int, width: int, padding: int = CROP_PADDING) -> None:
         super().__init__()
         if height < 1 or width < 1 or padding < 0:
             raise CCAFLError(f"pad_crop: height {height}, width {width}, padding {padding} is not possible.")

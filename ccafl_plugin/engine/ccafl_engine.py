@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ccafl_plugin.data.label_noise import true_persons
 from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.engine.argument_checks import check_any_term, check_views
 from ccafl_plugin.engine.checkpointing import Checkpointing
 from ccafl_plugin.engine.effective_settings import effective_settings_of
 from ccafl_plugin.engine.encoder_pass import EncoderPass, check_parts, check_replicas, gradient_scaler, narrow_type
@@ -49,8 +50,8 @@ class ImageCCAFLEngine(ScoredEngine):
         keep_unassociated: a proxy without partner becomes a pseudo identity of its own; False in the paper.
         supervision: ``intra_camera``, or ``full`` for upper bounds: true identities instead of the association.
         amp: mixed precision where the model is on a GPU.
-        precision: which one: ``fp16`` as in the paper, ``bf16``, or ``fp32``, which is none.
-        extraction_precision: of the features taken at an epoch's start, likewise; ``fp32`` as in evaluation.
+        precision: mixed precision: ``fp16`` as in the paper, ``bf16``, or ``fp32``, which is none.
+        extraction_precision: likewise, of the features taken at an epoch's start; ``fp32`` as in evaluation.
         extraction_memory: MB in which the training images may stay from epoch to epoch, resized, as bytes; if they take
             more, files are read again and again. Results are the same.
         accumulation: parts that a batch is processed in, for GPUs that can't hold it whole. The losses see the whole
@@ -115,12 +116,11 @@ class ImageCCAFLEngine(ScoredEngine):
         self.frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
 
         dataset, sampler = self.train_loader.dataset, self.train_loader.batch_sampler.sampler
-        if getattr(dataset, "k_tfm", 1) > 1:
-            raise CCAFLError("k_tfm: this engine takes one view of every image of a batch; set it to 1.")
+        check_views(getattr(dataset, "k_tfm", 1))
         dtype = narrow_type(precision if amp else "fp32", self.device)
-        extraction_dtype = narrow_type(extraction_precision, self.device, "ccafl.extraction_precision")
+        extraction_dtype = narrow_type(extraction_precision, self.device, "extraction_precision")
         check_replicas(model, dtype)
-        check_replicas(model, extraction_dtype, "ccafl.extraction_precision")
+        check_replicas(model, extraction_dtype, "extraction_precision")
         # batches of several sizes have their largest one noted in the sampler
         check_parts(self.train_loader.batch_size or sampler.batch_size, accumulation)
         self.encoder = EncoderPass(model, dtype, accumulation)
@@ -153,8 +153,7 @@ class ImageCCAFLEngine(ScoredEngine):
 
     def _check_terms(self, promise: Promise) -> None:
         """Refuses terms that can never work here, before anything is trained."""
-        if not self.terms:
-            raise CCAFLError("No term is enabled: set ccafl.terms.NAME.enabled True for at least one.")
+        check_any_term(self.terms)
         for term in self.terms:
             if term.needs_text:
                 self.text.require(term.name)

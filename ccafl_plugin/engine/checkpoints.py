@@ -46,8 +46,10 @@ def save(
         write_whole(file, functools.partial(torch.save, state))
         files[name] = file.relative_to(save_dir).as_posix()
     manifest = save_dir / MANIFEST.format(epoch)
+    is_new = not manifest.exists()  # after the last test it is written once more, with its scores
     write_text_whole(manifest, json.dumps({"epoch": epoch, "parts": files, **facts}, indent=2) + "\n")
-    print(f'Checkpoint saved to "{manifest}" ({", ".join(files)})')
+    if is_new:
+        print(f'Checkpoint saved to "{manifest}" ({", ".join(files)})')
     for old in manifests(save_dir)[:-keep]:
         if epoch_of(old) in keep_epochs:
             continue

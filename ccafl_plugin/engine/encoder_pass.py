@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ccafl_plugin.engine.model_outputs import Outputs, split_outputs
 from ccafl_plugin.models.running_statistics import running_statistics_kept
 from ccafl_plugin.utils.dtypes import no_autocast
-from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.errors import WrongArgument, unknown_name
 from ccafl_plugin.utils.seeds import RandomState
 
 PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -32,29 +32,29 @@ def check_parts(batch_size: int, parts: int) -> None:
     """
     if parts > 1 and (batch_size % parts or batch_size // parts < SMALLEST_PART):
         fitting = [n for n in range(1, max(batch_size // SMALLEST_PART, 1) + 1) if batch_size % n == 0]
-        raise CCAFLError(
-            f"ccafl.accumulation: a batch of {batch_size} (train.batch_size) can't be processed in {parts} equal parts "
+        raise WrongArgument(
+            f"{{accumulation}}: a batch of {batch_size} ({{batch_size}}) can't be processed in {parts} equal parts "
             f"of at least {SMALLEST_PART} images; choose one of {', '.join(map(str, fitting))}."
         )
 
 
-def narrow_type(precision: str, device: torch.device, key: str = "ccafl.precision") -> torch.dtype | None:
+def narrow_type(precision: str, device: torch.device, argument: str = "precision") -> torch.dtype | None:
     """The narrow type of a mixed precision; None for none, and on every device but a GPU.
 
     Args:
         precision: one of ``PRECISIONS``.
         device: of the model.
-        key: the setting that errors name.
+        argument: what errors name.
 
     Raises:
         CCAFLError: no such precision.
     """
     if precision not in PRECISIONS:
-        raise unknown_name(key, precision, PRECISIONS)
+        raise unknown_name(f"{{{argument}}}", precision, PRECISIONS)
     return PRECISIONS[precision] if device.type == "cuda" else None
 
 
-def check_replicas(model: nn.Module, dtype: torch.dtype | None, key: str = "ccafl.precision") -> None:
+def check_replicas(model: nn.Module, dtype: torch.dtype | None, argument: str = "precision") -> None:
     """Whether all GPUs that share a batch compute in the precision that was asked for.
 
     Raises:
@@ -63,8 +63,8 @@ def check_replicas(model: nn.Module, dtype: torch.dtype | None, key: str = "ccaf
     """
     shared = isinstance(model, nn.DataParallel) and len(model.device_ids) > 1
     if shared and dtype is torch.bfloat16:
-        raise CCAFLError(
-            f"{key}: nn.DataParallel can't run bf16 on several GPUs; set fp16 or fp32, or show torch one GPU "
+        raise WrongArgument(
+            f"{{{argument}}}: nn.DataParallel can't run bf16 on several GPUs; set fp16 or fp32, or show torch one GPU "
             "(CUDA_VISIBLE_DEVICES=0)."
         )
 

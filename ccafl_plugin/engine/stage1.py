@@ -12,7 +12,13 @@ from torch import Tensor
 from ccafl_plugin.losses import prompt_contrast
 from ccafl_plugin.models.prompts import PromptLearner, TextEncoder
 from ccafl_plugin.optim import half_cosine
+from ccafl_plugin.utils.errors import WrongArgument, unknown_name
+from ccafl_plugin.utils.paper_values import PROMPT_AND_CLASSIFIER_LR
+from ccafl_plugin.utils.ranges import check_arguments
 from ccafl_plugin.utils.seeds import generator
+
+SCOPES = ("camera", "person")
+"""What :attr:`PromptStage.scope` may be."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +29,44 @@ class PromptStage:
         epochs: passes over all training images.
         batch_size: random images per step.
         lr: Adam's peak learning rate.
-        weight_decay: Adam's.
+        weight_decay: Adam's weight decay.
         warmup_epochs: epochs of linear warm-up from ``warmup_lr``.
-        warmup_lr: learning rate of epoch 0.
-        final_lr: what the cosine falls to.
+        warmup_lr: learning rate of the warm-up's first epoch.
+        final_lr: learning rate that the cosine falls to.
         scope: ``camera``: images are compared inside their camera, one prompt per proxy. ``person``: over the whole
             batch, one prompt per person; reads identities across cameras, so only under full supervision.
+
+    Raises:
+        CCAFLError: a number out of range, or an unknown scope.
     """
 
     epochs: int = 60
     batch_size: int = 64
-    lr: float = 3.5e-4
+    lr: float = PROMPT_AND_CLASSIFIER_LR
     weight_decay: float = 1e-4
     warmup_epochs: int = 5
     warmup_lr: float = 1e-5
     final_lr: float = 1e-6
     scope: str = "camera"
+
+    def __post_init__(self) -> None:
+        if self.scope not in SCOPES:
+            raise unknown_name("{scope}", self.scope, SCOPES)
+        check_arguments(**{name: value for name, value in vars(self).items() if name != "scope"})
+
+    def check_supervision(self, is_full: bool) -> None:
+        """Refuses prompts per person where people are not known.
+
+        Args:
+            is_full: whether identities across cameras may be read.
+
+        Raises:
+            CCAFLError: they may not, and the scope is ``person``.
+        """
+        if self.scope == "person" and not is_full:
+            raise WrongArgument(
+                "{scope}: 'person' reads identities across cameras; set {supervision} full, or {scope} camera."
+            )
 
     def learning_rate(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from ccafl_plugin.association import associate, keep_unassociated
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.data.samplers import READS_IDENTITIES
-from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.errors import WrongArgument, unknown_name
 
 SUPERVISIONS = ("intra_camera", "full")
 
@@ -36,7 +36,7 @@ class Supervision:
 
     def __post_init__(self) -> None:
         if self.name not in SUPERVISIONS:
-            raise unknown_name("ccafl.supervision", self.name, SUPERVISIONS)
+            raise unknown_name("{supervision}", self.name, SUPERVISIONS)
 
     @property
     def is_full(self) -> bool:
@@ -53,9 +53,9 @@ class Supervision:
             CCAFLError: it reads identities across cameras, and supervision is not full.
         """
         if name in READS_IDENTITIES and not self.is_full:
-            raise CCAFLError(
-                f"sampler.train_sampler: {name!r} reads identities across cameras; set ccafl.supervision full, "
-                "or sampler.train_sampler ProxySampler."
+            raise WrongArgument(
+                f"{{train_sampler}}: {name!r} reads identities across cameras; set {{supervision}} full, "
+                "or {train_sampler} ProxySampler."
             )
 
     def num_classes(self, labels: ProxyLabels) -> int:

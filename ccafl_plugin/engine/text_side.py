@@ -15,10 +15,8 @@ from ccafl_plugin.engine.stage1 import PromptStage, learn_prompts
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.models import BACKBONES, PromptLearner
 from ccafl_plugin.models.prompts import TextEncoder
-from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.seeds import generator
-
-SCOPES = ("camera", "person")
 
 
 class Prompts(nn.Module):
@@ -55,7 +53,7 @@ class TextSide:
         device: of the model.
 
     Raises:
-        CCAFLError: an unknown scope, or ``person`` without full supervision.
+        CCAFLError: the scope ``person`` without full supervision.
     """
 
     def __init__(
@@ -66,13 +64,7 @@ class TextSide:
         supervision: Supervision,
         device: torch.device,
     ) -> None:
-        if stage.scope not in SCOPES:
-            raise unknown_name("ccafl.stage1.scope", stage.scope, SCOPES)
-        if stage.scope == "person" and not supervision.is_full:
-            raise CCAFLError(
-                "ccafl.stage1.scope: 'person' reads identities across cameras; set ccafl.supervision full, "
-                "or ccafl.stage1.scope camera."
-            )
+        stage.check_supervision(supervision.is_full)
         self.stage = stage
         self.labels = labels
         self.device = device

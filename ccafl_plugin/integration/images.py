@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
+import io
+import re
 import warnings
 from typing import Any
 
@@ -47,6 +50,16 @@ def with_pad_crop(transform: Compose, crop: PadCrop) -> Compose:
     return Compose(steps)
 
 
+def with_crop_line(report: str, crop: PadCrop) -> str:
+    """torchreid's list of transforms with a line on ``crop`` where it stands: behind the flip, before the tensor."""
+    line = f"+ random crop of {crop.height}x{crop.width} from the image padded by {crop.padding} pixels\n"
+    lines = report.splitlines(keepends=True)
+    before = [place for place, each in enumerate(lines) if each.startswith(("+ resize", "+ random flip"))]
+    of_test = next((place for place, each in enumerate(lines) if "test transforms" in each), len(lines))
+    place = max((place for place in before if place < of_test), default=len(lines) - 1) + 1
+    return "".join([*lines[:place], line, *lines[place:]])
+
+
 def transform_changes() -> list[Change]:
     """``bicubic_resize`` (training and test) and ``pad_crop`` (training) in ``build_transforms``."""
     original = attribute("data.transforms", "build_transforms")
@@ -65,16 +78,18 @@ def transform_changes() -> list[Change]:
         if "pad_crop" in names and "random_crop" in names:
             raise CCAFLError("transforms: pad_crop and random_crop both crop at random. Choose one of the two.")
         values["transforms"] = [name for name in names if name not in PLUGIN_TRANSFORMS]
-        train, test = original(*given.args, **given.kwargs)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            train, test = original(*given.args, **given.kwargs)
+        report = printed.getvalue()
         if "bicubic_resize" in names:
-            print("+ bicubic interpolation in both resizes")
             train, test = bicubic(train), bicubic(test)
+            report = re.sub(r"^(\+ resize to .*)$", r"\1, bicubic", report, flags=re.MULTILINE)
         if "pad_crop" in names:
             crop = PadCrop(values["height"], values["width"], options.crop_padding)
-            print(
-                f"+ random crop of {values['height']}x{values['width']} from the image padded by {crop.padding} pixels"
-            )
             train = with_pad_crop(train, crop)
+            report = with_crop_line(report, crop)
+        print(report, end="")
         return train, test
 
     return replace_everywhere(original, build_transforms, "data.transforms", "data.datamanager")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ccafl_plugin.metrics.rank import NoValidQuery
+from ccafl_plugin.metrics.rank import MAX_RANK, NoValidQuery
 
 
 def random_ranking(
-    q_pids: ArrayLike, g_pids: ArrayLike, q_camids: ArrayLike, g_camids: ArrayLike, max_rank: int = 50
+    q_pids: ArrayLike, g_pids: ArrayLike, q_camids: ArrayLike, g_camids: ArrayLike, max_rank: int = MAX_RANK
 ) -> tuple[NDArray[np.float64], float]:
     """Expected CMC curve and mean average precision of a gallery in random order, exactly.
 

@@ -14,6 +14,9 @@ from ccafl_plugin.metrics.single_shot import SingleShot
 from ccafl_plugin.utils.errors import CCAFLError
 
 ROWS_AT_ONCE = 64  # of a matrix whose rows don't lie in one piece
+MAX_RANK = 50
+"""torchreid's default length of a CMC curve."""
+
 SORTED_FROM = 400  # images of one identity from which sorting a row costs less than counting for each
 
 
@@ -34,7 +37,7 @@ def evaluate_rank(
     g_pids: ArrayLike,
     q_camids: ArrayLike,
     g_camids: ArrayLike,
-    max_rank: int = 50,
+    max_rank: int = MAX_RANK,
     use_metric_cuhk03: bool = False,
     use_cython: bool = True,
 ) -> tuple[NDArray[np.float32], np.float64]:
@@ -103,7 +106,7 @@ def evaluate_features(
     q_camids: ArrayLike,
     g_camids: ArrayLike,
     metric: str = "euclidean",
-    max_rank: int = 50,
+    max_rank: int = MAX_RANK,
     use_metric_cuhk03: bool = False,
 ) -> tuple[NDArray[np.float32], np.float64]:
     """:func:`evaluate_rank` from features; 64 MB of the distance matrix exist at a time.

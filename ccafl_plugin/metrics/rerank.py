@@ -21,6 +21,8 @@ from ccafl_plugin.metrics.reciprocal import expanded_neighbours
 from ccafl_plugin.utils.errors import CCAFLError
 
 ROWS_AT_ONCE = 1 << 13  # images whose neighbourhoods are worked out together
+K1, K2, LAMBDA = 20, 6, 0.3
+"""torchreid's defaults, those of the paper."""
 
 
 class RerankedDistances(Distances):
@@ -39,7 +41,7 @@ class RerankedDistances(Distances):
         CCAFLError: k1 or k2 below 1, or distances that aren't finite.
     """
 
-    def __init__(self, pairs: AllPairs, k1: int = 20, k2: int = 6, lambda_value: float = 0.3) -> None:
+    def __init__(self, pairs: AllPairs, k1: int = K1, k2: int = K2, lambda_value: float = LAMBDA) -> None:
         if k1 < 1 or k2 < 1:
             raise CCAFLError(f"re_ranking: k1 and k2 must be at least 1, got k1={k1} and k2={k2}.")
         self.pairs, self.lambda_value = pairs, lambda_value
@@ -79,9 +81,9 @@ def re_ranking(
     q_g_dist: ArrayLike | Distances,
     q_q_dist: ArrayLike | Distances,
     g_g_dist: ArrayLike | Distances,
-    k1: int = 20,
-    k2: int = 6,
-    lambda_value: float = 0.3,
+    k1: int = K1,
+    k2: int = K2,
+    lambda_value: float = LAMBDA,
 ) -> NDArray[np.float32] | Distances:
     """Re-ranked distances, in place of torchreid's function of this name.
 
@@ -113,9 +115,9 @@ def rerank_features(
     query_features: Tensor,
     gallery_features: Tensor,
     metric: str = "euclidean",
-    k1: int = 20,
-    k2: int = 6,
-    lambda_value: float = 0.3,
+    k1: int = K1,
+    k2: int = K2,
+    lambda_value: float = LAMBDA,
 ) -> RerankedDistances:
     """:func:`re_ranking` from features, in memory that grows with the number of images only.
 

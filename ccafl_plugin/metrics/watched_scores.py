@@ -9,6 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+RANKS = (1, 5, 10, 20)
+"""The ranks that torchreid prints unless it is told otherwise."""
+
 
 class Scores(NamedTuple):
     """What one call of ``evaluate_rank`` gave."""

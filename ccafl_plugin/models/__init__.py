@@ -14,6 +14,7 @@ Importing this package does not import open_clip; building a model does. In the 
 from ccafl_plugin.models.clip import BACKBONES, Backbone, ClipReID, build_clip
 from ccafl_plugin.models.pooling import GeM, NeckBatchNorm
 from ccafl_plugin.models.prompts import PromptLearner, TextEncoder, check_prompt_length
+from ccafl_plugin.models.towers import check_compile
 
 __all__ = [
     "BACKBONES",
@@ -24,5 +25,6 @@ __all__ = [
     "PromptLearner",
     "TextEncoder",
     "build_clip",
+    "check_compile",
     "check_prompt_length",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError, WrongArgument
+from ccafl_plugin.utils.paper_values import PROMPT_LENGTH
+from ccafl_plugin.utils.ranges import check_arguments
 
 CONTEXT_LENGTH = 77
 PROMPT_BEFORE = "A photo of a"
@@ -94,7 +96,7 @@ class PromptLearner(nn.Module):
         self,
         num_prompts: int,
         text_encoder: TextEncoder,
-        prompt_length: int = 4,
+        prompt_length: int = PROMPT_LENGTH,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -143,11 +145,10 @@ def check_prompt_length(prompt_length: int, context_length: int = CONTEXT_LENGTH
         CCAFLError: no learnable token, or more than fit into CLIP's context beside the prompt's own words.
     """
     longest = context_length - FIXED_TOKENS
-    if prompt_length < 1:
-        raise CCAFLError(f"prompt_length: {prompt_length} is too short. Choose 1 to {longest}.")
+    check_arguments(prompt_length=prompt_length)
     if prompt_length > longest:
-        raise CCAFLError(
-            f"prompt_length: {prompt_length} is too long: with its {FIXED_TOKENS} fixed tokens the prompt has "
+        raise WrongArgument(
+            f"{{prompt_length}}: {prompt_length} is too long: with its {FIXED_TOKENS} fixed tokens the prompt has "
             f"{prompt_length + FIXED_TOKENS}, CLIP reads {context_length}. Choose 1 to {longest}."
         )
 

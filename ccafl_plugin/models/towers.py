@@ -18,9 +18,23 @@ from ccafl_plugin.models.pooling import GeM
 from ccafl_plugin.models.positions import GRID_KEY, Grid, infer_grid, interpolate_positions
 from ccafl_plugin.models.running_statistics import running_statistics_kept
 from ccafl_plugin.utils.distributed import is_distributed
-from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError, WrongArgument
 
 Stage = Callable[[Tensor], Tensor]
+
+
+def check_compile(compile: bool, gradient_checkpointing: bool) -> None:
+    """Whether an image encoder can be compiled.
+
+    Args:
+        compile: whether it is to be.
+        gradient_checkpointing: whether it computes its stages a second time in the backward pass.
+
+    Raises:
+        CCAFLError: both; what is compiled may save something else the second time.
+    """
+    if compile and gradient_checkpointing:
+        raise WrongArgument("{compile}: not together with {gradient_checkpointing}; set one of the two False.")
 
 
 def _with_code_of_its_own(stage: Stage) -> Stage:
@@ -106,8 +120,7 @@ class ImageTower(nn.Module, abc.ABC):
         Raises:
             CCAFLError: the tower checkpoints gradients; what is compiled may save something else the second time.
         """
-        if self.gradient_checkpointing:
-            raise CCAFLError("ccafl.compile: not together with ccafl.gradient_checkpointing; set one of the two False.")
+        check_compile(True, self.gradient_checkpointing)
         calls = (stage.forward if isinstance(stage, nn.Module) else stage for stage in self.stages())
         self._compiled = [torch.compile(_with_code_of_its_own(call), **options) for call in calls]
 

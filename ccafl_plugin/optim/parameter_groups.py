@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.paper_values import BIAS_LR_FACTOR
 
 
 def is_bias(name: str) -> bool:
@@ -14,7 +15,7 @@ def is_bias(name: str) -> bool:
     return name.rpartition(".")[2].endswith("bias")
 
 
-def parameter_groups(model: nn.Module, lr: float, bias_lr_factor: float = 2.0) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, lr: float, bias_lr_factor: float = BIAS_LR_FACTOR) -> list[dict[str, Any]]:
     """Trainable parameters of a model as an optimizer's groups: biases at a multiple of the rate, then weights.
 
     Weights come last because torchreid reports the last group's rate as *the* learning rate.

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.paper_values import WARMUP_EPOCHS, WARMUP_FACTOR
 
 
 def warmup_multi_step_factor(
@@ -90,8 +91,8 @@ def warmup_multi_step(
     optimizer: Optimizer,
     milestones: Sequence[int],
     gamma: float = 0.1,
-    warmup_epochs: int = 10,
-    warmup_factor: float = 0.01,
+    warmup_epochs: int = WARMUP_EPOCHS,
+    warmup_factor: float = WARMUP_FACTOR,
 ) -> LambdaLR:
     """Scheduler of :func:`warmup_multi_step_factor`, stepped once per epoch. Defaults: paper, Sec. IV-B.
 
@@ -107,8 +108,8 @@ def warmup_multi_step(
 def warmup_cosine(
     optimizer: Optimizer,
     max_epoch: int,
-    warmup_epochs: int = 10,
-    warmup_factor: float = 0.01,
+    warmup_epochs: int = WARMUP_EPOCHS,
+    warmup_factor: float = WARMUP_FACTOR,
     final_factor: float = 0.0,
 ) -> LambdaLR:
     """Scheduler of :func:`warmup_cosine_factor`, stepped once per epoch.

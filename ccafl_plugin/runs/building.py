@@ -20,6 +20,7 @@ from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.integration.data_manager import damage_training_set
 from ccafl_plugin.models import BACKBONES
 from ccafl_plugin.models.trained_weights import load_weights
+from ccafl_plugin.runs.data_report import nothing_twice
 from ccafl_plugin.runs.published_settings import compare_with_published
 from ccafl_plugin.runs.torchreid_engines import SoftmaxEngine, TripletEngine
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
@@ -27,7 +28,8 @@ from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 def build_data_manager(config: CfgNode) -> Any:
     """torchreid's data manager, with queries that no gallery image can answer found at once."""
-    datamanager = torchreid.data.ImageDataManager(**arguments.data_manager_arguments(config))
+    with nothing_twice(len(config.data.sources)):
+        datamanager = torchreid.data.ImageDataManager(**arguments.data_manager_arguments(config))
     noise = LabelNoise(**config.ccafl.label_noise)
     damage_training_set(datamanager, noise, config.train.seed, arguments.sampler_arguments(config))
     for name, sets in datamanager.test_dataset.items():

@@ -6,40 +6,52 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torchreid
 from yacs.config import CfgNode
 
-from ccafl_plugin.config import arguments, load_config
+from ccafl_plugin.config import arguments, default_config, load_config
+from ccafl_plugin.config.argument_keys import named_by_keys
 from ccafl_plugin.config.shipped_files import config_file, configs_folder
 from ccafl_plugin.data.dataset_checks import check_sources
 from ccafl_plugin.engine import ImageCCAFLEngine, NonFiniteLoss
 from ccafl_plugin.integration.torchreid_names import dataset_classes
 from ccafl_plugin.options import options
 from ccafl_plugin.runs import building, results
+from ccafl_plugin.runs.opening_lines import opening_lines
+from ccafl_plugin.runs.run_files import config_and_system_files, log_to_file
+from ccafl_plugin.runs.shipped_configurations import list_configurations
 from ccafl_plugin.utils.allocator import keep_freed_memory
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.files import FolderWatch, written_line
+from ccafl_plugin.utils.provenance import version_line
+from ccafl_plugin.utils.trees import leaves
+
+KEYS = "docs/configuration.md"
+"""The page of all keys."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-        argv: arguments; None: those of the process.
+        argv: arguments; None: those of the process. Without any, usage and the shipped configurations are printed.
 
     Returns:
-        0; 2 for wrong arguments, found before any data or model is loaded; 1 for a run that fails.
+        0; 2 for wrong or no arguments, found before any data or model is loaded; 1 for a run that fails.
     """
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv:
+        print(f"{parser().format_usage()}\n{closing_help()}")
+        return 2
     given = parser().parse_args(argv)
     try:
+        check_names(given)
         config = load_config(
             config_file(given.config_file) if given.config_file else None,
-            given.opts,
+            given.opts[1:] if given.opts[:1] == ["--"] else given.opts,
             sources=given.sources,
             targets=given.targets,
             transforms=given.transforms,
@@ -48,66 +60,59 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_sources(config.data.root, config.data.sources, config.data.targets, dataset_classes())
     except CCAFLError as error:
         return _fail(error, 2)
+    folder = FolderWatch(config.data.save_dir)
     try:
-        with log_to_file(config):
+        with named_by_keys(), log_to_file(config):
             run(config)
+            print(written_line(folder.folder, folder.written()))
     except (CCAFLError, NonFiniteLoss) as error:
         return _fail(error, 1)
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments of torchreid's own main script."""
-    made = argparse.ArgumentParser(prog="ccafl-train", description="Train and test a person re-identification model.")
-    made.add_argument(
-        "--config-file",
-        default="",
-        metavar="FILE",
-        help=f"YAML file; a relative path is also looked up in {configs_folder()}",
+    """The arguments of torchreid's own main script, and ``--version``."""
+    made = argparse.ArgumentParser(
+        prog="ccafl-train",
+        usage="ccafl-train --config-file FILE [-s NAME ...] [-t NAME ...] [--transforms NAME ...] [--root DIR] "
+        "[--] [KEY VALUE ...]",
+        description="Train and test a person re-identification model.",
+        epilog=closing_help(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("-s", "--sources", nargs="+", help="source datasets")
-    made.add_argument("-t", "--targets", nargs="+", help="target datasets")
-    made.add_argument("--transforms", nargs="+", help="data augmentation")
-    made.add_argument("--root", help="path to the data root")
-    made.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="change a setting of the config")
+    made.add_argument("--version", action="version", version=version_line())
+    made.add_argument("--config-file", default="", metavar="FILE", help="YAML file: one of those below, or your own")
+    made.add_argument("-s", "--sources", nargs="+", metavar="NAME", help="datasets to train on")
+    made.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets to test on")
+    made.add_argument("--transforms", nargs="+", metavar="NAME", help="data augmentation")
+    made.add_argument("--root", metavar="DIR", help="folder of all datasets")
+    made.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="change settings; behind the options")
     return made
 
 
-@contextmanager
-def log_to_file(config: CfgNode) -> Iterator[None]:
-    """Copies what is printed into ``data.save_dir``, as torchreid's main script does."""
-    name = "test.log" if config.test.evaluate else "train.log"
-    folder = Path(config.data.save_dir)
-    console = sys.stdout
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        log = open(folder / (name + time.strftime("-%Y-%m-%d-%H-%M-%S")), "w", encoding="utf-8")  # noqa: SIM115
-    except OSError as error:
-        raise CCAFLError(f"data.save_dir: {str(folder)!r} can't be written: {error.strerror or error}.") from error
-    with log as file:
-        sys.stdout = _Tee(console, file)
-        try:
-            yield
-        finally:
-            sys.stdout = console
+def closing_help() -> str:
+    """The shipped configurations, and where keys are explained."""
+    return (
+        f"Configurations, for --config-file; they lie in {configs_folder()}:\n\n{list_configurations()}\n"
+        f"KEY VALUE pairs change single settings, e.g. train.max_epoch 5 data.save_dir log/short. Every key, with its\n"
+        f"meaning, its default and what it may be: {KEYS} in the repository."
+    )
 
 
-class _Tee:
-    """Writes to the console and to a file. torchreid's ``Logger`` closes the console with the file."""
+def check_names(given: argparse.Namespace) -> None:
+    """Finds KEY VALUE pairs that an option has taken for names, as torchreid's main script would, too.
 
-    def __init__(self, *streams: Any) -> None:
-        self.streams = streams
-
-    def write(self, text: str) -> None:
-        for stream in self.streams:
-            stream.write(text)
-
-    def flush(self) -> None:
-        for stream in self.streams:
-            stream.flush()
-
-    def isatty(self) -> bool:
-        return False
+    Raises:
+        CCAFLError: names the option and the key.
+    """
+    keys = dict(leaves(default_config()))
+    for option, names in (("-s", given.sources), ("-t", given.targets), ("--transforms", given.transforms)):
+        for name in names or ():
+            if name in keys or "." in name or "=" in name:
+                raise CCAFLError(
+                    f"{option}: {name!r} looks like a key, but {option} takes every word up to the next option for a "
+                    f"name; put -- before the first key: {option} {names[0]} -- KEY VALUE."
+                )
 
 
 def run(config: CfgNode) -> None:
@@ -126,8 +131,7 @@ def run(config: CfgNode) -> None:
         keep_freed_memory()
     started = time.monotonic()
     torchreid.utils.set_random_seed(config.train.seed)
-    print(f"Show configuration\n{config}\n")
-    print(f"Collecting env info ...\n** System info **\n{torchreid.utils.collect_env_info()}\n")
+    print(opening_lines(config, *config_and_system_files(config)))
     if config.ccafl.matmul_precision != torch.get_float32_matmul_precision():
         torch.set_float32_matmul_precision(config.ccafl.matmul_precision)
     torch.backends.cudnn.benchmark = config.use_gpu and torch.cuda.is_available()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ccafl_plugin.suites.outcomes import Outcomes, Pair
@@ -31,7 +32,7 @@ def model_zoo(outcomes: Outcomes) -> list[Column]:
         rank1, mean = (spread(outcomes.scores(row.name, pair, name).values()) for name in ("rank1", "mAP"))
         return f"{format_spread(rank1)} ({format_spread(mean)})" if rank1 and mean else ""
 
-    return [(_headed(pair, "Rank-1 (mAP)"), lambda row, pair=pair: cell(row, pair)) for pair in outcomes.pairs]
+    return [(_headed(pair, "Rank-1 (mAP)"), partial(cell, pair=pair)) for pair in outcomes.pairs]
 
 
 def difference(outcomes: Outcomes) -> list[Column]:
@@ -43,10 +44,7 @@ def difference(outcomes: Outcomes) -> list[Column]:
         ours, theirs = (outcomes.scores(name, pair, "mAP") for name in (row.name, row.compare))
         return format_difference(paired_difference(ours, theirs))
 
-    return [
-        (_headed(pair, "mAP to the row above [95 %]"), lambda row, pair=pair: cell(row, pair))
-        for pair in outcomes.pairs
-    ]
+    return [(_headed(pair, "mAP to the row above [95 %]"), partial(cell, pair=pair)) for pair in outcomes.pairs]
 
 
 def association(outcomes: Outcomes) -> list[Column]:
@@ -60,7 +58,7 @@ def association(outcomes: Outcomes) -> list[Column]:
         return " / ".join(f"{share.mean:.0f}" for share in shares if share is not None)
 
     return [
-        (_headed(pair, f"Pairs P / R, {word}"), lambda row, pair=pair, which=which: cell(row, pair, which))
+        (_headed(pair, f"Pairs P / R, {word}"), partial(cell, pair=pair, which=which))
         for pair in _one_per_dataset(outcomes)
         for word, which in (("first", 0), ("last", -1))
     ]
@@ -76,7 +74,7 @@ def camera(outcomes: Outcomes) -> list[Column]:
         )
         return f"{format_spread(accuracy)} ({chance.mean:.1f})" if accuracy and chance else ""
 
-    return [(_headed(pair, "Camera probe (chance)"), lambda row, pair=pair: cell(row, pair)) for pair in outcomes.pairs]
+    return [(_headed(pair, "Camera probe (chance)"), partial(cell, pair=pair)) for pair in outcomes.pairs]
 
 
 def time(outcomes: Outcomes) -> list[Column]:
@@ -86,9 +84,7 @@ def time(outcomes: Outcomes) -> list[Column]:
         found = spread(outcomes.values(row.name, pair, lambda content: content["training_seconds"] / 60).values())
         return f"{found.mean:.1f}" if found else ""
 
-    return [
-        (_headed(pair, "Training (min)"), lambda row, pair=pair: cell(row, pair)) for pair in _one_per_dataset(outcomes)
-    ]
+    return [(_headed(pair, "Training (min)"), partial(cell, pair=pair)) for pair in _one_per_dataset(outcomes)]
 
 
 def model(outcomes: Outcomes) -> list[Column]:
@@ -107,13 +103,17 @@ def model(outcomes: Outcomes) -> list[Column]:
         "Transforms": lambda m: ", ".join(m["transforms"]),
         "Distance": lambda m: m["distance"],
     }
-    return [(header, lambda row, read=read: cell(row, read)) for header, read in facts.items()]
+    return [(header, partial(cell, read=read)) for header, read in facts.items()]
 
 
 def published(outcomes: Outcomes) -> list[Column]:
     """Figures that somebody else has published for a row, as the suite gives them."""
     names = dict.fromkeys(name for row in outcomes.suite.shown for name in row.published)
-    return [(f"{name} (published)", lambda row, name=name: row.published.get(name, "")) for name in names]
+
+    def cell(row: Row, name: str) -> Cell:
+        return row.published.get(name, "")
+
+    return [(f"{name} (published)", partial(cell, name=name)) for name in names]
 
 
 COLUMNS: dict[str, Callable[[Outcomes], list[Column]]] = {
@@ -148,7 +148,7 @@ def _score_columns(outcomes: Outcomes, names: dict[str, str]) -> list[Column]:
         return format_spread(found) if found else ""
 
     return [
-        (_headed(pair, header), lambda row, pair=pair, name=name: cell(row, pair, name))
+        (_headed(pair, header), partial(cell, pair=pair, name=name))
         for pair in outcomes.pairs
         for name, header in names.items()
     ]

@@ -13,6 +13,7 @@ import yaml
 from ccafl_plugin.config.tree import default_config
 from ccafl_plugin.metrics.complexity import retrieval_complexity
 from ccafl_plugin.runs import results
+from ccafl_plugin.runs.opening_lines import SETTINGS, VERSIONS
 from ccafl_plugin.suites.outcomes import Outcomes, Results
 from ccafl_plugin.suites.suite import Dataset, Row, Suite
 from ccafl_plugin.utils.errors import CCAFLError
@@ -31,7 +32,8 @@ def read_logs(folder: str | Path) -> Outcomes:
         folder: with folders of runs below it, at any depth.
 
     Returns:
-        A row per setting; its name is its folder's, without a ``seed-N`` at the end.
+        A row per setting; its name is its folder's, without a ``seed-N`` at the end. The folders of a row that has
+        several, or another name than its folder, stand below the table.
 
     Raises:
         CCAFLError: there is no run.
@@ -40,6 +42,7 @@ def read_logs(folder: str | Path) -> Outcomes:
     found: dict[tuple[str, str, int], Results] = {}
     names: dict[tuple[str, str], str] = {}
     datasets: dict[str, Dataset] = {}
+    places: dict[str, list[str]] = {}
     for run in sorted({file.parent for pattern in (results.FILE, *LOGS) for file in folder.rglob(pattern)}):
         content = results.read(run) or _newest(run)
         if content is None:
@@ -53,14 +56,20 @@ def read_logs(folder: str | Path) -> Outcomes:
         name = str(path) if name in taken else name
         datasets[dataset.name] = dataset
         found[name, dataset.name, content["seed"]] = content
+        places.setdefault(name, []).append(str(path))
     if not found:
         raise CCAFLError(f"--parse: no finished run below {str(folder)!r}: expected {results.FILE} or {LOGS[0]}.")
-    rows = tuple(Row(name, folder) for name in dict.fromkeys(row for row, _, _ in found))
+    rows = tuple(Row(name, folder, note=_places(name, places[name])) for name in places)
     seeds = tuple(sorted({seed for _, _, seed in found}))
     suite = Suite(
         folder.name, f"Runs below {folder}", rows, seeds, tuple(datasets.values()), columns=("model", "model_zoo")
     )
     return Outcomes(suite, found)
+
+
+def _places(name: str, folders: list[str]) -> str:
+    """Which folders a row is made of, where its name doesn't say so."""
+    return "" if folders == [name] else f"from {', '.join(folders)}"
 
 
 _OF_THE_COLUMNS = ("train.seed", "data.sources", "data.targets")
@@ -82,24 +91,17 @@ def parse_log(text: str) -> Results | None:
     Args:
         text: what ``scripts/main.py`` of torchreid, or ``tools/train.py``, has printed.
     """
-    shown = re.search(r"^Show configuration\n(.*?)^Collecting env info", text, re.DOTALL | re.MULTILINE)
+    config = _configuration(text)
     scores = {name: found for name, block in _tests(text) if (found := results.parse_scores(block))}
-    if shown is None or not scores:
+    if config is None or not scores:
         return None
-    try:
-        config = yaml.safe_load(shown[1])
-    except yaml.YAMLError:
-        return None
-    if not isinstance(config, dict):
-        return None
-    leaves = dict(results.leaves(config))
-    defaults = dict(results.leaves(default_config()))
+    defaults = dict(results.setting_leaves(default_config()))
     settings = {
         key: value
-        for key, value in sorted(leaves.items())
+        for key, value in sorted(config.items())
         if key not in results.WITHOUT_EFFECT and (value or "") != (defaults.get(key) or "")
     }
-    version = re.search(r"^PyTorch version: (\S+)", text, re.MULTILINE)
+    leaves = {**defaults, **config}
     return {
         "scores": scores,
         "association": [],
@@ -111,8 +113,31 @@ def parse_log(text: str) -> Results | None:
         "targets": leaves["data.targets"],
         "model": _model(leaves, text),
         "settings": settings,
-        "versions": {"torch": version[1]} if version else {},
+        "versions": _versions(text),
     }
+
+
+def _configuration(text: str) -> dict[str, Any] | None:
+    """Key -> value as a log shows them: all of them in torchreid's, those that are not the defaults in ours."""
+    whole = re.search(r"^Show configuration\n(.*?)^Collecting env info", text, re.DOTALL | re.MULTILINE)
+    changed = re.search(rf"^{SETTINGS}:\n(.*?)^$", text, re.DOTALL | re.MULTILINE)
+    shown = whole or changed
+    if shown is None:
+        return None
+    try:
+        tree = yaml.safe_load(shown[1]) or {}
+    except yaml.YAMLError:
+        return None
+    return dict(results.setting_leaves(tree)) if isinstance(tree, dict) else None
+
+
+def _versions(text: str) -> dict[str, str]:
+    """Name -> version, of what a log names: torch in torchreid's, all in ours."""
+    of_torch = re.search(r"^PyTorch version: (\S+)", text, re.MULTILINE)
+    ours = re.search(rf"^{VERSIONS}(.+)$", text, re.MULTILINE)
+    if ours is not None:
+        return dict(part.split(" ", 1) for part in ours[1].split(", "))
+    return {"torch": of_torch[1]} if of_torch else {}
 
 
 def _seconds(text: str) -> float | None:

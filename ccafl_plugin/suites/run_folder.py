@@ -14,7 +14,7 @@ from ccafl_plugin.suites.run_plan import Run
 from ccafl_plugin.utils.files import write_text_whole
 
 RUN_FILE = "run.json"
-CONFIG_FILE = "config.yaml"
+SETTINGS_FILE = "settings.yaml"
 LOG_FILE = "console.log"
 
 

@@ -87,9 +87,9 @@ def make_plan(suite: Suite, out: Path, root: str | None = None, pairs: Sequence[
     by_name = {row.name: row for row in suite.rows}
     order = _with_sources(suite, by_name)
     folders = [_slug(row.name) for row in order]
-    for row, folder in zip(order, folders, strict=True):
-        if folders.count(folder) > 1:
-            raise CCAFLError(f"{suite.name}: the name {row.name!r} gives the folder {folder!r}, another row's too.")
+    for row, slug in zip(order, folders, strict=True):
+        if folders.count(slug) > 1:
+            raise CCAFLError(f"{suite.name}: the name {row.name!r} gives the folder {slug!r}, another row's too.")
     planned: dict[str, Run] = {}
     run_of: dict[Key, Run] = {}
     for seed in suite.seeds:

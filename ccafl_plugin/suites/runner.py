@@ -16,8 +16,8 @@ from ccafl_plugin.runs import results
 from ccafl_plugin.suites.processes import Process, launch
 from ccafl_plugin.suites.results_file import ResultsFile
 from ccafl_plugin.suites.run_folder import (
-    CONFIG_FILE,
     LOG_FILE,
+    SETTINGS_FILE,
     checkpoint_of,
     epochs_done,
     has_checkpoint,
@@ -27,6 +27,7 @@ from ccafl_plugin.suites.run_folder import (
 )
 from ccafl_plugin.suites.run_plan import Plan, Run, as_word
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.trees import nested
 
 
 class Launcher(Protocol):
@@ -96,9 +97,9 @@ class Runner:
         try:
             while waiting or self._running:
                 self._reap()
-                while len(self._running) < self.jobs and (run := self._next(waiting)) is not None:
-                    waiting.remove(run)
-                    self._launch(run)
+                while len(self._running) < self.jobs and (next_run := self._next(waiting)) is not None:
+                    waiting.remove(next_run)
+                    self._launch(next_run)
                 self._report_now_and_then()
                 if self._running:
                     time.sleep(self.pause)
@@ -161,9 +162,9 @@ class Runner:
             run.folder.mkdir(parents=True, exist_ok=True)
             note(run)
             tree = results.settings_of(run.config) | {"data.root": run.config.data.root}
-            (run.folder / CONFIG_FILE).write_text(yaml.safe_dump(_nested(tree), sort_keys=True), encoding="utf-8")
+            (run.folder / SETTINGS_FILE).write_text(yaml.safe_dump(nested(tree), sort_keys=True), encoding="utf-8")
             threads = max(1, (os.cpu_count() or 1) // self.jobs - (run.config.data.workers if self.jobs == 1 else 0))
-            arguments = ["--config-file", str(run.folder / CONFIG_FILE), *pairs]
+            arguments = ["--config-file", str(run.folder / SETTINGS_FILE), *pairs]
             process = self.start(arguments, run.folder / LOG_FILE, threads)
         except (OSError, CCAFLError) as error:
             self._fail(run, " ".join(str(error).split()))
@@ -178,7 +179,8 @@ class Runner:
                 continue
             del self._running[digest]
             if code == 0 and is_finished(run):
-                scores = next(iter(results.read(run.folder)["scores"].values()), {})
+                content = results.read(run.folder) or {}
+                scores: dict[str, float] = next(iter(content["scores"].values()), {})
                 shown = ", ".join(f"{name} {scores[name]:.1%}" for name in ("mAP", "rank1") if name in scores)
                 seconds = _duration(time.monotonic() - started)
                 self.report(f"[{self._place(run)}] done   {run.name}: {shown} in {seconds}{self._time_left()}")
@@ -230,17 +232,6 @@ def last_line(log: Path, code: int) -> str:
     if code < 0:
         return f"ended by signal {-code}"
     return next((line for line in reversed(lines) if line), f"exit status {code}")
-
-
-def _nested(flat: dict[str, object]) -> dict[str, object]:
-    tree: dict[str, object] = {}
-    for key, value in flat.items():
-        *parents, leaf = key.split(".")
-        node = tree
-        for name in parents:
-            node = node.setdefault(name, {})  # type: ignore[assignment]
-        node[leaf] = value
-    return tree
 
 
 def _duration(seconds: float) -> str:

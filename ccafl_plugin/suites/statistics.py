@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class Spread(NamedTuple):
+@dataclass(frozen=True)
+class Spread:
     """What several seeds gave."""
 
     mean: float
@@ -16,7 +17,8 @@ class Spread(NamedTuple):
     count: int
 
 
-class Difference(NamedTuple):
+@dataclass(frozen=True)
+class Difference:
     """How much one row is above another, over the seeds that both have."""
 
     mean: float

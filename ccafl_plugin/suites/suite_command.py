@@ -17,6 +17,7 @@ from ccafl_plugin.suites.figures import draw_figures
 from ccafl_plugin.suites.outcomes import Outcomes
 from ccafl_plugin.suites.parsed_logs import read_logs
 from ccafl_plugin.suites.processes import launch
+from ccafl_plugin.suites.published_rows import FILE as PUBLISHED
 from ccafl_plugin.suites.published_rows import with_published
 from ccafl_plugin.suites.results_file import ResultsFile
 from ccafl_plugin.suites.run_plan import make_plan
@@ -25,6 +26,8 @@ from ccafl_plugin.suites.suite import Suite
 from ccafl_plugin.suites.suite_file import load_suite
 from ccafl_plugin.suites.suite_table import FORMATS, make_table
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.files import FolderWatch, written_line
+from ccafl_plugin.utils.provenance import version_line
 
 
 def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
@@ -45,7 +48,7 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
             print(make_table(outcomes, given.format, given.columns), end="")
             return 0
         if given.suite is None:
-            raise CCAFLError("SUITE.yaml: name a suite, or a folder with --parse.")
+            raise CCAFLError(f"SUITE.yaml: name a suite ({', '.join(shipped_suites())}), or a folder with --parse.")
         suite = load_suite(find_suite(given.suite), quick=given.quick)
         suite = with_seeds(suite, given.seeds) if given.seeds else suite
         out = Path(given.out or f"log/suites/{suite.name}")
@@ -58,6 +61,7 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
         return 2
     failures: dict[str, str] = {}
     code = 0
+    watch = FolderWatch(out)
     if not given.table:
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
@@ -68,14 +72,21 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
         finally:
             signal.signal(signal.SIGTERM, before)
     report(Outcomes.of_plan(suite, plan, file), out, given)
+    print(written_line(out, watch.written()), file=sys.stderr)
+    if file is not None and not given.table:
+        print(written_line(file.file.parent, [file.file.name]), file=sys.stderr)
     return code or int(bool(failures))
 
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the tool."""
     made = argparse.ArgumentParser(
-        prog="ccafl-suite", description="Runs what is missing of a suite of training runs and prints its table."
+        prog="ccafl-suite",
+        description="Runs what is missing of a suite of training runs and prints its table.",
+        epilog=f"Suites that come with the package: {', '.join(shipped_suites())}. Read on in the repository's "
+        "docs/suites.md.",
     )
+    made.add_argument("--version", action="version", version=version_line())
     made.add_argument("suite", nargs="?", metavar="SUITE.yaml", help="file; also looked up in configs/suites")
     made.add_argument("--quick", action="store_true", help="the suite's quick form")
     made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes side by side (default: 1)")
@@ -100,6 +111,12 @@ def find_suite(name: str) -> Path:
     return shipped if not Path(name).exists() and shipped.exists() else Path(name)
 
 
+def shipped_suites() -> list[str]:
+    """Names of the suites of the package; their rows are configurations, which the lists of published scores lack."""
+    files = sorted((configs_folder() / "suites").glob("*.yaml"))
+    return [file.name for file in files if f"suites/{file.name}" != PUBLISHED]
+
+
 def with_seeds(suite: Suite, seeds: Sequence[int]) -> Suite:
     """The suite with only some of its seeds.
 
@@ -119,8 +136,7 @@ def report(outcomes: Outcomes, out: Path, given: Any) -> None:
     if outcomes.found:
         out.mkdir(parents=True, exist_ok=True)
         write_runs(outcomes, out / "runs.csv")
-        for file in draw_figures(outcomes, out / "figures"):
-            print(f"figure: {file}", file=sys.stderr)
+        draw_figures(outcomes, out / "figures")
 
 
 def write_runs(outcomes: Outcomes, file: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from ccafl_plugin.config import default_config
 from ccafl_plugin.suites.columns import COLUMNS
 from ccafl_plugin.suites.outcomes import Outcomes, Results
 from ccafl_plugin.utils.errors import unknown_name
@@ -86,16 +87,18 @@ def header_lines(outcomes: Outcomes) -> list[str]:
         f"Seed {suite.seeds[0]}"
     )  # fmt: skip
     codes = list(dict.fromkeys(digest for content in found for digest in _codes(content)))
-    versions = ", ".join(
-        f"{name} {_either(content['versions'].get(name) for content in found)}"
+    measured = [
+        f"{name} {_either(known)}"
         for name in ("ccafl_plugin", "torch", "torchreid", "python")
-    )
+        if (known := [content["versions"][name] for content in found if name in content["versions"]])
+    ]
+    measured += [f"code {_either(codes)}"] if 0 < len(codes) <= FEW_VERSIONS else []
     return [
         *lines,
         f"{seeds}; scores in % after the last epoch.",
         *_line("Training: {}.", _ranges(map(_training, found))),
         *_line("Test: {}.", map(_test, found)),
-        f"Measured with {versions}{f', code {_either(codes)}' if len(codes) <= FEW_VERSIONS else ''}.",
+        *([f"Measured with {', '.join(measured)}."] if measured else []),
         *_line(
             "On {}.",
             (
@@ -181,9 +184,11 @@ def _training(content: Results) -> str:
         return ""
     settings, data = content["settings"], content["training_set"]
     size = settings.get("ccafl.synthetic.size")
-    name = " + ".join(content["sources"]) + (f" ({size})" if size else "")
-    iterations = settings.get("ccafl.iters_per_epoch", 200)
-    batch = settings.get("train.batch_size", 32)
+    of_size = {"synthetic_persons": f"synthetic_persons ({size})"} if size else {}
+    name = " + ".join(of_size.get(source, source) for source in content["sources"])
+    defaults = default_config()
+    iterations = settings.get("ccafl.iters_per_epoch", defaults.ccafl.iters_per_epoch)
+    batch = settings.get("train.batch_size", defaults.train.batch_size)
     return (
         f"{name}, {data['images']} images of {data['people']} people in {data['cameras']} cameras "
         f"({data['proxies']} proxies), {content['epochs']} epochs of {iterations} batches of {batch} images"

@@ -24,6 +24,7 @@ from ccafl_plugin.synthetic.pretraining.weights_file import save_weights
 from ccafl_plugin.synthetic.renderer.camera import CAMERAS
 from ccafl_plugin.synthetic.renderer.generate import RENDERER
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.files import written_line
 from ccafl_plugin.utils.provenance import package_version
 from ccafl_plugin.utils.seeds import pin_global_state
 
@@ -102,7 +103,8 @@ def run(given: argparse.Namespace, command: str) -> list[float]:
         "zero_shot": json.dumps(report),
     }
     save_weights(model, Path(given.output), metadata)
-    print(f"Written to {given.output} after {(time.monotonic() - started) / 60:.1f} minutes.")
+    print(f"Took {(time.monotonic() - started) / 60:.1f} minutes.")
+    print(written_line(Path(given.output).parent, [Path(given.output).name]))
     return losses
 
 

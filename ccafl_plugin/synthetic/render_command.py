@@ -13,6 +13,7 @@ from ccafl_plugin.synthetic.renderer.contact_sheet import contact_sheet
 from ccafl_plugin.synthetic.renderer.generate import folder_of, generate
 from ccafl_plugin.synthetic.renderer.picture_plan import GALLERY, QUERY, SIZES, Plan, Size, plan_benchmark
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.files import FolderWatch, written_line
 
 LAYOUTS = ("synthetic_persons", "market1501")
 
@@ -77,6 +78,7 @@ def run(given: argparse.Namespace) -> None:
             sheet.save(given.sheet)
         except (OSError, ValueError) as error:  # Pillow knows a picture's kind by its ending
             raise CCAFLError(f"--sheet: {given.sheet!r} can't be written: {error}.") from error
+        print(written_line(Path(given.sheet).parent, [Path(given.sheet).name]))
         return
     if given.random_ranking:
         print(chance_level(plan_benchmark(size, given.seed, given.cameras)))
@@ -92,7 +94,9 @@ def run(given: argparse.Namespace) -> None:
         folder = folder_of(given.root, given.size, given.seed, given.cameras)
     else:
         raise CCAFLError("--identities: the dataset synthetic_persons has named sizes; use --layout market1501.")
+    watch = FolderWatch(folder)
     generate(folder, size, given.seed, given.workers, given.cameras)
+    print(written_line(folder, watch.written()))
 
 
 def chance_level(plan: Plan) -> str:

@@ -1,6 +1,8 @@
 """What several folders need and what knows nothing of the method.
 
 - ``errors``: mistakes that a user can mend, one line each;
+- ``ranges``: what a numeric argument may be, by its name;
+- ``paper_values``: the paper's values that several defaults read;
 - ``dtypes``: float32 or wider, under autocast too;
 - ``seeds``: random draws that can be repeated;
 - ``files``: files that are whole or not there;

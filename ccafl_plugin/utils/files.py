@@ -1,9 +1,9 @@
-"""Files that are whole or not there, whatever happens while they are written."""
+"""Files that are whole or not there, whatever happens while they are written; and what a command has written."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 PARTIAL = ".partial"
@@ -35,6 +35,33 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
 def write_text_whole(file: Path, text: str) -> None:
     """:func:`write_whole` for a text, in UTF-8."""
     write_whole(file, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+class FolderWatch:
+    """What is written into a folder from now on.
+
+    Args:
+        folder: it need not be there yet.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._before = self._times()
+
+    def written(self) -> list[str]:
+        """Names of the files that are new or changed, and of the folders (with a slash) that have such files."""
+        changed = [file for file, time in self._times().items() if self._before.get(file) != time]
+        parts = [file.relative_to(self.folder).parts for file in changed]
+        return sorted({names[0] + "/" * (len(names) > 1) for names in parts})
+
+    def _times(self) -> dict[Path, int]:
+        files = self.folder.rglob("*") if self.folder.is_dir() else ()
+        return {file: file.stat().st_mtime_ns for file in files if file.is_file()}
+
+
+def written_line(folder: str | Path, names: Iterable[str]) -> str:
+    """The last line of a command: where it has written what."""
+    return f"Written to {folder}: {', '.join(names) or 'nothing'}"
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -47,6 +47,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def version_line() -> str:
+    """What commands print for ``--version``."""
+    return f"ccafl_plugin {ccafl_plugin.__version__} (torch {torch.__version__}, torchreid {torchreid.__version__})"
+
+
 def machine(device: torch.device) -> dict[str, Any]:
     """What a run was computed on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()

@@ -1,4 +1,4 @@
-"""Nested settings as flat ones."""
+"""Nested settings as flat ones, and back."""
 
 from __future__ import annotations
 
@@ -18,3 +18,19 @@ def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of flat settings; :func:`leaves` gives them back.
+
+    Args:
+        flat: key with dots -> value.
+    """
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *parents, leaf = key.split(".")
+        node = tree
+        for name in parents:
+            node = node.setdefault(name, {})
+        node[leaf] = value
+    return tree

@@ -48,6 +48,24 @@ MISTAKES = [
     (["train.max_epoch", "1.5"], ["train.max_epoch: expected a whole number"]),
     (["use_gpu", "1"], ["use_gpu: expected True or False"]),
     (["train.lr"], ["'train.lr' has no value"]),
+    (["train.lr=1"], ["train.lr=1: a key and its value are two words; write train.lr 1"]),
+    (["train.lr=1", "train.max_epoch=2"], ["write train.lr 1"]),
+    (
+        ["train.lr", "1", "--root", "here"],
+        ["--root: options stand before the KEY VALUE pairs", "in front of 'train.lr'"],
+    ),
+    (["train.lr", "1", "-s"], ["-s: options stand before"]),
+    (["train.lr", "1", "--config-file=x.yaml"], ["--config-file=x.yaml: options stand before"]),
+    (["ccafl.label_noise.wrong", "2"], ["ccafl.label_noise.wrong: 2.0 is out of range"]),
+    (
+        ["ccafl.association.nearest_pairs.rate", ".inf"],
+        ["nearest_pairs.rate: inf is out of range, it must be at least 0"],
+    ),
+    (["ccafl.synthetic.cameras", "5"], ["ccafl.synthetic.cameras: synthetic_persons has 6 to 99 cameras, not 5"]),
+    (
+        ["sampler.train_sampler", "ProxySampler", "train.batch_size", "9"],
+        ["train.batch_size: 9 is not a multiple of sampler.num_instances (4)"],
+    ),
     (["train.lr", "-1"], ["train.lr: -1.0 is out of range"]),
     (["train.batch_size", "0"], ["train.batch_size: 0 is out of range, it must be at least 1"]),
     (["ccafl.terms.icdl.weight_lambda", "1.5"], ["weight_lambda: 1.5 is out of range"]),
@@ -102,7 +120,7 @@ CCAFL = ["loss.name", "ccafl", "model.name", "clip_tiny"]
             "clip_tiny, or set ccafl.terms.icdl.weight_alignment 0.",
         ),
         (["ccafl.terms.ical.last_epoch", "3"], "3 is before first_epoch 40"),
-        (["data.k_tfm", "2"], "data.k_tfm: with loss.name ccafl a batch has one view of every image"),
+        (["data.k_tfm", "2"], "data.k_tfm: ImageCCAFLEngine (loss.name ccafl) takes one view of every image"),
         (["ccafl.terms.proxy_classifier.first_epoch", "41"], "41 is behind that of 'ical' (40), but 'ical' reads what"),
         (
             [

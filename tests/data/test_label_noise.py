@@ -98,5 +98,5 @@ def test_seeds_and_names() -> None:
 
 
 def test_impossible_shares() -> None:
-    with pytest.raises(CCAFLError, match=r"^ccafl\.label_noise\.split: 1\.5 is no share"):
+    with pytest.raises(CCAFLError, match=r"^split: 1\.5 is out of range, it must be at least 0 and at most 1\.$"):
         LabelNoise(split=1.5)

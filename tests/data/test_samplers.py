@@ -297,10 +297,10 @@ def test_equal_share_of_every_camera(train, share, num_instances):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((10, 4), r"train\.batch_size: 10 is not a multiple of sampler\.num_instances \(4\)"),
-        ((0, 4), r"train\.batch_size: 0 is too small"),
-        ((8, 0), r"sampler\.num_instances: 0 is too small"),
-        ((8, 4, 0), r"iters_per_epoch: 0 is too small"),
+        ((10, 4), r"^batch_size: 10 is not a multiple of num_instances \(4\)"),
+        ((0, 4), r"^batch_size: 0 is out of range, it must be at least 1"),
+        ((8, 0), r"^num_instances: 0 is out of range"),
+        ((8, 4, 0), r"^iters_per_epoch: 0 is out of range"),
     ],
 )
 def test_impossible_sizes(name, arguments, message):
@@ -310,14 +310,14 @@ def test_impossible_sizes(name, arguments, message):
 
 
 def test_fewer_proxies_than_a_batch_needs():
-    with pytest.raises(CCAFLError, match=r"train\.batch_size: 24 .* needs 6 proxies .* has 5; .* at most 20"):
+    with pytest.raises(CCAFLError, match=r"^batch_size: 24 .* needs 6 proxies .* has 5; .* at most 20"):
         ProxySampler(small_list((3, 2)), 24, 4)
-    with pytest.raises(CCAFLError, match=r"train\.batch_size: 16 .* needs 4 people .* has 3; .* at most 12"):
+    with pytest.raises(CCAFLError, match=r"^batch_size: 16 .* needs 4 people .* has 3; .* at most 12"):
         IdentitySampler(small_list((3, 2)), 16, 4)
 
 
 def test_cameras_that_do_not_divide_a_batch():
-    with pytest.raises(CCAFLError, match=r"train\.batch_size: 32 .* 8 proxies .* 3 cameras; .* multiple of 12"):
+    with pytest.raises(CCAFLError, match=r"^batch_size: 32 .* 8 proxies .* 3 cameras; .* multiple of 12"):
         CameraBalancedSampler(small_list((4, 4, 4)), 32, 4)
 
 

@@ -157,10 +157,8 @@ def test_bfloat16_does_not_reach_replicas() -> None:
         model.device_ids = devices
         check_replicas(model, dtype)
     model.device_ids = [0, 1]
-    with pytest.raises(
-        CCAFLError, match=r"^ccafl\.extraction_precision: nn\.DataParallel can't run bf16 on several GPUs"
-    ):
-        check_replicas(model, torch.bfloat16, "ccafl.extraction_precision")
+    with pytest.raises(CCAFLError, match=r"^extraction_precision: nn\.DataParallel can't run bf16 on several GPUs"):
+        check_replicas(model, torch.bfloat16, "extraction_precision")
 
 
 def test_numbers_of_parts() -> None:

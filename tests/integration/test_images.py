@@ -201,3 +201,24 @@ def test_feature_extractor_takes_the_positions_of_a_checkpoint(tmp_path):
     assert positions
     assert all(torch.equal(extractor.model.state_dict()[name], tensor) for name, tensor in positions.items())
     assert options.input_size == (256, 128)
+
+
+def test_the_log_lists_the_plugins_transforms_where_they_stand(capsys):
+    build(40, 20, transforms=["bicubic_resize", "random_flip", "pad_crop", "random_erase"])
+    assert capsys.readouterr().out.splitlines() == [
+        "Building train transforms ...",
+        "+ resize to 40x20, bicubic",
+        "+ random flip",
+        "+ random crop of 40x20 from the image padded by 10 pixels",
+        "+ to torch tensor of range [0, 1]",
+        "+ normalization (mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])",
+        "+ random erase",
+        "Building test transforms ...",
+        "+ resize to 40x20, bicubic",
+        "+ to torch tensor of range [0, 1]",
+        "+ normalization (mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])",
+    ]
+    build(40, 20, transforms=["pad_crop"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == ["+ resize to 40x20", "+ random crop of 40x20 from the image padded by 10 pixels"]
+    assert sum("random crop" in line for line in lines) == 1

@@ -13,9 +13,13 @@ import torch
 import torchreid
 import yaml
 
+from ccafl_plugin.config import default_config, load_config
+from ccafl_plugin.config.shipped_files import config_file
 from ccafl_plugin.runs import results
+from ccafl_plugin.runs.shipped_configurations import shipped_configurations
 from ccafl_plugin.runs.train_command import main
 from ccafl_plugin.terms import Term
+from ccafl_plugin.utils.trees import leaves
 from tests.layouts import write_dukemtmcreid, write_market1501
 from tests.layouts_torchreid import python
 
@@ -54,8 +58,9 @@ def test_a_run_prints_what_torchreid_prints(command: Callable, tmp_path: Path) -
     code, out, err = command("test.eval_freq", "1")
     assert code == 0, err
     for line in (
-        "Show configuration",
-        "** System info **",
+        "Versions: python ",
+        "Machine: ",
+        "Settings that are not the defaults:\n",
         "=> Loaded Market1501",
         "Building model: clip_tiny",
         "Model complexity: params=",
@@ -72,6 +77,13 @@ def test_a_run_prints_what_torchreid_prints(command: Callable, tmp_path: Path) -
     assert re.search(r"epoch: \[2/2\]\[2/2\]\ttime .*\teta 0:00:00\tloss .*ical/adversarial .*\tlr \d", out)
     (log,) = (tmp_path / "log").glob("train.log-*")
     assert log.read_text() == out
+    assert out.count("=> Loaded Market1501") == 2
+    assert out.count("# images | # cameras") == 1  # source and target are the same
+    assert "Summary" not in out
+    assert out.count('checkpoint-2.json" (') == 1
+    last = out.splitlines()[-1]
+    assert last.startswith(f"Written to {tmp_path / 'log'}: checkpoint-1.json, checkpoint-2.json, config.yaml, events.")
+    assert last.endswith(f"model/, proxy_classifier/, prompts/, results.json, system.txt, {log.name}")
     assert {path.name for path in (tmp_path / "log").glob("checkpoint-*")} == {"checkpoint-1.json", "checkpoint-2.json"}
 
 
@@ -185,6 +197,8 @@ def test_several_sources_and_targets(command: Callable) -> None:
     code, out, err = command(first=("-s", *names, "-t", *names, "--transforms", "random_flip", "pad_crop"))
     assert code == 0, err
     assert "# source ids      : 11" in out
+    assert out.count("# images | # cameras") == 2
+    assert out.count(", as above\n") == 2
     assert "# source cameras  : 5" in out
     assert "random crop of 64x32 from the image padded by 10 pixels" in out
     assert "##### Evaluating dukemtmcreid (source) #####" in out
@@ -335,10 +349,82 @@ def test_a_non_finite_loss_leaves_the_last_checkpoint(
     assert (tmp_path / "log" / "checkpoint-1.json").exists()
 
 
+def test_a_run_leaves_its_whole_configuration(command: Callable, tmp_path: Path) -> None:
+    """``config.yaml`` loads again and gives the same tree; the log shows what is not a default, as YAML."""
+    code, out, err = command("train.lr", "1e-3", "test.ranks", "[1, 2]", "ccafl.terms.icdl.weight", "0.5")
+    assert code == 0, err
+    again = load_config(tmp_path / "log" / "config.yaml")
+    shown = yaml.safe_load(re.search(r"^Settings [^\n]*:\n(.*?)^$", out, re.DOTALL | re.MULTILINE)[1])
+    assert dict(leaves(shown)).items() <= dict(leaves(again)).items()
+    assert (shown["train"]["lr"], shown["test"]["ranks"], shown["ccafl"]["terms"]["icdl"]) == (
+        1e-3, [1, 2], {"weight": 0.5},
+    )  # fmt: skip
+    differing = {key for key, value in leaves(again) if dict(leaves(default_config()))[key] != value}
+    assert differing == set(dict(leaves(shown)))
+    assert "PyTorch version: " in (tmp_path / "log" / "system.txt").read_text()
+    trained = (tmp_path / "log" / "config.yaml").read_text()
+    code, out, err = command("model.resume", str(tmp_path / "log"), "test.evaluate", "True", "train.lr", "1e-3")
+    assert code == 0, err
+    assert (tmp_path / "log" / "config.yaml").read_text() == trained
+    assert load_config(tmp_path / "log" / "test_config.yaml").test.evaluate
+    assert re.search(r"Written to [^\n]*: test\.log-[-\d]+, test_config\.yaml, test_system\.txt\n$", out)
+
+
+def test_without_arguments_usage_and_configurations(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    bare = capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    helped = capsys.readouterr().out
+    for printed in (bare, helped):
+        assert printed.startswith("usage: ccafl-train --config-file FILE")
+        assert "docs/configuration.md" in printed
+        folder, listed = "", set()
+        for line in printed.splitlines():
+            if line.startswith("configs/"):
+                folder = line
+            elif folder and (found := re.fullmatch(r"  (\w+\.yaml) +(\S.{10,90})", line)):
+                listed.add(folder + found[1])
+        assert listed == set(shipped_configurations())
+    assert "configs/market1501/ccafl_rn50.yaml" in listed
+    assert all(config_file(name).is_file() for name in listed)
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert re.fullmatch(r"ccafl_plugin [\d.]+ \(torch \S+, torchreid \S+\)\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["-s", "market1501", "-t", "market1501", "train.lr", "1"],
+            "-t: 'train.lr' looks like a key, but -t takes",
+        ),
+        (["-s", "market1501", "use_gpu", "False"], "put -- before the first key: -s market1501 -- KEY VALUE."),
+        (["--transforms", "random_flip", "train.lr=1"], "--transforms: 'train.lr=1' looks like a key"),
+        (["train.lr", "1", "--root", "x"], "--root: options stand before the KEY VALUE pairs"),
+        (["train.lr=1"], "train.lr=1: a key and its value are two words; write train.lr 1"),
+    ],
+)
+def test_swallowed_keys_are_explained(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_two_dashes_end_the_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The pairs arrive: the root that they name is missing."""
+    assert main(["-s", "market1501", "-t", "market1501", "--", "data.root", str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: data.root: {str(tmp_path / 'nowhere')!r} is not there")
+
+
 def test_true_command_lines(root: Path, tmp_path: Path) -> None:
     run = python("tools/train.py", "--root", str(root), *SMALL, "data.save_dir", str(tmp_path / "log"))
     assert run.returncode == 0, run.stderr
     assert "Rank-1  : " in run.stdout
+    assert "Cython" not in run.stderr
     run = python("tools/train.py", "--root", str(root), "train.lrr", "1")
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1].startswith("error: config key: 'train.lrr'")

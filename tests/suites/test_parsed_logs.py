@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,11 @@ def test_torchreids_own_logs(tmp_path: Path) -> None:
                             "mAP", "Rank-1", "Rank-1 (mAP)", "Training (min)"]  # fmt: skip
     assert table[1][1:] == ["2 of 2", "osnet_x0_25", "0.2", "0.08", "softmax", "(256, 128)", "random_flip",
                             "euclidean", "70.0 ± 0.7", "86.7 ± 0.7", "86.7 ± 0.7 (70.0 ± 0.7)", "62.0"]  # fmt: skip
+    text = make_table(read_logs(tmp_path))
+    assert "Measured with torch 1.13.1.\n" in text  # what torchreid's log doesn't say isn't named
+    assert "None" not in text
+    assert "- osnet: from osnet/seed1, osnet/seed2\n" in text
+    assert "- unknown: " not in text
     assert table[2][1:5] == ["1 of 2", "mynet", "0.2", "0.08"]  # torchreid's own count: the model can't be built here
 
 
@@ -104,6 +110,8 @@ def test_our_own_log_and_results_say_the_same(tmp_path: Path, capsys: pytest.Cap
     exact = cells(read_logs(tmp_path / "runs"), "model", "scores")
     (tmp_path / "runs" / "a" / FILE).unlink()
     assert cells(read_logs(tmp_path / "runs"), "model", "scores") == exact
+    table = make_table(read_logs(tmp_path / "runs"))
+    assert re.search(r"^Measured with ccafl_plugin \S+, torch \S+, torchreid \S+, python \S+\.$", table, re.MULTILINE)
     capsys.readouterr()
     assert benchmark(["--parse", str(tmp_path / "runs"), "--published", "--columns", "model_zoo"]) == 0
     printed = capsys.readouterr().out

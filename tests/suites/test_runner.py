@@ -224,10 +224,10 @@ def test_real_runs_branch_fail_and_resume(tmp_path: Path) -> None:
     assert again["association"] == written["association"]
 
     # A run's own configuration gives that run again, without the suite.
-    config = yaml.safe_load((whole.folder / "config.yaml").read_text())
+    config = yaml.safe_load((whole.folder / "settings.yaml").read_text())
     assert config["data"]["root"] == str(root)
     process = forked(
-        ["--config-file", str(whole.folder / "config.yaml"), "data.save_dir", str(tmp_path / "by hand")],
+        ["--config-file", str(whole.folder / "settings.yaml"), "data.save_dir", str(tmp_path / "by hand")],
         tmp_path / "log",
         1,
     )

@@ -27,7 +27,7 @@ def test_runs_then_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert re.search(r"\| a +\| +50\.0 ± 0\.0 \| +60\.0 ± 0\.0 \|", printed.out)
     assert "[2/2] done   a, seed 6" in printed.err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "runs.csv"}
-    assert "lr: 0.5" in (tmp_path / "out" / "a" / "seed-5" / "config.yaml").read_text()
+    assert "lr: 0.5" in (tmp_path / "out" / "a" / "seed-5" / "settings.yaml").read_text()
     assert main([*arguments, "--table", "--format", "csv"], start) == 0
     assert capsys.readouterr().out.splitlines()[1] == "a,50.0 ± 0.0,60.0 ± 0.0"
     assert len(start.started) == 2
@@ -82,7 +82,7 @@ def test_being_terminated_is_like_ctrl_c(tmp_path: Path) -> None:
     file = write_suite(tmp_path, rows=[{"name": "a"}])
     arguments = [str(file), "--out", str(tmp_path / "out")]
     tool = Forked(lambda: main(arguments, Pretender(looks=10**9)), tmp_path / "printed")
-    while not (tmp_path / "out" / "a" / "seed-1" / "config.yaml").exists() and tool.poll() is None:
+    while not (tmp_path / "out" / "a" / "seed-1" / "settings.yaml").exists() and tool.poll() is None:
         time.sleep(0.02)
     os.kill(tool.pid, signal.SIGTERM)
     tool.wait()

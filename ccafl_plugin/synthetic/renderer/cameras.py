@@ -9,20 +9,20 @@ from functools import cache
 from ccafl_plugin.synthetic.renderer.camera import CAMERAS, Camera
 from ccafl_plugin.synthetic.renderer.dice import Dice
 from ccafl_plugin.synthetic.renderer.scene import SCENES
-from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.errors import WrongArgument
 
 FEWEST, MOST = len(CAMERAS), 99
 """How many cameras a benchmark may have."""
 
 
 def check_cameras(count: int) -> None:
-    """Whether a benchmark may have so many cameras.
+    """Refuses a number of cameras that a benchmark can't have.
 
     Raises:
-        CCAFLError: it may not.
+        CCAFLError: fewer than ``FEWEST`` or more than ``MOST``.
     """
     if not FEWEST <= count <= MOST:
-        raise CCAFLError(f"synthetic_persons: {count} cameras; choose from {FEWEST} to {MOST}.")
+        raise WrongArgument(f"{{cameras}}: synthetic_persons has {FEWEST} to {MOST} cameras, not {count}.")
 
 
 @cache

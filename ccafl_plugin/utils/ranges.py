@@ -1,0 +1,133 @@
+"""The range of every numeric argument, by its name: a name has one range wherever it stands.
+
+Classes and functions call :func:`check_arguments` with their own arguments, ``ccafl_plugin.config`` calls
+:func:`check_argument` with the keys of a configuration, and the page of keys (docs/configuration.md) reads the table.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ccafl_plugin.utils.errors import WrongArgument
+
+
+@dataclass(frozen=True)
+class Range:
+    """Finite numbers between two bounds.
+
+    Attributes:
+        smallest: lower bound.
+        largest: upper bound.
+        above: the lower bound itself is not allowed.
+        below: the upper bound itself is not allowed.
+    """
+
+    smallest: float = -math.inf
+    largest: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def __contains__(self, number: float) -> bool:
+        low = self.smallest < number if self.above else self.smallest <= number
+        high = number < self.largest if self.below else number <= self.largest
+        return math.isfinite(number) and low and high
+
+    def __str__(self) -> str:
+        low = f"{'above' if self.above else 'at least'} {self.smallest:g}" if self.smallest > -math.inf else ""
+        high = f"{'below' if self.below else 'at most'} {self.largest:g}" if self.largest < math.inf else ""
+        return " and ".join(filter(None, (low, high))) or "finite"
+
+    def check(self, name: str, value: Any) -> None:
+        """Checks a number, or every number of a list.
+
+        Args:
+            name: what the error names: an argument or a key.
+            value: the number or the list.
+
+        Raises:
+            CCAFLError: something else, or a number out of range.
+        """
+        for number in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                raise WrongArgument(f"{name}: expected a number, found {number!r}.")
+            if number not in self:
+                raise WrongArgument(f"{name}: {number!r} is out of range, it must be {self}.")
+
+
+COUNT = Range(1)
+NOT_NEGATIVE = Range(0)
+POSITIVE = Range(0, above=True)
+SHARE = Range(0, 1)
+
+RANGES: dict[str, Range] = {
+    # torchreid's own
+    "height": COUNT,
+    "width": COUNT,
+    "workers": NOT_NEGATIVE,
+    "k_tfm": COUNT,
+    "batch_size": COUNT,
+    "num_instances": COUNT,
+    "lr": POSITIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "momentum": SHARE,
+    "max_epoch": NOT_NEGATIVE,
+    "start_epoch": NOT_NEGATIVE,
+    "print_freq": COUNT,
+    "ranks": Range(1, 50),
+    # samplers, transforms, schedules
+    "iters_per_epoch": COUNT,
+    "crop_padding": NOT_NEGATIVE,
+    "warmup_epochs": NOT_NEGATIVE,
+    "warmup_factor": SHARE,
+    "cosine_final_factor": SHARE,
+    "bias_lr_factor": NOT_NEGATIVE,
+    "prompt_length": COUNT,
+    # engine
+    "accumulation": COUNT,
+    "extraction_memory": NOT_NEGATIVE,
+    "keep": COUNT,
+    "keep_epochs": NOT_NEGATIVE,
+    "epochs": NOT_NEGATIVE,
+    "warmup_lr": NOT_NEGATIVE,
+    "final_lr": NOT_NEGATIVE,
+    # terms and losses
+    "first_epoch": NOT_NEGATIVE,
+    "last_epoch": Range(-1),
+    "weight_lambda": SHARE,
+    "smoothing": SHARE,
+    "temperature": POSITIVE,
+    "instances": COUNT,
+    # association and label noise
+    "rate": NOT_NEGATIVE,
+    "wrong": SHARE,
+    "split": SHARE,
+    "single_camera": SHARE,
+}
+
+
+def check_argument(name: str, value: Any) -> None:
+    """Checks a value by the last part of its name; a name without a range passes.
+
+    Args:
+        name: an argument such as ``rate``, or a key such as ``ccafl.association.nearest_pairs.rate``.
+        value: a number or a list of them.
+
+    Raises:
+        CCAFLError: it is out of range.
+    """
+    found = RANGES.get(name.rpartition(".")[2])
+    if found is not None:
+        found.check(name, value)
+
+
+def check_arguments(**values: Any) -> None:
+    """:func:`check_argument` for each.
+
+    Raises:
+        CCAFLError: one is out of range.
+        KeyError: one has no range; a misspelt name would pass unchecked.
+    """
+    for name, value in values.items():
+        RANGES[name].check(f"{{{name}}}", value)

@@ -1,0 +1,33 @@
+"""The first lines of a log."""
+
+from __future__ import annotations
+
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccafl_plugin.config import load_config
+from ccafl_plugin.config.shipped_files import configs_folder
+from ccafl_plugin.runs.opening_lines import WIDTH, compact_yaml, opening_lines
+
+VALUES = st.one_of(
+    st.integers(), st.floats(allow_nan=False), st.booleans(), st.text(max_size=20), st.lists(st.integers(), max_size=9)
+)
+TREES = st.recursive(
+    st.dictionaries(st.from_regex(r"[a-z]{1,9}", fullmatch=True), VALUES, max_size=5),
+    lambda below: st.dictionaries(st.from_regex(r"[a-z]{1,9}", fullmatch=True), below | VALUES, max_size=5),
+)
+
+
+@given(TREES)
+def test_compact_yaml_reads_back(tree: dict[str, object]) -> None:
+    text = "\n".join(compact_yaml(tree))
+    assert (yaml.safe_load(text) or {}) == tree
+
+
+def test_the_first_command_shows_its_settings_in_few_lines() -> None:
+    config = load_config(configs_folder() / "synthetic" / "ccafl_margin_tiny.yaml")
+    lines = opening_lines(config, "config.yaml", "system.txt").splitlines()
+    assert len(lines) < 30
+    assert all(len(line) <= WIDTH for line in lines[4:])
+    assert "sampler: {train_sampler: ProxySampler}" in lines
