@@ -49,7 +49,7 @@ def associate(features: Tensor, cameras: Tensor, name: str = "nearest_pairs", **
         CCAFLError: unknown name or option, shapes that don't fit, or features that aren't finite.
     """
     if name not in ASSOCIATIONS:
-        raise unknown_name("association", name, ASSOCIATIONS)
+        raise unknown_name("{association}", name, ASSOCIATIONS)
     function = ASSOCIATIONS[name]
     known = list(inspect.signature(function).parameters)[2:]
     for option in options:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,6 +49,21 @@ def test_every_axis_has_its_figure():
 def test_a_suite_that_nobody_has_run(tmp_path):
     with pytest.raises(NothingToShow, match=r"synthetic_ablation\.yaml --results .*synthetic_ablation\.json makes it"):
         outcomes_of("synthetic_ablation", tmp_path)
+
+
+def test_the_command_says_what_it_has_written(monkeypatch, tmp_path, capsys):
+    page = tmp_path / "docs" / "results.md"
+    page.parent.mkdir()
+    document = DOCUMENTS[0]._replace(path=page)
+    page.write_text(f"<!-- {document.name}: {document.command} -->\n<!-- end of {document.name} -->\n")
+    monkeypatch.setattr(suites, "ROOT", tmp_path)
+    monkeypatch.setattr(suites, "documents", lambda: [document])
+    monkeypatch.setattr(suites, "outcomes_of", lambda name: outcomes_of_it)
+    monkeypatch.setattr(suites, "FIGURES", tmp_path / "docs" / "figures")
+    outcomes_of_it = SimpleNamespace(suite=SimpleNamespace(axes=(), seeds=(1,)))
+    monkeypatch.setattr(suites, "update", lambda *_: None)
+    assert suites.main(["--write"]) == 0
+    assert capsys.readouterr().out == f"Written to {tmp_path}: docs/results.md\n"
 
 
 def test_the_command_prints(capsys):

@@ -12,7 +12,7 @@ import pytest
 
 from ccafl_plugin.config.shipped_files import configs_folder
 from ccafl_plugin.suites.processes import lock_folder
-from ccafl_plugin.suites.suite_command import main
+from ccafl_plugin.suites.suite_command import main, shipped_suites
 from ccafl_plugin.utils.errors import CCAFLError
 from tests.engine.small_runs import write_pictures
 from tests.suites.small_suites import Forked, Pretender, write_suite
@@ -26,6 +26,7 @@ def test_runs_then_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     printed = capsys.readouterr()
     assert re.search(r"\| a +\| +50\.0 ± 0\.0 \| +60\.0 ± 0\.0 \|", printed.out)
     assert "[2/2] done   a, seed 6" in printed.err
+    assert printed.err.splitlines()[-1] == f"Written to {tmp_path / 'out'}: a/, runs.csv"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "runs.csv"}
     assert "lr: 0.5" in (tmp_path / "out" / "a" / "seed-5" / "settings.yaml").read_text()
     assert main([*arguments, "--table", "--format", "csv"], start) == 0
@@ -52,6 +53,8 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert (printed.out, start.started) == ("", [])
         assert fragment in printed.err
         assert printed.err.count("\n") == 1
+    assert "synthetic_ablation.yaml" in shipped_suites()
+    assert "published.yaml" not in shipped_suites()
 
 
 def test_ctrl_c_ends_the_runs_and_the_next_call_goes_on(tmp_path: Path) -> None:

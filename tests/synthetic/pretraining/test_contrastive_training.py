@@ -140,7 +140,9 @@ def test_the_command_writes_a_file_that_loads(tmp_path, capsys):
     path = tmp_path / "new" / "clip_tiny.safetensors"
     small = ["--persons", "8", "--pictures", "1", "--held-out", "4", "--steps", "3", "--batch-size", "8"]
     assert main(["--output", str(path), *small, "--workers", "1"]) == 0
-    assert "step 3/3: loss" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "step 3/3: loss" in printed
+    assert printed.endswith(f"\nWritten to {path.parent}: clip_tiny.safetensors\n")
     about = read_metadata(path)
     assert about["command"].startswith("python tools/pretrain_clip.py --output") and "--steps 3" in about["command"]
     assert {"seed", "version", "zero_shot", "loss", "persons"} <= about.keys()

@@ -66,8 +66,11 @@ def test_files_are_those_of_the_plan(mini):
     }
 
 
-def test_torchreids_market1501_reads_it(tmp_path):
+def test_torchreids_market1501_reads_it(tmp_path, capsys):
     assert main(["--root", str(tmp_path), "--layout", "market1501", "--identities", "4", "3", "1"]) == 0
+    folder = tmp_path / "market1501" / "Market-1501-v15.09.15"
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"Written to {folder}: bounding_box_test/, bounding_box_train/, persons.json, query/"
     dataset = torchreid.data.datasets.init_image_dataset("market1501", root=str(tmp_path), verbose=False)
     folders = [picture.folder for picture in plan_benchmark(MINI, 1).pictures]
     assert dataset.num_train_pids == 4
@@ -177,11 +180,12 @@ def test_no_process_is_left(tmp_path, monkeypatch):
 # The command
 
 
-def test_contact_sheet(tmp_path):
+def test_contact_sheet(tmp_path, capsys):
     sheet = contact_sheet(plan_benchmark(Size(6, 2, 0), 1), persons=2, per_camera=2)
     assert sheet.size == (6 * (2 * 66 + 2), 2 * 130)
     assert main(["--sheet", str(tmp_path / "sheet.png"), "--identities", "6", "2"]) == 0
     assert Image.open(tmp_path / "sheet.png").size[0] == sheet.size[0]
+    assert capsys.readouterr().out == f"Written to {tmp_path}: sheet.png\n"
 
 
 def test_impossible_commands_are_one_line(tmp_path, capsys):
