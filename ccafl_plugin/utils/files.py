@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -55,8 +56,12 @@ class FolderWatch:
         return sorted({names[0] + "/" * (len(names) > 1) for names in parts})
 
     def _times(self) -> dict[Path, int]:
-        files = self.folder.rglob("*") if self.folder.is_dir() else ()
-        return {file: file.stat().st_mtime_ns for file in files if file.is_file()}
+        times: dict[Path, int] = {}
+        for file in self.folder.rglob("*") if self.folder.is_dir() else ():
+            with contextlib.suppress(OSError):  # gone since it was listed
+                if file.is_file():
+                    times[file] = file.stat().st_mtime_ns
+        return times
 
 
 def written_line(folder: str | Path, names: Iterable[str]) -> str:

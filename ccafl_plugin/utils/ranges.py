@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from ccafl_plugin.utils.errors import WrongArgument
@@ -50,9 +51,9 @@ class Range:
             CCAFLError: something else, or a number out of range.
         """
         for number in value if isinstance(value, (list, tuple)) else [value]:
-            if isinstance(number, bool) or not isinstance(number, (int, float)):
+            if isinstance(number, bool) or not isinstance(number, Real):
                 raise WrongArgument(f"{name}: expected a number, found {number!r}.")
-            if number not in self:
+            if float(number) not in self:
                 raise WrongArgument(f"{name}: {number!r} is out of range, it must be {self}.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from ccafl_plugin.config import default_config
@@ -30,6 +31,7 @@ def test_a_key_and_an_argument_have_the_same_check() -> None:
         check_arguments(ranks=[1, 51])
     with pytest.raises(CCAFLError, match=r"^rate: expected a number, found True"):
         check_arguments(rate=True)
+    check_arguments(rate=np.float32(0.5), instances=np.int64(3))
     check_argument("ccafl.compile", "anything")  # without a range
     with pytest.raises(KeyError):
         check_arguments(rat=1)
