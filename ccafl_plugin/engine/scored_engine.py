@@ -8,7 +8,7 @@ from typing import Any
 import torchreid
 
 from ccafl_plugin.engine.state import History
-from ccafl_plugin.metrics.watched_scores import watched_scores
+from ccafl_plugin.metrics.watched_scores import RANKS, watched_scores
 
 
 class ScoredEngine(torchreid.engine.Engine):
@@ -27,9 +27,7 @@ class ScoredEngine(torchreid.engine.Engine):
         self.results: dict[str, dict[str, float]] = {}
         self.history = History()
 
-    def _evaluate(
-        self, dataset_name: str = "", ranks: Sequence[int] = (1, 5, 10, 20), **settings: Any
-    ) -> tuple[float, float]:
+    def _evaluate(self, dataset_name: str = "", ranks: Sequence[int] = RANKS, **settings: Any) -> tuple[float, float]:
         """torchreid's. Ranks beyond the gallery's size are left out.
 
         Returns:

@@ -49,7 +49,7 @@ def versions() -> dict[str, str]:
 
 def version_line() -> str:
     """What commands print for ``--version``."""
-    return f"ccafl_plugin {ccafl_plugin.__version__} (torch {torch.__version__}, torchreid {torchreid.__version__})"
+    return f"ccafl_plugin {package_version()} (torch {torch.__version__}, torchreid {torchreid.__version__})"
 
 
 def machine(device: torch.device) -> dict[str, Any]:
