@@ -1,4 +1,4 @@
-"""The table of costs on a page: the newest committed measurements."""
+"""The tables of costs on two pages: the newest committed measurements."""
 
 from __future__ import annotations
 
@@ -22,7 +22,20 @@ def newest(folder: Path, gpu: bool) -> dict[str, Any] | None:
     return max(found, key=lambda results: results["head"]["date"], default=None)
 
 
+IN_README = ("evaluate_rank", "rerank", "nearest_pairs", "attention_pooling", "icdl", "ical")
+"""Rows of the README's table."""
+
+
 def readme_table(folder: Path) -> str:
+    """Few rows of the newest results without a GPU.
+
+    Raises:
+        NothingToShow: no results.
+    """
+    return table.make_short_table(_measured(folder), IN_README)
+
+
+def page_table(folder: Path) -> str:
     """The table of the newest results, with a GPU's columns where there are results of one.
 
     Reports that are made for a GPU are shown of one only; ``python -m benchmarks --show FILE`` prints all.
@@ -30,11 +43,18 @@ def readme_table(folder: Path) -> str:
     Raises:
         NothingToShow: no results.
     """
-    results, on_gpu = newest(folder, gpu=False), newest(folder, gpu=True)
-    if results is None:
-        raise NothingToShow(f"no results at full size in {folder}: python -m benchmarks --save FILE makes some.")
+    results, on_gpu = _measured(folder), newest(folder, gpu=True)
     shown = [report for report in results["reports"] if report["name"] not in FOR_A_GPU]
     return table.make_table({**results, "reports": shown}, *([] if on_gpu is None else [on_gpu]))
 
 
-README = Document(ROOT / "README.md", "benchmarks", "python -m benchmarks --readme", readme_table)
+def _measured(folder: Path) -> dict[str, Any]:
+    results = newest(folder, gpu=False)
+    if results is None:
+        raise NothingToShow(f"no results at full size in {folder}: python -m benchmarks --save FILE makes some.")
+    return results
+
+
+COMMAND = "python -m benchmarks --readme"
+README = Document(ROOT / "README.md", "benchmarks", COMMAND, readme_table)
+PAGE = Document(ROOT / "docs" / "cost.md", "benchmarks", COMMAND, page_table)

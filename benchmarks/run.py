@@ -77,15 +77,18 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="print the table of a file of results, measure nothing; a second file gives the columns of a GPU",
     )
     parser.add_argument(
-        "--readme", action="store_true", help="write the table of the newest results into README.md, measure nothing"
+        "--readme",
+        action="store_true",
+        help="write the tables of the newest results into README.md and docs/cost.md, measure nothing",
     )
     return parser.parse_args(arguments)
 
 
 def update_readme() -> int:
-    """Writes the table into README.md."""
+    """Writes the tables into README.md and docs/cost.md."""
     try:
-        generated_pages.update(cost_table.README, cost_table.RESULTS)
+        for document in (cost_table.README, cost_table.PAGE):
+            generated_pages.update(document, cost_table.RESULTS)
     except generated_pages.NothingToShow as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

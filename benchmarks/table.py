@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -10,6 +10,7 @@ from tabulate import tabulate
 Results = Mapping[str, Any]
 HEADERS = ("work", "usual way", "usual s", "this s", "ratio", "bound s", "of bound", "usual MB", "this MB", "results")
 GPU_HEADERS = ("GPU usual s", "GPU this s", "GPU ratio")
+SHORT_HEAD = ("date", "machine", "cores", "GPU", "torch", "torchreid", "ccafl_plugin")
 EXPLAINED = (
     "Seconds: the fastest of several runs. MB: memory at the peak beyond the input. Bound: the bare matrix products, "
     "or other work that no way can avoid. Results: the largest difference between the two ways."
@@ -45,6 +46,32 @@ def make_table(results: Results, on_gpu: Results | None = None) -> str:
     for report in reports:
         blocks += [f"**{report['title']}.** {report['explained']}", _report(report)]
     return "\n\n".join(blocks)
+
+
+def make_short_table(results: Results, names: Sequence[str]) -> str:
+    """A line about the machine and some rows with few columns, for a page with little room.
+
+    Args:
+        results: as in :func:`make_table`.
+        names: of the rows, in this order; those without results are left out.
+    """
+    rows = {row["name"]: row for row in results["rows"]}
+    lines = []
+    for row in (rows[name] for name in names if name in rows):
+        usual, ours, mark = row["usual"], row["ours"], _mark(row)
+        lines.append(
+            [
+                row["title"],
+                row["usual_title"],
+                f"{_seconds(usual['seconds'])} s, {usual['peak_mb']} MB{mark}",
+                f"{_seconds(ours['seconds'])} s, {ours['peak_mb']} MB",
+                _ratio(row),
+            ]
+        )
+    headers, align = ["work", "usual way", "usual", "here", "times faster"], ["left", "left", *["right"] * 3]
+    body = tabulate(lines, headers, tablefmt="pipe", disable_numparse=True, colalign=align if lines else None)
+    head = ", ".join(f"{name} {results['head'][name]}" for name in SHORT_HEAD if name in results["head"])
+    return f"{head}\n\n{body}"
 
 
 def _head(head: Mapping[str, Any]) -> str:

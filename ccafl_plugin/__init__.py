@@ -4,7 +4,7 @@
 :func:`unregister` takes them back.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 import warnings
 

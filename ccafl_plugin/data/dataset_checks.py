@@ -5,6 +5,7 @@ torchreid creates a data root that is missing and starts a download, and stops w
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,8 @@ def check_sources(
     if not base.is_dir():
         raise CCAFLError(f"data.root: {base} is not there. Set data.root to the folder that holds {', '.join(names)}.")
     for name in names:
+        if name in READERS and importlib.util.find_spec(READERS[name]) is None:
+            raise CCAFLError(f'{name}: torchreid reads it by {READERS[name]}: pip install "ccafl_plugin[{name}]".')
         if name in CHECKS:
             CHECKS[name](base, name, name in sources)
         else:
@@ -76,12 +79,14 @@ Check = Callable[[Path, str, bool], None]
 
 
 def check_market1501(root: Path, name: str, is_source: bool) -> None:
+    """The three folders, with or without the archive's own folder around them."""
     base = _dataset_folder(root, "market1501", name)
     inner = base / "Market-1501-v15.09.15"
     _check_splits(inner if inner.is_dir() else base, name, is_source)
 
 
 def check_dukemtmcreid(root: Path, name: str, is_source: bool) -> None:
+    """The three folders inside the archive's own folder."""
     _check_splits(_dataset_folder(root, "dukemtmc-reid", name) / "DukeMTMC-reID", name, is_source)
 
 
@@ -111,6 +116,9 @@ CHECKS: dict[str, Check] = {
     "msmt17_trainval": check_msmt17,
 }
 """What is known of datasets' layouts, by name."""
+
+READERS = {"cuhk03": "h5py"}
+"""Modules by which torchreid reads a dataset and which this package does not require; the extra has its name."""
 
 
 def _check_splits(base: Path, name: str, is_source: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import textwrap
 from pathlib import Path
 
 from ccafl_plugin.suites.outcomes import Outcomes
 from ccafl_plugin.suites.statistics import spread
 from ccafl_plugin.suites.suite import Axis
+from ccafl_plugin.utils.errors import CCAFLError
 
 SMALLEST_SPAN = 4.0
 """Points of mAP that a figure shows at least: a setting that hardly matters looks like one."""
@@ -25,8 +27,13 @@ def draw_figures(outcomes: Outcomes, folder: Path) -> list[Path]:
 
     Returns:
         The files.
+
+    Raises:
+        CCAFLError: there is something to draw, and matplotlib is not installed.
     """
     drawn = [axis for axis in outcomes.suite.axes if any(outcomes.of(row) for row in axis.rows)]
+    if drawn and importlib.util.find_spec("matplotlib") is None:
+        raise CCAFLError('Figures need matplotlib: pip install "ccafl_plugin[figures]".')
     return [_draw(outcomes, axis, folder) for axis in drawn]
 
 

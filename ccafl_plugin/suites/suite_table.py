@@ -24,13 +24,17 @@ OFF_PUBLISHED = "†"
 FORMATS = ("github", "latex", "simple", "csv")
 
 
-def make_table(outcomes: Outcomes, form: str = "github", columns: Sequence[str] | None = None) -> str:
+def make_table(
+    outcomes: Outcomes, form: str = "github", columns: Sequence[str] | None = None, brief: bool = False
+) -> str:
     """The table as text.
 
     Args:
         outcomes: of a suite.
         form: ``github``, ``latex``, ``simple`` or ``csv``; csv is the bare table.
         columns: groups of columns; None: those that the suite names.
+        brief: without versions and machine above the table, and without the rows' notes below it. What failed, is
+            missing or leaves the published settings is said all the same.
 
     Raises:
         CCAFLError: an unknown form or group.
@@ -46,7 +50,7 @@ def make_table(outcomes: Outcomes, form: str = "github", columns: Sequence[str] 
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([headers, *rows])
         return text.getvalue()
-    above, below = header_lines(outcomes), footer_lines(outcomes, chosen)
+    above, below = header_lines(outcomes, brief), footer_lines(outcomes, chosen, brief)
     align = ["left", *["right"] * (len(headers) - 1)]
     # "pipe" is github's form with the alignment of its columns.
     style = "pipe" if form == "github" else form
@@ -76,8 +80,8 @@ def _cells(outcomes: Outcomes, columns: Sequence[str]) -> tuple[list[str], list[
     return [header for header, _ in table], [list(row) for row in zip(*(cells for _, cells in table), strict=True)]
 
 
-def header_lines(outcomes: Outcomes) -> list[str]:
-    """Title, versions, hardware and training set; where runs differ, all values stand there."""
+def header_lines(outcomes: Outcomes, brief: bool = False) -> list[str]:
+    """Title, training set and, unless brief, versions and hardware; where runs differ, all values stand there."""
     suite = outcomes.suite
     found = list(outcomes.measured.values())
     lines = [suite.title]
@@ -93,11 +97,16 @@ def header_lines(outcomes: Outcomes) -> list[str]:
         if (known := [content["versions"][name] for content in found if name in content["versions"]])
     ]
     measured += [f"code {_either(codes)}"] if 0 < len(codes) <= FEW_VERSIONS else []
-    return [
+    what = [
         *lines,
         f"{seeds}; scores in % after the last epoch.",
         *_line("Training: {}.", _ranges(map(_training, found))),
         *_line("Test: {}.", map(_test, found)),
+    ]
+    if brief:
+        return what
+    return [
+        *what,
         *([f"Measured with {', '.join(measured)}."] if measured else []),
         *_line(
             "On {}.",
@@ -110,22 +119,24 @@ def header_lines(outcomes: Outcomes) -> list[str]:
     ]
 
 
-def footer_lines(outcomes: Outcomes, columns: Sequence[str]) -> list[str]:
+def footer_lines(outcomes: Outcomes, columns: Sequence[str], brief: bool = False) -> list[str]:
     """What is missing and why, rows off the published settings or measured with different code, and the rows' notes."""
     suite, lines = outcomes.suite, []
     lines += [f"FAILED: {name}: {reason}" for name, reason in outcomes.failures.items()]
     if outcomes.missing:
         lines.append(f"Not run yet: {'; '.join(outcomes.missing)}")
     lines += [f"{OFF_PUBLISHED} {name}: {difference}" for name, difference in _off_published(outcomes).items()]
-    lines += _versions_of_code(outcomes)
+    if not brief:
+        lines += _versions_of_code(outcomes)
     if "difference" in columns:
         for above, row in zip([None, *suite.shown], suite.shown, strict=False):
             if row.compare not in ("", above.name if above else ""):
                 lines.append(f"{row.name}: the difference is to {row.compare!r}.")
-    lines += [f"{row.name}: {row.note}" for row in suite.shown if row.note]
+    if not brief:
+        lines += [f"{row.name}: {row.note}" for row in suite.shown if row.note]
     if "published" in columns and any(row.published for row in suite.shown):
         lines.append(f"(published): not measured here; {suite.published_source or 'see the row'}.")
-    return [*lines, *suite.notes]
+    return lines if brief else [*lines, *suite.notes]
 
 
 def _codes(content: Results) -> list[str]:

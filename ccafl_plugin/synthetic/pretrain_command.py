@@ -20,7 +20,7 @@ from ccafl_plugin.synthetic.pretraining.contrastive_training import Schedule, tr
 from ccafl_plugin.synthetic.pretraining.image_text_pairs import Pairs, render_pairs
 from ccafl_plugin.synthetic.pretraining.training_cameras import draw_cameras
 from ccafl_plugin.synthetic.pretraining.training_people import People, draw_people
-from ccafl_plugin.synthetic.pretraining.weights_file import save_weights
+from ccafl_plugin.synthetic.pretraining.weights_file import described_data, save_weights
 from ccafl_plugin.synthetic.renderer.camera import CAMERAS
 from ccafl_plugin.synthetic.renderer.generate import RENDERER
 from ccafl_plugin.utils.errors import CCAFLError
@@ -98,6 +98,7 @@ def run(given: argparse.Namespace, command: str) -> list[float]:
         "command": command,
         "seed": str(given.seed),
         "persons": str(given.persons),
+        "data": described_data(given.persons, given.pictures, RANDOM_CAMERAS, SIZE, RENDERER),
         "loss": f"{sum(losses[-20:]) / len(losses[-20:]):.3f}",
         "version": f"ccafl_plugin {package_version()}, renderer {RENDERER}, torch {torch.__version__}",
         "zero_shot": json.dumps(report),

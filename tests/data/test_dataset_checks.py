@@ -50,6 +50,13 @@ def test_a_complete_folder_passes_here_and_in_torchreid(name, tmp_path):
     assert (len(dataset.query), len(dataset.gallery)) == (written.query, written.gallery)
 
 
+def test_a_reader_that_is_not_installed(tmp_path, monkeypatch):
+    (tmp_path / "cuhk03").mkdir()
+    monkeypatch.setitem(dataset_checks.READERS, "cuhk03", "no_such_module")
+    with fails(r'cuhk03: torchreid reads it by no_such_module: pip install "ccafl_plugin\[cuhk03\]"\.'):
+        check_sources(tmp_path, ["cuhk03"], [])
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_missing_root_is_not_created(name, tmp_path):
     root = tmp_path / "nowhere"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from benchmarks import cost_table
-from benchmarks.cost_table import README, RESULTS, newest, readme_table
+from benchmarks.cost_table import PAGE, README, RESULTS, newest, page_table, readme_table
 from benchmarks.run import main
 from ccafl_plugin.suites.generated_pages import Document, NothingToShow, update, with_part
 from tests.benchmarks.test_run import measured
@@ -17,7 +17,7 @@ BEGIN, END = f"<!-- benchmarks: {README.command} -->", "<!-- end of benchmarks -
 
 def results(date, title="work", gpu="none", size="full"):
     row = {
-        "name": "a",
+        "name": cost_table.IN_README[0],
         "title": title,
         "usual_title": "plain",
         "ours": measured(1.0),
@@ -44,12 +44,30 @@ def test_the_newest_at_full_size(folder):
     assert newest(folder, gpu=False)["rows"][0]["title"] == "newer"
     assert newest(folder, gpu=True)["rows"][0]["title"] == "on a GPU"
     assert newest(folder / "none", gpu=True) is None
-    text = readme_table(folder)
+    text = page_table(folder)
     assert "| newer " in text
     assert "older" not in text
     assert "GPU columns: date 2025-01-01 11:00 UTC, GPU H200" in text
     (folder / "4.json").unlink()
-    assert "GPU ratio" not in readme_table(folder)
+    assert "GPU ratio" not in page_table(folder)
+
+
+def test_the_short_table(folder):
+    """Few columns of chosen rows, of the newest results on a CPU."""
+    content = json.loads((folder / "2.json").read_text())
+    content["head"] = {**content["head"], "cores": 2, "numpy": "1"}
+    last = {**content["rows"][0], "name": cost_table.IN_README[-1], "title": "last", "usual": measured(0.5, 7)}
+    other = {**content["rows"][0], "name": "other", "title": "not chosen"}
+    content["rows"] = [last, other, *content["rows"]]
+    (folder / "2.json").write_text(json.dumps(content))
+    head, _, *lines = readme_table(folder).splitlines()
+    assert head == "date 2025-01-02 11:00 UTC, cores 2, GPU none"
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == ["work", "usual way", "usual", "here", "times faster"]
+    assert cells[2:] == [
+        ["newer", "plain", "4.00 s, 5 MB", "1.00 s, 5 MB", "4.0"],
+        ["last", "plain", "0.50 s, 7 MB", "1.00 s, 5 MB", "0.5"],
+    ]
 
 
 def test_reports_made_for_a_gpu_are_shown_of_one_only(folder):
@@ -60,7 +78,7 @@ def test_reports_made_for_a_gpu_are_shown_of_one_only(folder):
             for report in ("imports", *cost_table.FOR_A_GPU)
         ]
         (folder / f"{name}.json").write_text(json.dumps(content))
-    text = readme_table(folder)
+    text = page_table(folder)
     assert "imports of a cpu" in text and "loading of a gpu" in text
     assert not [name for name in cost_table.FOR_A_GPU if f"{name} of a cpu" in text]
 
@@ -74,6 +92,7 @@ def test_only_what_stands_between_the_markers_changes(folder, monkeypatch, capsy
     assert text == f"before\n{BEGIN}\n\n{readme_table(folder)}\n\n{END}\nafter\n"
     assert with_part(document, folder) == text
     monkeypatch.setattr(cost_table, "README", document)
+    monkeypatch.setattr(cost_table, "PAGE", document)
     for broken in ("", f"{END}\n{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n"):
         path.write_text(broken)
         assert main(["--readme"]) == 2
@@ -88,10 +107,11 @@ def test_nothing_to_show(tmp_path):
         with_part(Document(path, "benchmarks", README.command, readme_table), tmp_path)
 
 
-def test_the_readme_shows_the_newest_results():
-    """As long as there are no results it has no place for them."""
-    text = README.path.read_text(encoding="utf-8")
+@pytest.mark.parametrize("document", [README, PAGE], ids=["README.md", "docs/cost.md"])
+def test_pages_show_the_newest_results(document):
+    """As long as there are no results they have no place for them."""
+    text = document.path.read_text(encoding="utf-8")
     if newest(RESULTS, gpu=False) is None:
         assert BEGIN not in text
     else:
-        assert with_part(README, RESULTS) == text, f"README.md is behind the newest results: {README.command}"
+        assert with_part(document, RESULTS) == text, f"{document.path} is behind the newest results: {document.command}"

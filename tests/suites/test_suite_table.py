@@ -220,6 +220,14 @@ def test_wrong_names(tmp_path: Path) -> None:
         make_table(outcomes, columns=["score"])
 
 
+def test_figures_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    axis = {"name": "m_a", "key": "ccafl.terms.ical.margin", "values": [0.1, 0.3]}
+    outcomes, _ = measured(tmp_path, Pretender(lambda row, seed: 0.5), rows=[], axes=[axis])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(CCAFLError, match=r'^Figures need matplotlib: pip install "ccafl_plugin\[figures\]"\.$'):
+        draw_figures(outcomes, tmp_path / "figures")
+
+
 def test_figures_and_data(tmp_path: Path) -> None:
     axis = {"name": "m_a", "key": "ccafl.terms.ical.margin", "values": [0.1, 0.3, 0.5], "note": "paper: 0.7"}
     words = {"name": "sampler", "key": "sampler.train_sampler", "values": ["ProxySampler", "IntraCameraSampler"]}

@@ -12,6 +12,26 @@ from ccafl_plugin.synthetic.pretraining.captions import vocabulary
 from ccafl_plugin.synthetic.pretraining.contrastive_training import tokenize
 from ccafl_plugin.utils.errors import CCAFLError
 
+LICENCE = "MIT"
+"""Of the weights; the same as the package's."""
+
+
+def described_data(persons: int, pictures: int, cameras: int, size: tuple[int, int], renderer: int) -> str:
+    """What a model was trained on, in one sentence.
+
+    Args:
+        persons: how many people were rendered.
+        pictures: of each of them.
+        cameras: how many cameras took the pictures.
+        size: (height, width) of a picture in pixels.
+        renderer: version of the renderer.
+    """
+    return (
+        f"{persons * pictures} pictures of {size[0]} x {size[1]} pixels of {persons} rendered people by {cameras} "
+        f"random cameras, with captions, all made by ccafl_plugin.synthetic (renderer {renderer}). "
+        "No photograph, no real person."
+    )
+
 
 def save_weights(model: ClipReID, path: Path, metadata: dict[str, str]) -> None:
     """Writes a model's CLIP for ``pretrained=True``: safetensors, matrices in half precision, the words of captions.
@@ -21,7 +41,8 @@ def save_weights(model: ClipReID, path: Path, metadata: dict[str, str]) -> None:
     Args:
         model: whose CLIP to write.
         path: the file; its folder is made.
-        metadata: what is to be said about it, in safetensors' header.
+        metadata: what is to be said about it in safetensors' header, such as ``command``, ``seed`` and ``data``;
+            ``licence`` is added.
 
     Raises:
         CCAFLError: the file can't be written.
@@ -32,7 +53,7 @@ def save_weights(model: ClipReID, path: Path, metadata: dict[str, str]) -> None:
     state = {key: _small(value).contiguous().clone() for key, value in state.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(state, path, metadata)
+        save_file(state, path, {"licence": LICENCE, **metadata})
     except OSError as error:
         raise CCAFLError(f"{path} can't be written: {error.strerror or error}.") from error
 

@@ -146,6 +146,10 @@ def test_the_command_writes_a_file_that_loads(tmp_path, capsys):
     about = read_metadata(path)
     assert about["command"].startswith("python tools/pretrain_clip.py --output") and "--steps 3" in about["command"]
     assert {"seed", "version", "zero_shot", "loss", "persons"} <= about.keys()
+    assert about["licence"] == "MIT"
+    assert about["data"].startswith(
+        "8 pictures of 96 x 48 pixels of 8 rendered people by 40 random cameras, with captions"
+    )
     with options.override(clip_weights=str(path), input_size=(96, 48)):
         model = build_clip("clip_tiny", 4, "ccafl").eval()
     features = F.normalize(model(torch.rand(2, 3, 96, 48)), dim=1)

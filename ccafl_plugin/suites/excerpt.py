@@ -1,0 +1,35 @@
+"""Some rows of a suite under names of their own, for a page with little room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ccafl_plugin.suites.outcomes import Outcomes
+from ccafl_plugin.utils.errors import unknown_name
+
+
+def excerpt(outcomes: Outcomes, labels: Mapping[str, str]) -> Outcomes:
+    """The same outcomes, of which only some rows are shown.
+
+    Rows that are left out stay there for differences to them.
+
+    Args:
+        outcomes: of a suite.
+        labels: name of a row -> what it is called here; shown in this order.
+
+    Raises:
+        CCAFLError: the suite has no such row.
+    """
+    rows = {row.name: row for row in outcomes.suite.rows}
+    for name in labels:
+        if name not in rows:
+            raise unknown_name(f"a row of {outcomes.suite.name}", name, rows)
+    hidden = [replace(row, is_trunk=True) for name, row in rows.items() if name not in labels]
+    shown = [
+        replace(rows[name], name=label, compare=labels.get(rows[name].compare, rows[name].compare))
+        for name, label in labels.items()
+    ]
+    suite = replace(outcomes.suite, rows=(*hidden, *shown))
+    found = {(labels.get(row, row), *rest): content for (row, *rest), content in outcomes.found.items()}
+    return Outcomes(suite, found, outcomes.failures, outcomes.missing)

@@ -1,0 +1,72 @@
+"""The pages that say how to start: their commands are right; links of all pages lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torchreid
+
+import ccafl_plugin  # noqa: F401  registers
+from ccafl_plugin.config import load_config
+from ccafl_plugin.config.shipped_files import configs_folder
+from ccafl_plugin.integration import torchreid_names
+from tests.pages import REPOSITORY, commands, leads_nowhere, links
+
+DOCS = REPOSITORY / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "CHANGELOG.md"])
+WRITTEN_ELSEWHERE = ("method.md", "configuration.md", "architecture.md")
+START = [DOCS / name for name in ("quickstart.md", "datasets.md")]
+COMMANDS = [line for page in START for line in commands(page.read_text(encoding="utf-8")) if "--config-file" in line]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    found = links(page.read_text(encoding="utf-8"))
+    found = [link for link in found if not link.partition("#")[0].endswith(WRITTEN_ELSEWHERE)]
+    assert not [link for link in found if leads_nowhere(link, page)]
+
+
+def test_the_index_lists_every_page() -> None:
+    listed = {link.rpartition("/")[2] for link in links((DOCS / "index.md").read_text(encoding="utf-8"))}
+    assert {page.name for page in PAGES} - {"index.md"} <= listed
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_settings_of_commands_exist(command: str, tmp_path: Path) -> None:
+    words = command.partition("--config-file ")[2].split()
+    pairs = words[words.index("--root") + 2 :] if "--root" in words else words[1:]
+    for key in ("model.resume", "model.load_weights"):  # files of a run that the reader has made
+        if key in pairs:
+            file = tmp_path / "file"
+            file.touch()
+            pairs[pairs.index(key) + 1] = str(file)
+    load_config(REPOSITORY / words[0], pairs)
+
+
+def test_the_names_that_are_added_to_torchreid_are_there() -> None:
+    rows = dict(re.findall(r"^\| (`?[\w.]+`?) \| (.*) \|$", (DOCS / "quickstart.md").read_text(), re.MULTILINE))
+    known = {
+        "`build_model`": torchreid_names.model_names(),
+        "`train_sampler`": torchreid_names.sampler_names(),
+        "`transforms`": torchreid_names.transform_names(),
+        "`build_lr_scheduler`": torchreid_names.scheduler_names(),
+        "datasets": torchreid_names.dataset_classes(),
+        "`torchreid.engine`": dir(torchreid.engine),
+        "`torchreid.losses`": dir(torchreid.losses),
+    }
+    for place, names in known.items():
+        named = re.findall(r"`(\w+)`", rows[place].partition(" (")[0])
+        assert named and set(named) <= set(names), place
+
+
+def test_the_datasets_that_are_named_are_there() -> None:
+    text = (DOCS / "datasets.md").read_text(encoding="utf-8")
+    names = re.findall(r"`(\w+)`", " ".join(re.findall(r"\| ([^|]+) \|$", text, re.MULTILINE)))
+    assert (
+        {"market1501", "msmt17_trainval", "synthetic_persons"} <= set(names) <= set(torchreid_names.dataset_classes())
+    )
+    for folder in ("market1501", "dukemtmcreid", "msmt17"):
+        for model in ("rn50", "vit_b16"):
+            assert (configs_folder() / folder / f"ccafl_{model}.yaml").exists()
