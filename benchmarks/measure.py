@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> None:
 
 
 def as_array(value: Any) -> np.ndarray:
+    """A copy of a result on the host."""
     return value.detach().cpu().numpy().copy() if isinstance(value, torch.Tensor) else np.array(value)
 
 

@@ -38,5 +38,6 @@ def peak(device: str) -> int:
 
 
 def status(entry: str) -> int:
+    """Bytes that Linux gives for an entry of this process, e.g. ``VmHWM``."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{entry}:"))

@@ -195,6 +195,7 @@ def waits(step: Callable[[], Any], device: str) -> int | None:
 
 
 def synchronize(device: str) -> None:
+    """Waits for a GPU; nothing on a CPU."""
     if device == "cuda":
         torch.cuda.synchronize()
 

@@ -90,7 +90,7 @@ def check_dukemtmcreid(root: Path, name: str, is_source: bool) -> None:
     _check_splits(_dataset_folder(root, "dukemtmc-reid", name) / "DukeMTMC-reID", name, is_source)
 
 
-def check_msmt17(root: Path, name: str, is_source: bool) -> None:
+def check_msmt17(root: Path, name: str, _is_source: bool) -> None:
     """Both lists of training images are read by torchreid's own class, whichever it uses."""
     _dataset_folder(root, "msmt17", name)
     main, train, test = find_msmt17(root)

@@ -29,7 +29,7 @@ def build_msmt17_trainval(torchreid: ModuleType) -> type:
         A subclass of torchreid's ``ImageDataset``.
     """
 
-    class MSMT17TrainVal(torchreid.data.ImageDataset):
+    class MSMT17TrainVal(torchreid.data.ImageDataset):  # type: ignore[name-defined]  # the module is an argument
         """MSMT17 by its published protocol: the images of the training and of the validation list are trained on.
 
         Query and gallery are those of torchreid's ``msmt17`` and are never trained on; ``combineall``, which would add

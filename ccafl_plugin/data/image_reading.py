@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ccafl_plugin.utils.errors import CCAFLError
 
-_served: Mapping[str | os.PathLike[str], Tensor] = {}
+_served: Mapping[str, Tensor] = {}
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
     Raises:
         CCAFLError: the file is missing, cut off, or no image; it is named.
     """
-    if (kept := _served.get(path)) is not None:
+    if (kept := _served.get(os.fspath(path))) is not None:
         return Image.fromarray(kept.permute(1, 2, 0).contiguous().numpy())
     try:
         with Image.open(path) as image:

@@ -119,7 +119,8 @@ class ProxyBatchSampler(Sampler[int]):
                 f"set {{batch_size}} to at most {available * self.num_instances}."
             )
 
-    def _next_epoch(self) -> int:
+    def next_epoch(self) -> int:
+        """The epoch of the pass that begins now: the one that was set, or one more than at the last call."""
         if self._fixed_epoch is not None:
             return self._fixed_epoch
         self._passes += 1
@@ -134,7 +135,7 @@ class ProxyBatches:
 
     # A generator: the epoch is counted at the first batch, so an iterator that a DataLoader makes and drops costs none.
     def __iter__(self) -> Iterator[list[int]]:
-        yield from self.sampler.draw_epoch(self.sampler._next_epoch())
+        yield from self.sampler.draw_epoch(self.sampler.next_epoch())
 
     def __len__(self) -> int:
         return self.sampler.iters_per_epoch

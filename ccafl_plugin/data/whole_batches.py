@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch.utils.data import DataLoader
 
 
-def whole_batches(loader: DataLoader) -> DataLoader:
+def whole_batches(loader: DataLoader[Any]) -> DataLoader[Any]:
     """A loader in which every draw of the sampler is one batch.
 
     torchreid cuts a sampler's indices into batches of one size. Where a sampler gives smaller batches (a camera with
@@ -14,7 +16,7 @@ def whole_batches(loader: DataLoader) -> DataLoader:
     Returns:
         The loader itself if its sampler has no ``variable_batches``.
     """
-    sampler = loader.sampler
+    sampler: Any = loader.sampler
     if not getattr(sampler, "variable_batches", False):
         return loader
     return DataLoader(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class MatrixPairs(AllPairs):
         CCAFLError: shapes that don't fit.
     """
 
-    def __init__(self, query_gallery: NDArray, query_query: NDArray, gallery_gallery: NDArray) -> None:
+    def __init__(self, query_gallery: NDArray[Any], query_query: NDArray[Any], gallery_gallery: NDArray[Any]) -> None:
         shapes = query_gallery.shape, query_query.shape, gallery_gallery.shape
         if len(shapes[0]) != 2 or shapes[1] != shapes[0][:1] * 2 or shapes[2] != shapes[0][1:] * 2:
             got = ", ".join(str(shape) for shape in shapes)
@@ -146,12 +147,13 @@ class FeaturePairs(AllPairs):
         return found
 
 
-def _squared(own: NDArray) -> NDArray[np.float32]:
+def _squared(own: NDArray[Any]) -> NDArray[np.float32]:
     """Squares in place, by the function that torchreid calls: in NumPy 1.26 it rounds otherwise than a product."""
-    return np.power(own, 2, out=own).astype(np.float32, copy=False)
+    squared: NDArray[np.float32] = np.power(own, 2, out=own).astype(np.float32, copy=False)
+    return squared
 
 
-def _transpose(matrix: NDArray, out: NDArray) -> None:
+def _transpose(matrix: NDArray[Any], out: NDArray[Any]) -> None:
     """``out[:] = matrix.T``, tile by tile: NumPy would go through the memory in long strides."""
     for start in range(0, len(matrix), TILE):
         out[:, start : start + TILE] = matrix[start : start + TILE].T

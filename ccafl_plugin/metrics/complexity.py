@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -17,7 +17,7 @@ class Complexity(NamedTuple):
     multiply_adds: int  # what model zoos call FLOPs: one multiplication with its addition counts once
 
 
-def _plain_attention() -> AbstractContextManager:
+def _plain_attention() -> AbstractContextManager[Any]:
     try:
         from torch.nn.attention import SDPBackend, sdpa_kernel
     except ImportError:  # before torch 2.3

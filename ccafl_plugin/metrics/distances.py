@@ -33,10 +33,10 @@ class Distances(ABC):
         """Itself. torchreid calls this on the matrix of distances before it hands it on."""
         return self
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("These distances are computed on demand, so an array of them is always a copy.")
-        matrix: NDArray | None = None
+        matrix: NDArray[Any] | None = None
         for first, rows in self.blocks():
             if matrix is None:
                 matrix = np.empty(self.shape, dtype=rows.dtype if dtype is None else dtype)

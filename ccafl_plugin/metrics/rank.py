@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,7 +39,7 @@ def evaluate_rank(
     g_camids: ArrayLike,
     max_rank: int = MAX_RANK,
     use_metric_cuhk03: bool = False,
-    use_cython: bool = True,
+    use_cython: bool = True,  # noqa: ARG001
 ) -> tuple[NDArray[np.float32], np.float64]:
     """CMC curve and mean average precision, in place of torchreid's function of this name.
 
@@ -95,7 +95,7 @@ def evaluate_rank(
             "Check that query and gallery belong together."
         )
     cmc = _curve(first_matches, max_rank) if single_shot is None else single_shot.curve()
-    return cmc, np.mean(precisions)
+    return cmc, np.float64(np.mean(precisions))
 
 
 def evaluate_features(
@@ -134,7 +134,7 @@ def evaluate_features(
     return evaluate_rank(distances, q_pids, g_pids, q_camids, g_camids, max_rank, use_metric_cuhk03)
 
 
-def stable_ranks(row: NDArray, places: NDArray[np.int64]) -> NDArray[np.int64]:
+def stable_ranks(row: NDArray[Any], places: NDArray[np.int64]) -> NDArray[np.int64]:
     """The places' positions in a stable sort of a row, by counting.
 
     Args:
@@ -158,7 +158,7 @@ def stable_ranks(row: NDArray, places: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.array(counts, dtype=np.int64)
 
 
-def _check(shape: tuple[int, ...], labels: list[NDArray]) -> None:
+def _check(shape: tuple[int, ...], labels: list[NDArray[Any]]) -> None:
     expected = [shape[0], shape[-1], shape[0], shape[-1]]
     if len(shape) != 2 or [label.shape for label in labels] != [(length,) for length in expected]:
         raise CCAFLError(
@@ -167,14 +167,16 @@ def _check(shape: tuple[int, ...], labels: list[NDArray]) -> None:
         )
 
 
-def _images_of_identity(gallery_ids: NDArray, query_ids: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+def _images_of_identity(
+    gallery_ids: NDArray[Any], query_ids: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Gallery places grouped by identity, ascending in each group, and each query's group as [start, stop)."""
     members = np.argsort(gallery_ids, kind="stable")
     grouped = gallery_ids[members]
     return members, np.searchsorted(grouped, query_ids, "left"), np.searchsorted(grouped, query_ids, "right")
 
 
-def _rows(distances: NDArray | Distances) -> Iterator[tuple[int, NDArray]]:
+def _rows(distances: NDArray[Any] | Distances) -> Iterator[tuple[int, NDArray[Any]]]:
     """(query, its distances in one piece of memory) of each query."""
     if isinstance(distances, Distances):
         blocks = distances.blocks()
@@ -184,7 +186,7 @@ def _rows(distances: NDArray | Distances) -> Iterator[tuple[int, NDArray]]:
         yield from enumerate(np.ascontiguousarray(rows), first)
 
 
-def _rank(row: NDArray, same: NDArray[np.int64], junk: NDArray[np.bool_]) -> Ranking:
+def _rank(row: NDArray[Any], same: NDArray[np.int64], junk: NDArray[np.bool_]) -> Ranking:
     """Positions of the right matches once the junk has been taken out of the ranking."""
     ranks = stable_ranks(row, same)
     order = np.argsort(ranks)
@@ -198,10 +200,12 @@ def _average_precision(ranking: Ranking, precision_at: NDArray[np.float64]) -> n
     precision_at[ranking.positions] = np.arange(1, found + 1) / (ranking.positions + 1.0)
     total = precision_at[: ranking.length].sum()
     precision_at[ranking.positions] = 0
-    return total / found
+    mean: np.float64 = total / found
+    return mean
 
 
 def _curve(first_matches: list[np.int64], max_rank: int) -> NDArray[np.float32]:
     """Share of the queries whose first right match stands within each rank."""
     found_at = np.bincount(first_matches, minlength=max_rank)[:max_rank]
-    return np.cumsum(found_at).astype(np.float32) / np.float32(len(first_matches))
+    curve: NDArray[np.float32] = np.cumsum(found_at).astype(np.float32) / np.float32(len(first_matches))
+    return curve

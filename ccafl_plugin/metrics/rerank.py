@@ -105,7 +105,8 @@ def re_ranking(
     Raises:
         CCAFLError: shapes that don't fit, distances that aren't finite, k1 or k2 below 1.
     """
-    if all(isinstance(given, FeatureDistances) for given in (q_g_dist, q_q_dist, g_g_dist)):
+    others = isinstance(q_q_dist, FeatureDistances) and isinstance(g_g_dist, FeatureDistances)
+    if others and isinstance(q_g_dist, FeatureDistances):
         return rerank_features(q_g_dist.query, q_g_dist.gallery, q_g_dist.metric, k1, k2, lambda_value)
     pairs = MatrixPairs(np.asarray(q_g_dist), np.asarray(q_q_dist), np.asarray(g_g_dist))
     return np.asarray(RerankedDistances(pairs, k1, k2, lambda_value))

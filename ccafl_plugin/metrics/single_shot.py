@@ -21,12 +21,12 @@ class SingleShot:
         max_rank: longest curve.
     """
 
-    def __init__(self, gallery_ids: NDArray, max_rank: int) -> None:
+    def __init__(self, gallery_ids: NDArray[Any], max_rank: int) -> None:
         self.gallery_ids = gallery_ids
         self.max_rank = max_rank
         self.curves: list[NDArray[np.float32]] = []
 
-    def add(self, row: NDArray, junk: NDArray[np.int64], identity: Any) -> None:
+    def add(self, row: NDArray[Any], junk: NDArray[np.int64], identity: Any) -> None:
         """One query that has a right match.
 
         Args:
@@ -54,4 +54,5 @@ class SingleShot:
 
     def curve(self) -> NDArray[np.float32]:
         """Mean over the queries, at most as long as there are identities in the gallery."""
-        return np.asarray(self.curves).sum(0) / np.float32(len(self.curves))
+        mean: NDArray[np.float32] = np.asarray(self.curves).sum(0) / np.float32(len(self.curves))
+        return mean

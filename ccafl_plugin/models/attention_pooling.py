@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def pool_by_attention(pooling: nn.Module, feature_map: Tensor, positions: Tensor) -> Tensor:
+def pool_by_attention(pooling: Any, feature_map: Tensor, positions: Tensor) -> Tensor:
     """What open_clip's ``AttentionPool2d`` gives, without its projections of every position.
 
     One query is asked per image and head. So q . (W_k x + b_k) is taken as (W_k^T q) . x + q . b_k, and the weighted
@@ -15,7 +17,8 @@ def pool_by_attention(pooling: nn.Module, feature_map: Tensor, positions: Tensor
     projections of all 1 + h w tokens. Exact but for the order of sums.
 
     Args:
-        pooling: with ``q_proj``, ``k_proj``, ``v_proj``, ``c_proj`` (linear, with biases) and ``num_heads``.
+        pooling: open_clip's module, with ``q_proj``, ``k_proj``, ``v_proj``, ``c_proj`` (linear, with biases) and
+            ``num_heads``.
         feature_map: (B, D, h, w) float.
         positions: (1 + h w, D) positional embeddings, the class token's first.
 
@@ -36,4 +39,5 @@ def pool_by_attention(pooling: nn.Module, feature_map: Tensor, positions: Tensor
     scores = (query @ key_weight).transpose(0, 1) @ tokens.transpose(1, 2) + bias.transpose(0, 1)
     mixed = F.softmax(scores, dim=-1) @ tokens  # (B, heads, D)
     values = (mixed.transpose(0, 1) @ value_weight.transpose(1, 2)).transpose(0, 1).flatten(1)
-    return pooling.c_proj(values + pooling.v_proj.bias)
+    pooled: Tensor = pooling.c_proj(values + pooling.v_proj.bias)
+    return pooled

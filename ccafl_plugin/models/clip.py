@@ -49,13 +49,14 @@ class Backbone:
         """A random ``open_clip.CLIP`` with QuickGELU in all transformers; draws from torch's global random state."""
         import open_clip
 
-        clip = open_clip.CLIP(**(self.config or open_clip.get_model_config(self.openai_name)))
+        clip: nn.Module = open_clip.CLIP(**(self.config or open_clip.get_model_config(self.openai_name)))
         check_quick_gelu(clip)
         return clip
 
     @property
     def grid(self) -> tuple[int, int]:
-        return (OPENAI_SIZE // self.stride,) * 2
+        """(h, w) of the positional embeddings in OpenAI's own encoder."""
+        return OPENAI_SIZE // self.stride, OPENAI_SIZE // self.stride
 
 
 BACKBONES: dict[str, Backbone] = {
@@ -153,12 +154,18 @@ class ClipReID(nn.Module):
         raw = self.neck(self.image_encoder.pool(self.image_encoder(images)))
         if not self.training:
             return F.normalize(raw, dim=1)
+        if self.classifier is None:
+            raise RuntimeError(f"{self.name} has no classifier")
         logits = self.classifier(raw).float()
         return logits if self.loss == "softmax" else (logits, raw)
 
 
 def build_clip(
-    name: str, num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True
+    name: str,
+    num_classes: int,
+    loss: str = "softmax",
+    pretrained: bool = True,
+    use_gpu: bool = True,  # noqa: ARG001
 ) -> ClipReID:
     """Builds a model by name, with the arguments that torchreid's ``build_model`` passes on.
 
@@ -182,7 +189,8 @@ def build_clip(
     if loss not in LOSSES:
         raise unknown_name("loss", loss, LOSSES)  # before minutes of download
     backbone = BACKBONES[name]
-    clip, grid = backbone.build(), backbone.grid
+    clip: Any = backbone.build()
+    grid = backbone.grid
     if pretrained:
         grid = load_pretrained(clip, name, grid, backbone.openai_name, options.clip_weights)
     tower = backbone.tower(clip.visual, grid, options.input_size)

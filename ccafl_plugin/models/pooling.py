@@ -47,7 +47,7 @@ class NeckBatchNorm(nn.BatchNorm1d):
 
     def __init__(self, num_features: int) -> None:
         super().__init__(num_features)
-        self.bias = None
+        self.bias = None  # type: ignore[assignment]  # torch declares a parameter and takes None for none
 
     def reset_parameters(self) -> None:
         self.reset_running_stats()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +33,14 @@ class TextEncoder(nn.Module):
         context_length: most tokens of a text, 77.
     """
 
-    def __init__(self, clip: nn.Module) -> None:
+    token_embedding: nn.Embedding
+    positional_embedding: nn.Parameter
+    transformer: nn.Module
+    ln_final: nn.Module
+    text_projection: nn.Parameter
+    attn_mask: Tensor
+
+    def __init__(self, clip: Any) -> None:
         super().__init__()
         self.token_embedding = clip.token_embedding
         self.positional_embedding = clip.positional_embedding
@@ -46,6 +55,7 @@ class TextEncoder(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where the encoder is."""
         return self.positional_embedding.device
 
     def encode(self, embeddings: Tensor, end_of_text: int | Tensor) -> Tensor:
@@ -67,7 +77,8 @@ class TextEncoder(nn.Module):
         hidden = embeddings + self.positional_embedding[:length]
         hidden = self.transformer(hidden, attn_mask=self.attn_mask[:length, :length])
         rows = torch.arange(len(hidden), device=hidden.device)
-        return self.ln_final(hidden[rows, end_of_text]) @ self.text_projection
+        features: Tensor = self.ln_final(hidden[rows, end_of_text]) @ self.text_projection
+        return features
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(n, L) int64 tokens as open_clip's tokenizer gives them -> (n, E) float, not normalised."""
@@ -92,6 +103,9 @@ class PromptLearner(nn.Module):
         CCAFLError: ``prompt_length`` is not possible.
     """
 
+    before: Tensor
+    after: Tensor
+
     def __init__(
         self,
         num_prompts: int,
@@ -111,6 +125,7 @@ class PromptLearner(nn.Module):
 
     @property
     def num_prompts(self) -> int:
+        """N."""
         return self.context.shape[0]
 
     def embeddings(self, proxies: Tensor) -> Tensor:

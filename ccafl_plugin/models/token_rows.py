@@ -43,9 +43,11 @@ def restore_rows(state: dict[str, Tensor], source: object) -> dict[str, Tensor]:
         return state
     rest = {key: value for key, value in state.items() if key not in (KEPT_KEY, SIZE_KEY)}
     rows, held, size = state[KEPT_KEY].long(), state.get(TABLE_KEY), state.get(SIZE_KEY)
-    fits = held is not None and size is not None and held.ndim == 2 and rows.shape == held.shape[:1]
-    if not fits or rows.unique().numel() != rows.numel() or (rows.numel() and not 0 <= rows.min() <= rows.max() < size):
-        raise CCAFLError(f"ccafl.clip_weights: {source} is damaged: {KEPT_KEY!r} does not fit {TABLE_KEY!r}.")
+    damaged = CCAFLError(f"ccafl.clip_weights: {source} is damaged: {KEPT_KEY!r} does not fit {TABLE_KEY!r}.")
+    if held is None or size is None or held.ndim != 2 or rows.shape != held.shape[:1]:
+        raise damaged
+    if rows.unique().numel() != rows.numel() or (rows.numel() and not 0 <= rows.min() <= rows.max() < size):
+        raise damaged
     table = torch.randn(int(size), held.shape[1], generator=generator("token embeddings")) * INITIAL_STD
     table[rows] = held.float()
     return {**rest, TABLE_KEY: table}

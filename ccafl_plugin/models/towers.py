@@ -80,10 +80,15 @@ class ImageTower(nn.Module, abc.ABC):
     position_key: str
     """Name of the positional embeddings among the tower's parameters."""
 
+    feature_dim: int
+    visual: Any
+    """open_clip's encoder, whose parts have no declared types."""
+    positional_grid: Tensor
+
     def __init__(self, visual: nn.Module, grid: Grid, input_size: tuple[int, int]) -> None:
         super().__init__()
         self.visual = visual
-        self.embedding_dim: int = visual.output_dim
+        self.embedding_dim: int = self.visual.output_dim
         self.grid = grid
         self.register_buffer("positional_grid", torch.tensor(grid))  # so that a state dict says what it holds
         self._seen = False
@@ -152,9 +157,15 @@ class ImageTower(nn.Module, abc.ABC):
     def positions(self) -> nn.Parameter:
         """(1 + h w, width) positional embeddings, the class token's first."""
         module, _, name = self.position_key.rpartition(".")
-        return getattr(self.get_submodule(module), name)  # a replica's is a plain tensor
+        found: nn.Parameter = getattr(self.get_submodule(module), name)  # a replica's is a plain tensor
+        return found
 
     def checked_grid(self, height: int, width: int) -> Grid:
+        """:meth:`grid_of`.
+
+        Raises:
+            CCAFLError: the image is too small for a position.
+        """
         grid = self.grid_of(height, width)
         if min(grid) < 1:
             raise CCAFLError(f"input size: {height}x{width} pixels is too small for CLIP. Use at least 16x16.")
@@ -173,7 +184,8 @@ class ImageTower(nn.Module, abc.ABC):
         """Makes the size of the first batch the tower's own."""
         if self._seen or getattr(self, "_is_replica", False):  # what a DataParallel replica changes is lost
             return
-        grid = self.checked_grid(*images.shape[-2:])
+        height, width = images.shape[-2:]
+        grid = self.checked_grid(height, width)
         if not is_distributed():  # there, gradient buckets are laid out already
             self.resize_positions(grid)
         self._seen = True
@@ -189,8 +201,8 @@ class ImageTower(nn.Module, abc.ABC):
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         positions = state_dict.get(prefix + self.position_key)
         if positions is not None and positions.ndim == 2:
-            stored = state_dict.get(prefix + "positional_grid")
-            stored = None if stored is None else tuple(stored.tolist())
+            saved = state_dict.get(prefix + "positional_grid")
+            stored = None if saved is None else (int(saved[0]), int(saved[1]))
             grid = infer_grid(positions.shape[0], self.grid, stored)
             if self._seen:
                 state_dict[prefix + self.position_key] = interpolate_positions(positions, grid, self.grid)
@@ -208,10 +220,10 @@ class ResNetTower(ImageTower):
 
     position_key = "visual.attnpool.positional_embedding"
 
-    def __init__(self, visual: nn.Module, grid: Grid, input_size: tuple[int, int]) -> None:
+    def __init__(self, visual: Any, grid: Grid, input_size: tuple[int, int]) -> None:
         keep_resolution(visual.layer4)
         super().__init__(visual, grid, input_size)
-        self.feature_dim: int = visual.attnpool.c_proj.in_features
+        self.feature_dim = visual.attnpool.c_proj.in_features
         self.gem = GeM()
 
     @staticmethod
@@ -239,11 +251,13 @@ class ResNetTower(ImageTower):
         return checkpoint(stage, hidden, use_reentrant=False, context_fn=contexts)
 
     def pool(self, hidden: Tensor) -> Tensor:
-        return self.gem(hidden)
+        pooled: Tensor = self.gem(hidden)
+        return pooled
 
     def embed(self, hidden: Tensor) -> Tensor:
         pooling = self.visual.attnpool
-        positions = self.positions_for(tuple(hidden.shape[-2:]))
+        height, width = hidden.shape[-2:]
+        positions = self.positions_for((height, width))
         return pool_by_attention(pooling, hidden, pooling.positional_embedding if positions is None else positions)
 
 
@@ -255,9 +269,11 @@ class ViTTower(ImageTower):
 
     position_key = "visual.positional_embedding"
 
-    def __init__(self, visual: nn.Module, grid: Grid, input_size: tuple[int, int]) -> None:
+    projection: nn.Parameter
+
+    def __init__(self, visual: Any, grid: Grid, input_size: tuple[int, int]) -> None:
         super().__init__(visual, grid, input_size)
-        self.feature_dim: int = visual.proj.shape[0]
+        self.feature_dim = visual.proj.shape[0]
         self.projection = visual.proj
         visual.proj = None  # open_clip's forward then ends at the class token, which is what f is made of
 
@@ -269,7 +285,8 @@ class ViTTower(ImageTower):
         """(B, 3, height, width) -> (B, D)."""
         self.see(images)
         self.visual.set_grad_checkpointing(self.gradient_checkpointing)  # open_clip's own, block by block
-        positions = self.positions_for(self.checked_grid(*images.shape[-2:]))
+        height, width = images.shape[-2:]
+        positions = self.positions_for(self.checked_grid(height, width))
         if positions is None:
             return self.run_stages(images)
         return functional_call(self.visual, {"positional_embedding": positions}, (images,))
@@ -281,7 +298,8 @@ class ViTTower(ImageTower):
         return hidden
 
     def embed(self, hidden: Tensor) -> Tensor:
-        return hidden @ self.projection
+        embedding: Tensor = hidden @ self.projection
+        return embedding
 
     def freeze_patch_projection(self) -> None:
         self.visual.conv1.weight.requires_grad_(False)
@@ -290,7 +308,7 @@ class ViTTower(ImageTower):
         return {**super().clip_state_dict(), "visual.proj": self.projection.detach()}
 
 
-def keep_resolution(stage: nn.Module) -> None:
+def keep_resolution(stage: Any) -> None:
     """Takes the averages out of a ModifiedResNet stage by which its first block halves the map.
 
     All of its convolutions have stride 1 already, so no weight changes.

@@ -31,7 +31,8 @@ def fuse_steps(optimizer: Optimizer, device_types: Sequence[str] = ("cuda",)) ->
         return False
     for group in optimizer.param_groups:
         group.update(fused=True, foreach=False)
-    optimizer._step_supports_amp_scaling = True  # what the constructor sets for fused=True; GradScaler asks for it
+    # What the constructor sets for fused=True; GradScaler asks for it, and torch has no public way to set it later.
+    optimizer._step_supports_amp_scaling = True  # type: ignore[attr-defined]  # noqa: SLF001
     load_state(optimizer, optimizer.state_dict())
     return True
 

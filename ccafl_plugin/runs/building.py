@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -71,15 +72,20 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
     parameters, flops = torchreid.utils.compute_model_complexity(model, (1, 3, config.data.height, config.data.width))
     print(f"Model complexity: params={parameters:,} flops={flops:,}")
     if config.train.fixbase_epoch > 0:
-        for layer in list(config.train.open_layers):
-            layers = [name for name, _ in model.named_children()]
-            if layer not in layers:
-                raise unknown_name("train.open_layers", layer, layers)
+        _check_layers(config.train.open_layers, model)
     if config.model.load_weights:
         load_weights(model, config.model.load_weights)
     if config.ccafl.compile:
         model.compile_image_encoder()
     return nn.DataParallel(model) if device.type == "cuda" else model
+
+
+def _check_layers(names: Iterable[str], model: nn.Module) -> None:
+    """Refuses the name of a layer that the model does not have."""
+    layers = [name for name, _ in model.named_children()]
+    for name in names:
+        if name not in layers:
+            raise unknown_name("train.open_layers", name, layers)
 
 
 def build_engine(config: CfgNode, datamanager: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> Any:

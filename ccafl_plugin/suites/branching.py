@@ -24,6 +24,9 @@ _OF_FEATURES = "test.batch_size"
 
 _SUPERVISION = "ccafl.supervision"
 
+_WINDOW = ("enabled", "first_epoch", "last_epoch")
+"""Settings of a term that decide when it is active."""
+
 _NEVER_MOVES_THE_ENCODER = "proxy_classifier"
 """A term that a source may have beyond the row: it learns from detached features."""
 
@@ -42,6 +45,19 @@ def difference_before(row: CfgNode, source: CfgNode, epoch: int) -> str:
     Returns:
         Its key; empty if there is none.
     """
+    for found in (
+        _outside_terms(row, source),
+        _of_stage1(row, source) if epoch > 0 else "",
+        _of_terms(row, source, epoch),
+        _of_pseudo_identities(row, source, epoch),
+    ):
+        if found:
+            return found
+    return ""
+
+
+def _outside_terms(row: CfgNode, source: CfgNode) -> str:
+    """The first setting that differs, terms, association and supervision left aside."""
     ours, theirs = dict(setting_leaves(row)), dict(setting_leaves(source))
     for key in ours:
         if ours[key] == theirs[key] or key in WITHOUT_EFFECT or key in _LATER:
@@ -50,39 +66,45 @@ def difference_before(row: CfgNode, source: CfgNode, epoch: int) -> str:
             return key
     if row.train.lr_scheduler in _SCHEDULERS_OF_MAX_EPOCH and row.train.max_epoch != source.train.max_epoch:
         return "train.max_epoch"
-    for key in _of_what_is_built(row):
-        if ours[key] != theirs[key]:
-            return key
-    if epoch > 0 and _has_stage1(row) and not _has_stage1(source):
-        keys = [key for key in ours if key.startswith(("ccafl.terms.alignment.", "ccafl.terms.icdl."))]
-        of_windows = ("enabled", "first_epoch", "last_epoch", "weight_alignment")
-        differ = (key for key in keys if key.endswith(of_windows) and ours[key] != theirs[key])
-        return next(differ, "train.max_epoch")
-    associates = supervised = False
+    return next((key for key in _of_what_is_built(row) if ours[key] != theirs[key]), "")
+
+
+def _of_stage1(row: CfgNode, source: CfgNode) -> str:
+    """Why the row learns prompts and its source does not; empty if both do, or the row does not."""
+    if not _has_stage1(row) or _has_stage1(source):
+        return ""
+    ours, theirs = dict(setting_leaves(row)), dict(setting_leaves(source))
+    keys = [key for key in ours if key.startswith(("ccafl.terms.alignment.", "ccafl.terms.icdl."))]
+    of_windows = ("enabled", "first_epoch", "last_epoch", "weight_alignment")
+    differ = (key for key in keys if key.endswith(of_windows) and ours[key] != theirs[key])
+    return next(differ, "train.max_epoch")
+
+
+def _of_terms(row: CfgNode, source: CfgNode, epoch: int) -> str:
+    """The first setting of a term that differs and matters before an epoch."""
     for name in row.ccafl.terms:
         mine, other = row.ccafl.terms[name], source.ccafl.terms[name]
-        windows = [_window(mine, epoch), _window(other, epoch)]
         if not mine.enabled and name == _NEVER_MOVES_THE_ENCODER:
             continue
-        if windows[0] != windows[1]:
-            return f"ccafl.terms.{name}." + next(
-                key for key in ("enabled", "first_epoch", "last_epoch") if mine[key] != other[key]
-            )
-        if not windows[0]:
-            continue
-        associates = associates or TERMS[name].needs_association
-        supervised = supervised or name in _OF_CLASSES
-        for key in mine:
-            if key not in ("enabled", "first_epoch", "last_epoch") and mine[key] != other[key]:
-                return f"ccafl.terms.{name}.{key}"
+        window = _window(mine, epoch)
+        if window != _window(other, epoch):
+            return f"ccafl.terms.{name}." + next(key for key in _WINDOW if mine[key] != other[key])
+        differ = (key for key in mine if key not in _WINDOW and mine[key] != other[key])
+        if window and (key := next(differ, "")):
+            return f"ccafl.terms.{name}.{key}"
+    return ""
+
+
+def _of_pseudo_identities(row: CfgNode, source: CfgNode, epoch: int) -> str:
+    """The first setting of supervision or association that differs, if a term of the row's first epochs reads it."""
+    active = [name for name, term in row.ccafl.terms.items() if _window(term, epoch)]
+    associates = any(TERMS[name].needs_association for name in active)
+    supervised = any(name in _OF_CLASSES for name in active)
     if (associates or supervised) and row.ccafl.supervision != source.ccafl.supervision:
         return _SUPERVISION
-    if associates:
-        mine, other = row.ccafl.association, source.ccafl.association
-        for key in ("name", "keep_unassociated", mine.name):
-            if mine[key] != other[key]:
-                return f"ccafl.association.{key}"
-    return ""
+    mine, other = row.ccafl.association, source.ccafl.association
+    differ = (key for key in ("name", "keep_unassociated", mine.name) if mine[key] != other[key])
+    return f"ccafl.association.{key}" if associates and (key := next(differ, "")) else ""
 
 
 def _of_what_is_built(config: CfgNode) -> list[str]:

@@ -31,5 +31,5 @@ def excerpt(outcomes: Outcomes, labels: Mapping[str, str]) -> Outcomes:
         for name, label in labels.items()
     ]
     suite = replace(outcomes.suite, rows=(*hidden, *shown))
-    found = {(labels.get(row, row), *rest): content for (row, *rest), content in outcomes.found.items()}
+    found = {(labels.get(row, row), data, seed): content for (row, data, seed), content in outcomes.found.items()}
     return Outcomes(suite, found, outcomes.failures, outcomes.missing)

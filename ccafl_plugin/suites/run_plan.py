@@ -56,7 +56,8 @@ class Run:
     @property
     def epochs(self) -> int:
         """To be trained, those before the branch not counted."""
-        return self.config.train.max_epoch - (self.branch_epoch if self.source is not None else 0)
+        longest: int = self.config.train.max_epoch
+        return longest - (self.branch_epoch if self.source is not None else 0)
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,10 @@ def make_plan(suite: Suite, out: Path, root: str | None = None, pairs: Sequence[
             for row in order:
                 config = _configuration(suite, row, dataset, seed, root, pairs)
                 digest = digest_of(settings_of(config))
-                folder = out / _slug(row.name) / (_slug(name) if len(suite.datasets) > 1 else "") / f"seed-{seed}"
+                place = out / _slug(row.name) / (_slug(name) if len(suite.datasets) > 1 else "") / f"seed-{seed}"
                 run = planned.get(digest)
                 if run is None:
-                    run = planned[digest] = Run(row.name, name, seed, config, digest, folder)
+                    run = planned[digest] = Run(row.name, name, seed, config, digest, place)
                     if row.branch is not None:
                         _attach(suite, run, row, run_of[row.branch.source, name, seed])
                 run_of[row.name, name, seed] = run

@@ -14,7 +14,7 @@ class Spread:
 
     mean: float
     deviation: float | None  # of the sample (n - 1); None for one seed
-    count: int
+    seeds: int
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Difference:
     mean: float
     low: float | None  # the interval's ends; None for one pair
     high: float | None
-    count: int
+    seeds: int
 
 
 def spread(values: Iterable[float]) -> Spread | None:
@@ -58,6 +58,6 @@ def paired_difference(
     if found is None:
         return None
     if found.deviation is None:
-        return Difference(found.mean, None, None, found.count)
-    half = float(student.ppf((1 + confidence) / 2, found.count - 1)) * found.deviation / math.sqrt(found.count)
-    return Difference(found.mean, found.mean - half, found.mean + half, found.count)
+        return Difference(found.mean, None, None, found.seeds)
+    half = float(student.ppf((1 + confidence) / 2, found.seeds - 1)) * found.deviation / math.sqrt(found.seeds)
+    return Difference(found.mean, found.mean - half, found.mean + half, found.seeds)

@@ -158,5 +158,5 @@ def write_runs(outcomes: Outcomes, file: Path) -> None:
                                  content["code_digest"]])  # fmt: skip
 
 
-def _interrupt(number: int, frame: object) -> None:
+def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,28 +75,19 @@ class _Reader:
             rows += its_rows
         if "rows" in quick:
             names = _list(quick, "rows", f"{where}: quick")
-            known = [row.name for row in rows]
-            for name in names:
-                if name not in known:
-                    raise unknown_name(f"{where}: quick.rows", name, known)
+            _check_names(names, [row.name for row in rows], f"{where}: quick.rows")
             axes = [axis for axis in axes if set(axis.rows) <= set(names)]
             rows = [row if row.name in names else replace(row, is_trunk=True) for row in rows]
         if all(row.is_trunk for row in rows):
             raise CCAFLError(f"{where}: it has no rows; list them below 'rows' or 'axes'.")
-        seeds = quick.get("seeds", content.get("seeds", [1]))
-        if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
-            raise CCAFLError(f"{where}: seeds: expected a list of whole numbers from 0, found {seeds!r}.")
-        if len(set(seeds)) < len(seeds):
-            raise CCAFLError(f"{where}: seeds: a seed stands twice in {seeds!r}.")
+        seeds = _seeds(quick.get("seeds", content.get("seeds", [1])), where)
         columns = tuple(_list(content, "columns", where) or DEFAULT_COLUMNS)
-        for column in columns:
-            if column not in COLUMNS:
-                raise unknown_name(f"{where}: columns", column, COLUMNS)
+        _check_names(columns, COLUMNS, f"{where}: columns")
         suite = Suite(
             name=self.file.stem + ("-quick" if self.quick else ""),
             title=str(content.get("title", self.file.stem)),
             rows=(*trunks, *rows),
-            seeds=tuple(seeds),
+            seeds=seeds,
             datasets=tuple(self.dataset(entry) for entry in _list(content, "datasets", where)),
             axes=tuple(axes),
             columns=columns,
@@ -228,6 +219,23 @@ def _list(node: Mapping[str, Any], key: str, where: str) -> list[Any]:
     if not isinstance(value, list):
         raise CCAFLError(f"{where}: {key}: expected a list, found {value!r}.")
     return value
+
+
+def _seeds(seeds: Any, where: str) -> tuple[int, ...]:
+    """A list of seeds, checked."""
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+        raise CCAFLError(f"{where}: seeds: expected a list of whole numbers from 0, found {seeds!r}.")
+    if len(set(seeds)) < len(seeds):
+        raise CCAFLError(f"{where}: seeds: a seed stands twice in {seeds!r}.")
+    return tuple(seeds)
+
+
+def _check_names(names: Iterable[Any], known: Iterable[str], where: str) -> None:
+    """Refuses the first name that is not among the known ones."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise unknown_name(where, name, known)
 
 
 def _only(node: Mapping[str, Any], allowed: Sequence[str] | set[str], where: str) -> None:

@@ -20,7 +20,7 @@ def build_synthetic_persons(torchreid: ModuleType) -> type:
         A subclass of torchreid's ``ImageDataset``.
     """
 
-    class SyntheticPersons(torchreid.data.ImageDataset):
+    class SyntheticPersons(torchreid.data.ImageDataset):  # type: ignore[name-defined]  # the module is an argument
         """Rendered pedestrians before six or more cameras, made below the data root when they are first asked for.
 
         Args:

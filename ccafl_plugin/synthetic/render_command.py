@@ -102,9 +102,9 @@ def run(given: argparse.Namespace) -> None:
 def chance_level(plan: Plan) -> str:
     """One line: the expected scores of a random ranking of the benchmark's gallery, per query."""
     parts = [[picture for picture in plan.pictures if picture.folder == folder] for folder in (QUERY, GALLERY)]
-    persons = [[int(picture.name[:4]) for picture in part] for part in parts]
-    cameras = [[picture.frame.camera for picture in part] for part in parts]
-    cmc, mean_average_precision = random_ranking(*persons, *cameras, max_rank=10)
+    queries, gallery = ([int(picture.name[:4]) for picture in part] for part in parts)
+    asking, asked = ([picture.frame.camera for picture in part] for part in parts)
+    cmc, mean_average_precision = random_ranking(queries, gallery, asking, asked, max_rank=10)
     scores = {"mAP": mean_average_precision, "Rank-1": cmc[0], "Rank-5": cmc[4], "Rank-10": cmc[9]}
     listed = ", ".join(f"{name} {value:.1%}" for name, value in scores.items())
     return f"Random ranking of {len(parts[1])} gallery images for {len(parts[0])} queries (expected): {listed}"

@@ -50,5 +50,5 @@ class ProxyClassifierTerm(Term):
     def step_own(self, batch: Batch) -> None:
         self._last_loss = self.classifier.learn(batch.features, batch.proxies, self.optimizer)
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, batch: Batch) -> dict[str, Tensor]:  # noqa: ARG002
         return {"classification": self._last_loss}

@@ -18,7 +18,7 @@ numbers = st.floats(-100, 100, allow_nan=False)
 def test_spread(values: list[float]) -> None:
     found = spread(values)
     mean = sum(values) / len(values)
-    assert found.count == len(values)
+    assert found.seeds == len(values)
     assert found.mean == pytest.approx(mean, abs=1e-9)
     assert found.deviation == pytest.approx(
         math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)), abs=1e-6
@@ -37,7 +37,7 @@ def test_only_seeds_of_both_are_compared(ours: dict[int, float], theirs: dict[in
     if not shared:
         assert found is None
         return
-    assert found.count == len(shared)
+    assert found.seeds == len(shared)
     assert found.mean == pytest.approx(sum(ours[s] - theirs[s] for s in shared) / len(shared), abs=1e-9)
     assert (found.low is None) == (len(shared) == 1)
 

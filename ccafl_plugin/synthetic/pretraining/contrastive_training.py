@@ -140,7 +140,9 @@ def train(model: ClipReID, pairs: Pairs, schedule: Schedule, log: Callable[[str]
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.factor)
     criterion = open_clip.ClipLoss()
     model.train()
-    losses, hits, started, period = [], [], time.monotonic(), max(schedule.steps // 20, 1)
+    losses: list[float] = []
+    hits: list[float] = []
+    started, period = time.monotonic(), max(schedule.steps // 20, 1)
     for step, (images, captions) in enumerate(_batches(pairs, schedule), start=1):
         retrieval, seen, _ = model(images)
         said = words(captions, encoder)
@@ -185,7 +187,7 @@ def set_lengths(model: ClipReID, pairs: Pairs, scale: float = LAST_SCALE, count:
     projection = model.image_encoder.visual.attnpool.c_proj
     projection.weight *= length / seen.norm(dim=1).mean()
     projection.bias *= length / seen.norm(dim=1).mean()
-    model.text_encoder.text_projection *= length / said.norm(dim=1).mean()
+    model.text_encoder.text_projection.mul_(length / said.norm(dim=1).mean())
 
 
 def matched(images: Tensor, texts: Tensor) -> float:

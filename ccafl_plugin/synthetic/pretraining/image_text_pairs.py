@@ -76,7 +76,7 @@ def render_pairs(
         workers: processes that render; one per core by default.
     """
     dice = Dice(seed, "pretraining", purpose)
-    shots = []
+    shots: list[_Shot] = []
     for person in persons:
         met: list[Camera] = []
         while len(met) < pictures:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -159,7 +160,7 @@ def _write(plan: Plan, folder: Path, workers: int) -> None:
 def _render_in_processes(shares: Sequence[Sequence[Picture]], folder: Path) -> None:
     # Forked processes start at once and need no guarded main module; other systems have to start them from nothing.
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)  # typeshed gives the base class no Process
     processes = [context.Process(target=_work, args=(share, folder, os.getpid())) for share in shares]
     try:
         with warnings.catch_warnings():

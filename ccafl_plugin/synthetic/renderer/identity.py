@@ -163,7 +163,7 @@ def draw_relative(person: Identity, dice: Dice) -> Identity:
     changed = person
     for _ in range(dice.between(1, 2)):
         what = dice.weighted(CHANGES)
-        names = ("print_place", "print_colour") if what == "print" else (what,)
+        names: tuple[str, ...] = ("print_place", "print_colour") if what == "print" else (what,)
         if what == "bag":
             names = ("bag", "bag_colour", "side")
         elif what == "hat":

@@ -15,7 +15,7 @@ from ccafl_plugin.synthetic.renderer.raster import Paint
 def plain(colour: Colour) -> Paint:
     """One colour all over."""
     row = np.array([colour], dtype=np.int64)
-    return lambda angle, height: row.repeat(len(angle), axis=0)
+    return lambda angle, _height: row.repeat(len(angle), axis=0)
 
 
 def from_front(angle: np.ndarray, centre: int = 0) -> np.ndarray:
@@ -41,7 +41,8 @@ def _pattern(name: str, angle: np.ndarray, height: np.ndarray) -> np.ndarray:
 def torso(person: Identity) -> Paint:
     """The upper garment on the trunk with its pattern, print, zip, lapels, and the straps of bags."""
     main, second = COLOURS[person.top_colour], COLOURS.get(person.second_colour)
-    mark, bag = COLOURS.get(person.print_colour), COLOURS.get(person.bag_colour)
+    under = second or main
+    mark, bag = COLOURS.get(person.print_colour), COLOURS.get(person.bag_colour, main)
 
     def paint(angle: np.ndarray, height: np.ndarray) -> np.ndarray:
         colours = np.empty((len(angle), 3), dtype=np.int64)
@@ -49,7 +50,7 @@ def torso(person: Identity) -> Paint:
         front = from_front(angle)
         away = np.abs(front)
         if person.top == "open jacket":
-            colours[away < 8 + height // 10] = second
+            colours[away < 8 + height // 10] = under
         elif second is not None:
             colours[_pattern(person.pattern, angle, height)] = second
         if person.top == "coat":
@@ -76,7 +77,8 @@ def torso(person: Identity) -> Paint:
 
 def sleeve(person: Identity, bare_from: int) -> Paint:
     """An arm or a part of one: cloth above ``bare_from`` (0 .. 256), skin below."""
-    main, second, skin = COLOURS[person.top_colour], COLOURS.get(person.second_colour), SKIN[person.skin]
+    main, skin = COLOURS[person.top_colour], SKIN[person.skin]
+    second = COLOURS.get(person.second_colour, main)
 
     def paint(angle: np.ndarray, height: np.ndarray) -> np.ndarray:
         colours = np.empty((len(angle), 3), dtype=np.int64)
@@ -127,7 +129,7 @@ def bag(person: Identity) -> Paint:
     """The bag itself: a darker flap on the upper third."""
     colour = np.array(COLOURS[person.bag_colour], dtype=np.int64)
 
-    def paint(angle: np.ndarray, height: np.ndarray) -> np.ndarray:
+    def paint(_angle: np.ndarray, height: np.ndarray) -> np.ndarray:
         return np.where((height < 80)[:, None], colour * 4 // 5, colour)
 
     return paint
