@@ -81,6 +81,20 @@ def _check(config: CfgNode) -> None:
         for name in _as_list(_get(config, key)):
             if name not in allowed():
                 raise unknown_name(key, name, allowed())
+    _check_files(config)
+    if config.test.visrank and not config.test.evaluate:
+        raise CCAFLError("test.visrank: pictures are made with test.evaluate True only.")
+    if config.sampler.train_sampler in SAMPLERS:
+        check_sizes(config.train.batch_size, config.sampler.num_instances, config.ccafl.iters_per_epoch)
+    check_cameras(config.ccafl.synthetic.cameras)
+    _check_data(config)
+    _check_switches(config)
+    if config.loss.name == "ccafl":
+        _check_ccafl(config)
+
+
+def _check_files(config: CfgNode) -> None:
+    """Files that are named, and what may be done with them."""
     for key in ("model.load_weights", "ccafl.clip_weights"):
         if _get(config, key) and not Path(_get(config, key)).is_file():
             raise CCAFLError(f"{key}: no file at {_get(config, key)!r}.")
@@ -96,16 +110,7 @@ def _check(config: CfgNode) -> None:
         raise CCAFLError("ccafl.branch_from: a run that goes on by model.resume can't branch; set one of the two.")
     if config.ccafl.branch_from and config.loss.name != "ccafl":
         raise CCAFLError("ccafl.branch_from: only runs with loss.name ccafl can branch.")
-    if config.test.visrank and not config.test.evaluate:
-        raise CCAFLError("test.visrank: pictures are made with test.evaluate True only.")
-    if config.sampler.train_sampler in SAMPLERS:
-        check_sizes(config.train.batch_size, config.sampler.num_instances, config.ccafl.iters_per_epoch)
-    check_cameras(config.ccafl.synthetic.cameras)
-    _check_data(config)
-    _check_switches(config)
-    if config.loss.name == "ccafl":
-        _check_ccafl(config)
-    elif config.model.resume and Path(config.model.resume).is_dir():
+    if config.loss.name != "ccafl" and config.model.resume and Path(config.model.resume).is_dir():
         raise CCAFLError(
             f"model.resume: {config.model.resume!r} is a folder; with loss.name {config.loss.name} torchreid takes a "
             "file such as log/model/model.pth.tar-10."

@@ -298,7 +298,7 @@ class ImageCCAFLEngine(ScoredEngine):
 
     # --- checkpoints --------------------------------------------------------------------------------------------
 
-    def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
+    def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:  # noqa: ARG002
         """A checkpoint of :attr:`state`, in torchreid's layout, with a manifest.
 
         Args:

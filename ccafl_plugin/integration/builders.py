@@ -69,7 +69,7 @@ class _Groups(nn.Module):
         super().__init__()
         self.groups = groups
 
-    def parameters(self, recurse: bool = True):  # type: ignore[override]  # noqa: ARG002
+    def parameters(self, recurse: bool = True):  # noqa: ARG002
         return iter(self.groups)
 
 

@@ -91,7 +91,7 @@ def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler:
     dataset.train, dataset.true_person = noise.damage(dataset.train, seed)
     dataset.data = dataset.train
     after = ProxyLabels.from_tuples(dataset.train)
-    datamanager._num_train_pids = len({pid for _, pid, _, _ in dataset.train})
+    datamanager._num_train_pids = len({pid for _, pid, _, _ in dataset.train})  # noqa: SLF001  torchreid's only place
     loader = DataLoader(
         dataset,
         sampler=torchreid.data.sampler.build_train_sampler(dataset.train, **sampler),
