@@ -120,11 +120,10 @@ def plain_step(engine: ImageCCAFLEngine, optimizer: torch.optim.Optimizer, data:
         data: see :func:`make_data`.
     """
     images = data["img"].to(engine.device)
-    on_host = engine.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
-    proxies = on_host.to(engine.device)
+    proxies = engine.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
     outputs = split_outputs(engine.model(images))
     classes = engine.class_of_proxy[proxies]
-    batch = Batch(outputs.raw, outputs.features, outputs.embeddings, outputs.logits, proxies, classes, on_host)
+    batch = Batch(outputs.raw, outputs.features, outputs.embeddings, outputs.logits, proxies, classes)
     for term in engine.active_terms:
         term.step_own(batch)
     parts = {f"{term.name}/{name}": part for term in engine.active_terms for name, part in term.loss(batch).items()}

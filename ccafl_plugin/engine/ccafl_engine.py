@@ -128,7 +128,7 @@ class ImageCCAFLEngine(ScoredEngine):
         self.labels = ProxyLabels.from_tuples(dataset.train)
         self.supervision = Supervision(supervision, association, dict(association_options or {}), keep_unassociated)
         self.supervision.check_sampler(type(sampler).__name__)
-        self.class_of_proxy = self.supervision.class_of_proxy(self.labels).to(self.device)
+        self.class_of_proxy = self.supervision.class_of_proxy(self.labels)
         self.text = TextSide(unwrap(model), stage1 or PromptStage(), self.labels, self.supervision, self.device)
         self.terms = order_by_needs([TERMS[name]() for name in PAPER_TERMS] if terms is None else list(terms))
         self.active_terms: list[Term] = []
@@ -270,8 +270,7 @@ class ImageCCAFLEngine(ScoredEngine):
 
     def make_batch(self, data: dict[str, Any]) -> Batch:
         """Runs the encoder, once; everything behind it is float32."""
-        on_host = self.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
-        proxies = on_host.to(self.device, non_blocking=True)
+        proxies = self.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
         outputs = self.encoder.forward(data["img"])
         return Batch(
             raw=outputs.raw,
@@ -280,7 +279,6 @@ class ImageCCAFLEngine(ScoredEngine):
             logits=outputs.logits,
             proxies=proxies,
             classes=self.class_of_proxy[proxies],
-            on_host=on_host,
         )
 
     def two_stepped_transfer_learning(

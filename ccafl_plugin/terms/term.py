@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -96,14 +96,15 @@ def _asked_for(value: Tensor | None, name: str, declares: str) -> Tensor:
 class Batch:
     """One batch after the encoder; terms only read it.
 
-    Args:
+    Labels may be given on the CPU; they are sent to where the features are, and nothing waits for that.
+
+    Attributes:
         raw: the feature as the model gives it, (B, D) float32 with the graph; several of them if it has branches.
         features: (B, D) float32, ``raw`` with unit rows; has the graph.
         embeddings: (B, E) float32, image embedding comparable with text; None without a text encoder.
         logits: (B, num_classes) float32 of every classifier of the model's own; none, one, or one per part (PCB).
         proxies: (B,) int64.
         classes: (B,) int64, label for torchreid's own losses.
-        on_host: ``proxies`` on the CPU, from whoever has them there already.
     """
 
     raw: tuple[Tensor, ...]
@@ -112,10 +113,11 @@ class Batch:
     logits: tuple[Tensor, ...]
     proxies: Tensor
     classes: Tensor
-    on_host: InitVar[Tensor | None] = None
 
-    def __post_init__(self, on_host: Tensor | None) -> None:
-        self._on_host = on_host
+    def __post_init__(self) -> None:
+        self._on_host = self.proxies if self.proxies.device.type == "cpu" else None
+        self.proxies = self.proxies.to(self.features.device, non_blocking=True)
+        self.classes = self.classes.to(self.features.device, non_blocking=True)
 
     def proxies_on_host(self) -> Tensor:
         """:attr:`proxies` on the CPU, where memories split a batch; nothing is waited for in the engine's batches."""

@@ -19,7 +19,6 @@ def to_meta(engine: ImageCCAFLEngine) -> None:
     """Moves what an iteration computes with; the labels of the training set stay on the host."""
     engine.model.to("meta")
     engine.device = engine.encoder.transfer.device = torch.device("meta")
-    engine.class_of_proxy = engine.class_of_proxy.to("meta")
     engine.optimizer = torch.optim.Adam(engine.model.parameters())
     for term in engine.terms:
         on_meta(term)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 
 import pytest
+import torch
 
 from ccafl_plugin.config import default_config
 from ccafl_plugin.config.arguments import make_terms
 from ccafl_plugin.losses import ICALLoss, ICDLLoss, InterCameraLoss
-from ccafl_plugin.terms import PAPER_TERMS, TERMS, Term, order_by_needs, register_term
+from ccafl_plugin.terms import PAPER_TERMS, TERMS, Batch, EpochState, Term, order_by_needs, register_term
 from ccafl_plugin.utils.errors import CCAFLError
 
 
@@ -71,3 +72,28 @@ def test_registration(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CCAFLError, match="'icdl' is already registered: ICDLTerm"):
         register_term(type("Other", (Term,), {"name": "icdl"}))
     assert register_term(TERMS["icdl"]) is TERMS["icdl"]
+
+
+@pytest.mark.parametrize(
+    ("name", "declares"),
+    [("features", "needs_features"), ("pseudo_of_proxy", "needs_association"), ("text", "needs_text")],
+)
+def test_a_term_reads_what_it_has_asked_for(name: str, declares: str) -> None:
+    value = torch.zeros(3, 2)
+    assert getattr(EpochState(epoch=1, proxies=torch.arange(3), seed=1, **{name: value}), name) is value
+    nothing = EpochState(epoch=1, proxies=torch.arange(3), seed=1)
+    with pytest.raises(CCAFLError, match=rf"^EpochState\.{name}: [^\n]* sets {declares} True\.$"):
+        getattr(nothing, name)
+    assert hasattr(Term, declares)
+
+
+def test_what_a_term_sees_of_a_batch() -> None:
+    """The documented names; labels come to the features and stay on the host, too."""
+    features, labels = torch.zeros(3, 2, device="meta"), torch.arange(3)
+    batch = Batch((features,), features, None, (), labels, labels + 1)
+    seen = {name for name in dir(batch) if not name.startswith("_")}
+    assert seen == {"raw", "features", "embeddings", "logits", "proxies", "classes", "proxies_on_host"}
+    assert batch.proxies.is_meta and batch.classes.is_meta
+    assert batch.proxies_on_host() is labels
+    on_cpu = Batch((features,), torch.zeros(3, 2), None, (), labels, labels)
+    assert on_cpu.proxies is labels
