@@ -69,7 +69,7 @@ def train(
 
 def test_the_page_has_a_block_for_each() -> None:
     assert list(BLOCKS) == ["loss", "sampler", "association", "backbone"]
-    assert all(len(block.strip().splitlines()) <= 14 for block in BLOCKS.values())
+    assert all(len([line for line in block.splitlines() if line]) <= 11 for block in BLOCKS.values())
 
 
 def test_a_loss(pictures: Path, tmp_path: Path) -> None:
@@ -108,5 +108,4 @@ def test_its_files_exist() -> None:
     new = {"ccafl_plugin/terms/spread.py", "ccafl_plugin/association/mutual.py"}
     files = set(re.findall(r"`((?:ccafl_plugin|tests)/[\w/.]+)`", PAGE)) | set(re.findall(r"\]\(([^)#]+)\)", PAGE))
     assert new < files
-    written_elsewhere = {"docs/method.md", "docs/architecture.md"}
-    assert not [file for file in files - new - written_elsewhere if not (REPOSITORY / file).exists()]
+    assert not [file for file in files - new if not (REPOSITORY / file).exists()]

@@ -155,11 +155,13 @@ def built(pattern: str) -> Path:
 
 
 def tracked() -> set[str]:
-    """The files of the checkout that git knows."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True)
-    if listed.returncode:
-        pytest.skip("not a git checkout")
-    return {name for name in listed.stdout.split("\0") if name and (REPOSITORY / name).exists()}
+    """The files of the checkout that git knows, or would know after ``git add``."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no git, or not a git checkout")
+    return {name for name in listed.split("\0") if name and (REPOSITORY / name).exists()}
 
 
 def test_the_wheel_has_code_configs_weights_and_the_mark_of_types() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(NamedTuple):
     """What several seeds gave."""
 
     mean: float
@@ -17,8 +16,7 @@ class Spread:
     seeds: int
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """How much one row is above another, over the seeds that both have."""
 
     mean: float
