@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ccafl_plugin.data.own_settings import DEFAULTS, OwnData
 from ccafl_plugin.utils import paper_values
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.ranges import check_argument
@@ -49,6 +50,7 @@ class Options:
         synthetic_size: size of the dataset ``synthetic_persons``, one of its names.
         synthetic_seed: another seed is another set of people and places.
         synthetic_cameras: cameras of ``synthetic_persons``, from 6.
+        own_data: how the datasets ``folder`` and ``tracks`` are named and labelled.
     """
 
     seed: int = 1
@@ -69,6 +71,7 @@ class Options:
     synthetic_size: str = "tiny"
     synthetic_seed: int = 1
     synthetic_cameras: int = 6
+    own_data: OwnData = DEFAULTS
 
     def update(self, **values: Any) -> None:
         """Sets several options, or none of them if one is unknown or impossible.
@@ -92,7 +95,7 @@ class Options:
     @contextmanager
     def override(self, **values: Any) -> Iterator[Options]:
         """Sets options for the length of a ``with`` block; afterwards all are as they were before it."""
-        before = dataclasses.asdict(self)
+        before = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         try:
             self.update(**values)
             yield self

@@ -6,7 +6,8 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from ccafl_plugin.config.tree import OF_ENGINE, OF_OPTIONS, OF_SYNTHETIC
+from ccafl_plugin.config.tree import OF_ENGINE, OF_OPTIONS, OF_OWN_DATA, OF_SYNTHETIC
+from ccafl_plugin.data.own_settings import CropRules, OwnData
 from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.terms import TERMS, Term
 
@@ -20,7 +21,15 @@ def option_values(config: CfgNode) -> dict[str, Any]:
         "input_size": (config.data.height, config.data.width),
         **{name: ccafl[name] for name in OF_OPTIONS},
         **{f"synthetic_{name}": ccafl.synthetic[name] for name in OF_SYNTHETIC},
+        "own_data": own_data(config),
     }
+
+
+def own_data(config: CfgNode) -> OwnData:
+    """How data of one's own are named and labelled; training by terms needs cameras."""
+    given = {name: config.ccafl.data[name] for name in OF_OWN_DATA}
+    without_cameras = config.loss.name != "ccafl" or config.ccafl.supervision == "full"
+    return OwnData(**given, needs_cameras=not without_cameras, crops=CropRules(**config.ccafl.data.crops))
 
 
 def data_manager_arguments(config: CfgNode) -> dict[str, Any]:
@@ -140,6 +149,7 @@ def engine_arguments(config: CfgNode) -> dict[str, Any]:
         "association_options": dict(ccafl.association[ccafl.association.name]),
         "keep_unassociated": ccafl.association.keep_unassociated,
         **{name: ccafl[name] for name in OF_ENGINE},
+        "ids": ccafl.data.ids,
         "keep_epochs": list(ccafl.keep_epochs),
         "seed": config.train.seed,
     }

@@ -85,6 +85,9 @@ SENTENCES: dict[str, str] = {
     "ccafl.matmul_precision": "precision of float32 matrix products on a GPU, see torch.set_float32_matmul_precision",
     "ccafl.compile": "compile the image encoder of a `clip_*` model by torch.compile",
     "ccafl.branch_from": "checkpoint of another run to start from, whose later settings may differ",
+    "ccafl.data.fit": (
+        "batch, length of an epoch and windows of the terms follow from the amount of data, as docs/own-cameras.md says"
+    ),
     "ccafl.camera_probe": "after training, measure how well a linear probe tells the camera from a test feature",
 }
 """Key -> sentence, without a full stop."""

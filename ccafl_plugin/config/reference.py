@@ -9,9 +9,10 @@ from typing import Any
 
 from ccafl_plugin.association import ASSOCIATIONS
 from ccafl_plugin.config.key_sentences import SENTENCES
-from ccafl_plugin.config.tree import OF_ENGINE, OF_OPTIONS, OF_SYNTHETIC, default_config
+from ccafl_plugin.config.tree import OF_ENGINE, OF_OPTIONS, OF_OWN_DATA, OF_SYNTHETIC, default_config
 from ccafl_plugin.config.validation import allowed_names
 from ccafl_plugin.data.label_noise import LabelNoise
+from ccafl_plugin.data.own_settings import CropRules, OwnData
 from ccafl_plugin.engine import ImageCCAFLEngine
 from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.options import Options
@@ -30,11 +31,17 @@ def key_sentences() -> dict[str, str]:
     found |= {f"ccafl.{name}": options.get(name, "") for name in OF_OPTIONS}
     found |= {f"ccafl.synthetic.{name}": options.get(f"synthetic_{name}", "") for name in OF_SYNTHETIC}
     found |= {f"ccafl.{name}": engine.get(name, "") for name in (*OF_ENGINE, "keep_epochs")}
+    own_data = argument_sentences(OwnData)
+    found |= {f"ccafl.data.{name}": own_data.get(name, "") for name in OF_OWN_DATA}
     found |= {
         "ccafl.association.name": engine.get("association", ""),
         "ccafl.association.keep_unassociated": engine.get("keep_unassociated", ""),
     }
-    owners: dict[str, Any] = {"ccafl.label_noise": LabelNoise, "ccafl.stage1": PromptStage}
+    owners: dict[str, Any] = {
+        "ccafl.data.crops": CropRules,
+        "ccafl.label_noise": LabelNoise,
+        "ccafl.stage1": PromptStage,
+    }
     owners |= {f"ccafl.association.{name}": function for name, function in ASSOCIATIONS.items()}
     for node, owner in owners.items():
         found |= {f"{node}.{name}": sentence for name, sentence in argument_sentences(owner).items()}

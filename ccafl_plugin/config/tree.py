@@ -15,6 +15,7 @@ from yacs.config import CfgNode
 
 from ccafl_plugin.association import ASSOCIATIONS
 from ccafl_plugin.data.label_noise import LabelNoise
+from ccafl_plugin.data.own_settings import CropRules, OwnData
 from ccafl_plugin.engine import ImageCCAFLEngine
 from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.options import Options
@@ -38,6 +39,9 @@ OF_OPTIONS = (
 
 OF_SYNTHETIC = ("size", "seed", "cameras")
 """Keys below ``ccafl.synthetic``; the options are called ``synthetic_size`` and so on."""
+
+OF_OWN_DATA = ("ids", "pattern", "table", "queries", "test_share", "seed")
+"""Keys below ``ccafl.data`` that are arguments of ``OwnData``, whose defaults are the keys'."""
 
 OF_ENGINE = (
     "supervision",
@@ -124,7 +128,7 @@ def _torchreid_tree() -> dict[str, Any]:
 
 
 def _ccafl_tree() -> dict[str, Any]:
-    option, engine = vars(Options()), _arguments(ImageCCAFLEngine.__init__)
+    option, engine, own_data = vars(Options()), _arguments(ImageCCAFLEngine.__init__), vars(OwnData())
     own = {
         "published_settings": "",
         "matmul_precision": "highest",
@@ -137,6 +141,11 @@ def _ccafl_tree() -> dict[str, Any]:
         **{name: option[name] for name in OF_OPTIONS},
         **{name: engine[name] for name in OF_ENGINE},
         "keep_epochs": list(engine["keep_epochs"]),
+        "data": {
+            **{name: own_data[name] for name in OF_OWN_DATA},
+            "fit": False,
+            "crops": _arguments(CropRules),
+        },
         "label_noise": _arguments(LabelNoise),
         "stage1": _arguments(PromptStage),
         "association": {

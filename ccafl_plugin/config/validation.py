@@ -15,14 +15,15 @@ from yacs.config import CfgNode
 
 from ccafl_plugin.association import ASSOCIATIONS
 from ccafl_plugin.config.argument_keys import named_by_keys
-from ccafl_plugin.config.arguments import make_terms
+from ccafl_plugin.config.arguments import make_terms, own_data
 from ccafl_plugin.config.shipped_files import config_file, configs_folder
+from ccafl_plugin.data.own_settings import ID_SCOPES
 from ccafl_plugin.data.proxy_batches import check_sizes
 from ccafl_plugin.data.samplers import SAMPLERS
 from ccafl_plugin.engine.argument_checks import check_any_term, check_views
 from ccafl_plugin.engine.encoder_pass import PRECISIONS, check_parts
 from ccafl_plugin.engine.stage1 import SCOPES, PromptStage
-from ccafl_plugin.engine.supervision import SUPERVISIONS, Supervision
+from ccafl_plugin.engine.supervision import SUPERVISIONS, Supervision, check_ids
 from ccafl_plugin.integration import torchreid_names as names
 from ccafl_plugin.losses.icdl import REDUCTIONS
 from ccafl_plugin.models import BACKBONES, check_compile, check_prompt_length
@@ -51,6 +52,7 @@ def allowed_names() -> dict[str, Callable[[], list[str]]]:
         "loss.name": lambda: list(LOSSES),
         "test.dist_metric": lambda: ["euclidean", "cosine"],
         "ccafl.supervision": lambda: list(SUPERVISIONS),
+        "ccafl.data.ids": lambda: list(ID_SCOPES),
         "ccafl.association.name": lambda: list(ASSOCIATIONS),
         "ccafl.stage1.scope": lambda: list(SCOPES),
         "ccafl.terms.icdl.reduction": lambda: list(REDUCTIONS),
@@ -88,6 +90,7 @@ def _check(config: CfgNode) -> None:
         check_sizes(config.train.batch_size, config.sampler.num_instances, config.ccafl.iters_per_epoch)
     check_cameras(config.ccafl.synthetic.cameras)
     _check_data(config)
+    own_data(config)
     _check_switches(config)
     if config.loss.name == "ccafl":
         _check_ccafl(config)
@@ -154,6 +157,7 @@ def _check_ccafl(config: CfgNode) -> None:
     if not (config.test.evaluate or config.model.resume or config.ccafl.branch_from):
         check_windows(terms, range(config.train.max_epoch))
     supervision = Supervision(ccafl.supervision)
+    check_ids(ccafl.data.ids, ccafl.supervision)
     supervision.check_sampler(config.sampler.train_sampler)
     check_prompt_length(ccafl.prompt_length)
     PromptStage(**ccafl.stage1).check_supervision(supervision.is_full)

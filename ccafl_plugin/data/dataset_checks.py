@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ccafl_plugin.data.datasets import find_msmt17
+from ccafl_plugin.data.own_dataset import READERS as OWN_READERS
+from ccafl_plugin.options import options
 from ccafl_plugin.utils.errors import CCAFLError
 
 
@@ -61,6 +63,8 @@ def check_queries(name: str, query: Sequence[tuple], gallery: Sequence[tuple]) -
     Raises:
         CCAFLError: no query, no gallery image, or no query with a match in another camera.
     """
+    if len(query) == len(gallery) == 0:  # a set to train on only
+        return
     for part, images in (("query", query), ("gallery", gallery)):
         if len(images) == 0:
             raise CCAFLError(f"data.targets: {name} has no {part} image.")
@@ -109,11 +113,20 @@ def check_msmt17(root: Path, name: str, _is_source: bool) -> None:
             raise CCAFLError(f"{name}: {path} lists {entry.split(' ')[0]}, which is not in {folder}.")
 
 
+def check_own(root: Path, name: str, is_source: bool) -> None:
+    """Reads all labels, as ``options.own_data`` says."""
+    images = OWN_READERS[name](root, options.own_data).images
+    if is_source and not images.train:
+        raise CCAFLError(f"data.sources: {name} has no image to train on below {root}; its split is query or gallery.")
+
+
 CHECKS: dict[str, Check] = {
     "market1501": check_market1501,
     "dukemtmcreid": check_dukemtmcreid,
     "msmt17": check_msmt17,
     "msmt17_trainval": check_msmt17,
+    "folder": check_own,
+    "tracks": check_own,
 }
 """What is known of datasets' layouts, by name."""
 

@@ -23,7 +23,7 @@ from ccafl_plugin.engine.model_outputs import Promise, promised_outputs
 from ccafl_plugin.engine.scored_engine import ScoredEngine
 from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.engine.state import MAIN, TrainingState
-from ccafl_plugin.engine.supervision import Supervision
+from ccafl_plugin.engine.supervision import Supervision, check_ids
 from ccafl_plugin.engine.text_side import TextSide
 from ccafl_plugin.optim import fuse_steps
 from ccafl_plugin.options import options
@@ -49,6 +49,7 @@ class ImageCCAFLEngine(ScoredEngine):
         association_options: its arguments, e.g. ``{'rate': 1.7}``.
         keep_unassociated: a proxy without partner becomes a pseudo identity of its own; False in the paper.
         supervision: ``intra_camera``, or ``full`` for upper bounds: true identities instead of the association.
+        ids: ``per_camera`` if the training ids mean nothing across cameras: nothing is said of true identities then.
         amp: mixed precision where the model is on a GPU.
         precision: mixed precision: ``fp16`` as in the paper, ``bf16``, or ``fp32``, which is none.
         extraction_precision: likewise, of the features taken at an epoch's start; ``fp32`` as in evaluation.
@@ -95,6 +96,7 @@ class ImageCCAFLEngine(ScoredEngine):
         association_options: Mapping[str, Any] | None = None,
         keep_unassociated: bool = False,
         supervision: str = "intra_camera",
+        ids: str = "across_cameras",
         amp: bool = True,
         precision: str = "fp16",
         extraction_precision: str = "fp32",
@@ -127,6 +129,7 @@ class ImageCCAFLEngine(ScoredEngine):
 
         self.labels = ProxyLabels.from_tuples(dataset.train)
         self.supervision = Supervision(supervision, association, dict(association_options or {}), keep_unassociated)
+        check_ids(ids, supervision)
         self.supervision.check_sampler(type(sampler).__name__)
         self.class_of_proxy = self.supervision.class_of_proxy(self.labels)
         self.text = TextSide(unwrap(model), stage1 or PromptStage(), self.labels, self.supervision, self.device)
@@ -244,7 +247,7 @@ class ImageCCAFLEngine(ScoredEngine):
         self.active_terms, association = self.epoch_start(self.epoch, due, self.text.of_proxies)
         if association is not None:
             self.history.association.append({"epoch": self.epoch, **association})
-            self._write("Association", association)
+            self._write("Association", {key: value for key, value in association.items() if key != "sizes"})
         groups = enumerate(self.optimizer.param_groups)
         self._write("Learning_rate", {group.get("name", f"group_{i}"): group["lr"] for i, group in groups})
 

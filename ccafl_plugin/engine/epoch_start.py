@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ccafl_plugin.association import pair_scores
 from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.engine.association_report import AssociationReport
 from ccafl_plugin.engine.extraction import TrainingImages, unit_features
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.losses import unit_group_means
@@ -23,11 +23,11 @@ class Started(NamedTuple):
 
     Attributes:
         terms: those that take part: without any pseudo identity, terms that need one pause.
-        association: how good it is (``pseudo_identities``, ``proxies``, ``precision``, ``recall``); None without one.
+        association: what is known of it: ``pseudo_identities``, ``proxies`` and what the report adds; None without one.
     """
 
     terms: list[Term]
-    association: dict[str, float] | None
+    association: dict[str, Any] | None
 
 
 @dataclass
@@ -39,7 +39,7 @@ class EpochStart:
         images: the training images with the test transform.
         labels: of the training list.
         supervision: where pseudo identities come from.
-        true_persons: (N,) int64, the person of every proxy; for diagnostics only.
+        report: what is said of an association.
         dtype: of mixed precision while features are taken; None for none.
         seed: of the run.
     """
@@ -48,7 +48,7 @@ class EpochStart:
     images: TrainingImages
     labels: ProxyLabels
     supervision: Supervision
-    true_persons: Tensor
+    report: AssociationReport
     dtype: torch.dtype | None
     seed: int
 
@@ -87,22 +87,13 @@ class EpochStart:
             term.refresh(state)
         return Started(list(terms), scores)
 
-    def _associate(self, epoch: int, features: Tensor | None) -> tuple[Tensor, dict[str, float]]:
-        """(N,) int64 on the model's device, and how good the association is, which is printed, too."""
+    def _associate(self, epoch: int, features: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
+        """(N,) int64 on the model's device, and what is known of the association, which is printed, too."""
         labels = self.labels
         means = None if features is None else unit_group_means(features.double(), self.proxies, labels.num_proxies)
         pseudo = self.supervision.pseudo_identities(means, labels)
-        pairs = pair_scores(pseudo, labels.camera_of_proxy, self.true_persons)
         count = int(pseudo.max()) + 1
         kept = int((pseudo >= 0).sum())
-        print(
-            f"=> Epoch {epoch + 1}: {count} pseudo identities over {kept} of {labels.num_proxies} proxies "
-            f"(diagnostics from true identities: pair precision {pairs.precision:.1%}, recall {pairs.recall:.1%})"
-        )
-        scores = {
-            "pseudo_identities": count,
-            "proxies": kept,
-            "precision": pairs.precision,
-            "recall": pairs.recall,
-        }
-        return pseudo.to(self.device), scores
+        words, known = self.report.of_epoch(pseudo, means)
+        print(f"=> Epoch {epoch + 1}: {count} pseudo identities over {kept} of {labels.num_proxies} proxies ({words})")
+        return pseudo.to(self.device), {"pseudo_identities": count, "proxies": kept, **known}

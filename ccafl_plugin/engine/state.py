@@ -25,14 +25,16 @@ class History:
 
     Attributes:
         effective_settings: what is trained with; None until the engine is made.
-        association: how good the association was, one entry per epoch that had one.
+        association: what was known of the association, one entry per epoch that had one.
+        groups: pseudo identities of the last association, where the next one is compared with it; else empty.
         training_seconds: stage 1 and all epochs, without tests.
         code: digest of the code that computes this part of the run.
         earlier_code: digests of the code that computed the checkpoints which this run goes on from, if another.
     """
 
     effective_settings: EffectiveSettings | None = None
-    association: list[dict[str, float]] = field(default_factory=list)
+    association: list[dict[str, Any]] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
     training_seconds: float = 0.0
     code: str = field(default_factory=lambda: code_digest())  # now: when the run ends, the files may have changed
     earlier_code: list[str] = field(default_factory=list)
@@ -49,6 +51,7 @@ class History:
             "history": {
                 "seconds": self.training_seconds,
                 "association": self.association,
+                "groups": self.groups,
                 "code": [self.code, *self.earlier_code],
             },
         }
@@ -58,6 +61,7 @@ class History:
         history = facts.get("history", {})
         self.training_seconds = float(history.get("seconds", 0.0))
         self.association = list(history.get("association", []))
+        self.groups = list(history.get("groups", []))
         self.earlier_code = [digest for digest in history.get("code", []) if digest != self.code]
 
 

@@ -15,6 +15,19 @@ from ccafl_plugin.utils.errors import WrongArgument, unknown_name
 SUPERVISIONS = ("intra_camera", "full")
 
 
+def check_ids(ids: str, supervision: str) -> None:
+    """Refuses full supervision by ids that hold inside a camera only.
+
+    Raises:
+        CCAFLError: there are no true identities to read.
+    """
+    if ids == "per_camera" and supervision == "full":
+        raise WrongArgument(
+            "{supervision}: full supervision needs ids that hold across cameras; set it to intra_camera, or {ids} to "
+            "across_cameras if yours do."
+        )
+
+
 @dataclass(frozen=True)
 class Supervision:
     """How pseudo identities come about.

@@ -14,15 +14,19 @@ from torch.utils.data import DataLoader
 from ccafl_plugin.data.datasets import build_msmt17_trainval
 from ccafl_plugin.data.image_reading import start_worker
 from ccafl_plugin.data.label_noise import LabelNoise
+from ccafl_plugin.data.own_dataset import build_folder, build_tracks
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.data.whole_batches import whole_batches
 from ccafl_plugin.integration.changes import Change, new_item, set_attribute
-from ccafl_plugin.integration.torchreid_layout import attribute
+from ccafl_plugin.integration.torchreid_layout import attribute, require_parameters
 from ccafl_plugin.synthetic.dataset import build_synthetic_persons
+from ccafl_plugin.utils.errors import CCAFLError
 
 DATASETS: dict[str, Callable[[ModuleType], type]] = {
     "synthetic_persons": build_synthetic_persons,
     "msmt17_trainval": build_msmt17_trainval,
+    "folder": build_folder,
+    "tracks": build_tracks,
 }
 """What builds each of the plugin's datasets, by the name under which it is registered."""
 
@@ -106,3 +110,36 @@ def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler:
         f"=> Damaged the training labels ({noise}): {before.num_images} images of {before.num_proxies} proxies became "
         f"{after.num_images} images of {after.num_proxies} proxies"
     )
+
+
+def empty_list_changes() -> list[Change]:
+    """Datasets of torchreid may have no query and gallery, or, to be tested on only, no training image."""
+    dataset = attribute("data.datasets.dataset", "Dataset", type)
+    original = dataset.__init__
+    require_parameters(original, "train", "query", "gallery", "mode", "combineall", "verbose")
+    placeholder = [("", 0, 0, 0)]  # torchreid looks at the first entry of each list
+
+    @functools.wraps(original)
+    def __init__(self: Any, train: Any, query: Any, gallery: Any, *args: Any, **kwargs: Any) -> None:
+        lists = {"train": train, "query": query, "gallery": gallery}
+        empty = [name for name, entries in lists.items() if len(entries) == 0]
+        if not empty:
+            original(self, train, query, gallery, *args, **kwargs)
+            return
+        if "train" in empty and kwargs.get("mode", "train") == "train":
+            raise CCAFLError(f"data.sources: {type(self).__name__} has no image to train on.")
+        if kwargs.get("combineall"):
+            raise CCAFLError(
+                f"data.combineall: {type(self).__name__} has no query and gallery to add; set it to False."
+            )
+        verbose = kwargs.pop("verbose", True)
+        original(self, *(entries or placeholder for entries in lists.values()), *args, verbose=False, **kwargs)
+        for name in empty:
+            setattr(self, name, [])
+        self.num_train_pids, self.num_train_cams = self.get_num_pids(self.train), self.get_num_cams(self.train)
+        self.data = getattr(self, self.mode)
+        self.verbose = verbose
+        if verbose:
+            self.show_summary()
+
+    return [set_attribute(dataset, "__init__", __init__)]

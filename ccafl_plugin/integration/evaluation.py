@@ -78,3 +78,29 @@ def evaluation_changes() -> list[Change]:
         *replace_everywhere(original_reranking, re_ranking, "utils.rerank", "engine.engine"),
         set_attribute(engine, "metrics", EngineMetrics(metrics, readers_in_place)),
     ]
+
+
+def test_changes() -> list[Change]:
+    """``Engine.test`` leaves out datasets without query or gallery, and says so."""
+    engine = attribute("engine.engine", "Engine", type)
+    original = engine.test
+
+    @functools.wraps(original)
+    def test(self: Any, *args: Any, **kwargs: Any) -> Any:
+        loaders = self.test_loader
+        self.test_loader = {
+            name: pair
+            for name, pair in loaders.items()
+            if all(len(pair[part].dataset) for part in ("query", "gallery"))
+        }
+        try:
+            if left_out := [name for name in loaders if name not in self.test_loader]:
+                print(
+                    f"No evaluation on {', '.join(left_out)}: there is no query and gallery with ids that hold across "
+                    "cameras. ccafl.data.queries names a few such images, -t another dataset."
+                )
+            return original(self, *args, **kwargs) if self.test_loader else 0.0
+        finally:
+            self.test_loader = loaders
+
+    return [set_attribute(engine, "test", test)]

@@ -87,9 +87,9 @@ TABLE = (
         images.extractor_changes,
     ),
     Row(
-        "datasets `synthetic_persons`, `msmt17_trainval`",
+        "datasets `synthetic_persons`, `msmt17_trainval`, `folder`, `tracks`",
         ("data.datasets.__image_datasets",),
-        "a rendered benchmark; MSMT17 by its published protocol",
+        "a rendered benchmark; MSMT17 by its published protocol; data of your own",
         BY_NAME,
         data_manager.dataset_changes,
     ),
@@ -99,6 +99,13 @@ TABLE = (
         "batches of `IntraCameraSampler` stay whole; data workers that are not forked find the plugin",
         "other samplers' batches are as before",
         data_manager.manager_changes,
+    ),
+    Row(
+        "datasets without query and gallery",
+        ("data.datasets.dataset.Dataset.__init__", "engine.engine.Engine.test"),
+        "an IndexError in torchreid; they are trained on, and one line says that nothing is evaluated",
+        "other datasets are as before",
+        lambda: [*data_manager.empty_list_changes(), *evaluation.test_changes()],
     ),
     Row(
         "evaluation and re-ranking",

@@ -35,6 +35,11 @@ def build_data_manager(config: CfgNode) -> Any:
     damage_training_set(datamanager, noise, config.train.seed, arguments.sampler_arguments(config))
     for name, sets in datamanager.test_dataset.items():
         check_queries(name, sets["query"], sets["gallery"])
+        if config.test.evaluate and not sets["query"]:
+            raise CCAFLError(
+                f"test.evaluate: {name} has no query and gallery; name a few labelled images in ccafl.data.queries, or "
+                "another dataset with -t."
+            )
     return datamanager
 
 

@@ -99,7 +99,7 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         "sources": list(config.data.sources),
         "targets": list(config.data.targets),
         "model": _model(config, engine),
-        "training_set": _training_set(engine),
+        "training_set": _training_set(engine, config.ccafl.data.ids == "across_cameras"),
         "test_sets": _test_sets(config, engine),
         "effective_settings": engine.history.effective_settings.as_dict(),
         "settings": settings,
@@ -134,6 +134,8 @@ def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
     engine.set_model_mode("eval")
     found = {}
     for name, loaders in engine.test_loader.items():
+        if not len(loaders["query"].dataset):
+            continue
         features, persons, cameras = _test_features(engine, [loaders["query"], loaders["gallery"]])
         found[name] = camera_predictability(features, cameras, persons, seed=seed)._asdict()
     return found
@@ -172,17 +174,21 @@ def _test_sets(config: CfgNode, engine: Any) -> dict[str, dict[str, Any]]:
     found = {}
     for name, sets in engine.datamanager.test_dataset.items():
         query, gallery = ([entry[0] for entry in sets[part]] for part in ("query", "gallery"))
+        if not query:
+            continue
         folder = os.path.relpath(os.path.commonpath(query + gallery), os.path.expanduser(config.data.root))
         found[name] = {"folder": folder, "queries": len(query), "gallery": len(gallery)}
     return found
 
 
-def _training_set(engine: Any) -> dict[str, int]:
+def _training_set(engine: Any, ids_hold_across: bool) -> dict[str, int]:
+    """Numbers of the training list; of people only where ids are people."""
     train = engine.train_loader.dataset.train
     halves = getattr(engine.train_loader.dataset, "true_person", {})  # of proxies that were split on purpose
+    people = {"people": len({(dsetid, halves.get(pid, pid)) for _, pid, _, dsetid in train})}
     return {
         "images": len(train),
-        "people": len({(dsetid, halves.get(pid, pid)) for _, pid, _, dsetid in train}),
+        **(people if ids_hold_across else {}),
         "cameras": len({(dsetid, camid) for _, _, camid, dsetid in train}),
         "proxies": len({(dsetid, camid, pid) for _, pid, camid, dsetid in train}),
     }

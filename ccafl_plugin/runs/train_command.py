@@ -20,6 +20,7 @@ from ccafl_plugin.engine import ImageCCAFLEngine, NonFiniteLoss
 from ccafl_plugin.integration.torchreid_names import dataset_classes
 from ccafl_plugin.options import options
 from ccafl_plugin.runs import building, results
+from ccafl_plugin.runs.fitting import fit_to_data
 from ccafl_plugin.runs.opening_lines import opening_lines
 from ccafl_plugin.runs.run_files import config_and_system_files, log_to_file
 from ccafl_plugin.runs.shipped_configurations import list_configurations
@@ -48,26 +49,50 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     given = parser().parse_args(argv)
     try:
-        check_names(given)
-        config = load_config(
-            config_file(given.config_file) if given.config_file else None,
-            given.opts[1:] if given.opts[:1] == ["--"] else given.opts,
-            sources=given.sources,
-            targets=given.targets,
-            transforms=given.transforms,
-            root=given.root,
-        )
-        check_sources(config.data.root, config.data.sources, config.data.targets, dataset_classes())
+        config, lines = load(given)
     except CCAFLError as error:
         return _fail(error, 2)
     folder = FolderWatch(config.data.save_dir)
     try:
         with named_by_keys(), log_to_file(config):
+            for line in lines:
+                print(line)
             run(config)
             print(written_line(folder.folder, folder.written()))
     except (CCAFLError, NonFiniteLoss) as error:
         return _fail(error, 1)
     return 0
+
+
+def load(given: argparse.Namespace, fit: bool = True) -> tuple[CfgNode, list[str]]:
+    """The configuration that the arguments name, held against what lies in the data root.
+
+    With ``ccafl.data.fit`` settings that depend on the amount of data follow from it, but those of the command line.
+
+    Args:
+        given: what :func:`parser` gave.
+        fit: False: the amount of data is not looked at.
+
+    Returns:
+        The configuration, and lines that say what followed from the data.
+
+    Raises:
+        CCAFLError: wrong arguments, or data that are missing or wrong.
+    """
+    check_names(given)
+    file = config_file(given.config_file) if given.config_file else None
+    pairs = given.opts[1:] if given.opts[:1] == ["--"] else given.opts
+    named = {"sources": given.sources, "targets": given.targets, "transforms": given.transforms, "root": given.root}
+    config = load_config(file, pairs, **named)
+    options.update(**arguments.option_values(config))  # the datasets read them
+    check_sources(config.data.root, config.data.sources, config.data.targets, dataset_classes())
+    if not (fit and config.ccafl.data.fit):
+        return config, []
+    counts, fitted = fit_to_data(config)
+    words = [word for key, value in fitted.items() for word in (key, str(value))]
+    config = load_config(file, [*words, *pairs], **named)
+    shown = [f"  {key} {value}" for key, value in fitted.items() if key not in pairs[::2]]
+    return config, [f"Settings that follow from the data ({counts}):", *shown]
 
 
 def parser() -> argparse.ArgumentParser:

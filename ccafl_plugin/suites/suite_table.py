@@ -197,11 +197,12 @@ def _training(content: Results) -> str:
     size = settings.get("ccafl.synthetic.size")
     of_size = {"synthetic_persons": f"synthetic_persons ({size})"} if size else {}
     name = " + ".join(of_size.get(source, source) for source in content["sources"])
+    people = f" of {data['people']} people" if "people" in data else ""  # nobody knows where ids hold in a camera only
     defaults = default_config()
     iterations = settings.get("ccafl.iters_per_epoch", defaults.ccafl.iters_per_epoch)
     batch = settings.get("train.batch_size", defaults.train.batch_size)
     return (
-        f"{name}, {data['images']} images of {data['people']} people in {data['cameras']} cameras "
+        f"{name}, {data['images']} images{people} in {data['cameras']} cameras "
         f"({data['proxies']} proxies), {content['epochs']} epochs of {iterations} batches of {batch} images"
     )
 

@@ -105,6 +105,15 @@ RANGES: dict[str, Range] = {
     "wrong": SHARE,
     "split": SHARE,
     "single_camera": SHARE,
+    # data of one's own
+    "test_share": Range(0, 1, below=True),
+    "padding": SHARE,
+    "least_height": COUNT,
+    "least_width": COUNT,
+    "most": NOT_NEGATIVE,
+    "overlap": SHARE,
+    "blur": SHARE,
+    "confidence": NOT_NEGATIVE,
 }
 
 

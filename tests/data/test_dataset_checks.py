@@ -9,6 +9,7 @@ import torchreid
 import ccafl_plugin  # noqa: F401  registers the datasets
 from ccafl_plugin.data import dataset_checks
 from ccafl_plugin.data.dataset_checks import CHECKS, check_queries
+from ccafl_plugin.data.own_dataset import READERS
 from ccafl_plugin.integration.torchreid_names import dataset_classes
 from ccafl_plugin.utils.errors import CCAFLError
 from tests.layouts import write_dukemtmcreid, write_market1501, write_msmt17
@@ -38,7 +39,7 @@ def empty(folder: Path) -> None:
 
 
 def test_every_known_layout_has_a_writer():
-    assert set(WRITERS) == set(CHECKS)
+    assert set(WRITERS) == set(CHECKS) - set(READERS)  # these have tests of their own
 
 
 @pytest.mark.parametrize("name", WRITERS)

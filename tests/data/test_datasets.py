@@ -20,7 +20,7 @@ def names(data):
 
 
 def test_names():
-    assert set(DATASETS) == {"synthetic_persons", "msmt17_trainval"}
+    assert set(DATASETS) == {"synthetic_persons", "msmt17_trainval", "folder", "tracks"}
     assert all(issubclass(dataset, torchreid.data.ImageDataset) for dataset in DATASETS.values())
 
 
