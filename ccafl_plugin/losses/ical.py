@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ccafl_plugin.losses.proxy_classifier import similarity_to_rows
 from ccafl_plugin.utils.dtypes import full_precision, widen
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.paper_values import ARCFACE_MARGIN, HARDNESS, ICAL_SMOOTHING, SCALE
 
 
 def positive_proxies(proxies: Tensor, camera_of_proxy: Tensor, pseudo_of_proxy: Tensor) -> Tensor:
@@ -64,7 +65,13 @@ class ICALLoss(nn.Module):
         smoothing: share of the target that is spread evenly over P(i); 0.8 in the released settings.
     """
 
-    def __init__(self, scale: float = 16.0, margin: float = 0.7, hardness: float = 0.2, smoothing: float = 0.8) -> None:
+    def __init__(
+        self,
+        scale: float = SCALE,
+        margin: float = ARCFACE_MARGIN,
+        hardness: float = HARDNESS,
+        smoothing: float = ICAL_SMOOTHING,
+    ) -> None:
         super().__init__()
         if not 0 <= smoothing <= 1:
             raise CCAFLError(f"ICALLoss: smoothing must lie in [0, 1], got {smoothing}.")

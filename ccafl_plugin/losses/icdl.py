@@ -16,6 +16,7 @@ from ccafl_plugin.losses.triplet import batch_hard_triplet, centroid_triplet
 from ccafl_plugin.losses.weighted_sum import weighted_sum
 from ccafl_plugin.utils.dtypes import full_precision, widen, zero_with_graph
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.paper_values import LABEL_SMOOTHING, MARGIN, TEMPERATURE, WEIGHT_LAMBDA
 
 REDUCTIONS = ("sum", "mean_over_cameras")
 
@@ -57,10 +58,10 @@ class ICDLLoss(nn.Module):
 
     def __init__(
         self,
-        weight_lambda: float = 0.6,
-        temperature: float = 0.05,
-        margin: float = 0.3,
-        smoothing: float = 0.1,
+        weight_lambda: float = WEIGHT_LAMBDA,
+        temperature: float = TEMPERATURE,
+        margin: float = MARGIN,
+        smoothing: float = LABEL_SMOOTHING,
         weight_centroid: float = 1.0,
         weight_instance: float = 1.0,
         weight_centroid_triplet: float = 1.0,

@@ -13,10 +13,11 @@ from ccafl_plugin.losses.triplet import batch_hard_triplet
 from ccafl_plugin.losses.weighted_sum import weighted_sum
 from ccafl_plugin.utils.dtypes import full_precision, widen
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.paper_values import MARGIN, TEMPERATURE
 
 
 @full_precision
-def cluster_contrast(features: Tensor, centroids: Tensor, labels: Tensor, temperature: float = 0.05) -> Tensor:
+def cluster_contrast(features: Tensor, centroids: Tensor, labels: Tensor, temperature: float = TEMPERATURE) -> Tensor:
     """L_inter: cross-entropy against the centres of all pseudo identities (docs/method.md (17); paper, Sec. III-D).
 
     Args:
@@ -56,8 +57,8 @@ class InterCameraLoss(nn.Module):
 
     def __init__(
         self,
-        temperature: float = 0.05,
-        margin: float = 0.3,
+        temperature: float = TEMPERATURE,
+        margin: float = MARGIN,
         weight_contrast: float = 1.0,
         weight_triplet: float = 1.0,
     ) -> None:

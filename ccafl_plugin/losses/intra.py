@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from ccafl_plugin.losses.camera_layout import CameraLayout
 from ccafl_plugin.losses.cross_entropy import mean_cross_entropy
 from ccafl_plugin.utils.dtypes import full_precision, no_autocast, widen, zero_with_graph
+from ccafl_plugin.utils.paper_values import TEMPERATURE
 
 
 @full_precision
@@ -19,7 +20,7 @@ def camera_contrast(
     features: Tensor,
     centroids: Tensor,
     local: Tensor,
-    temperature: float = 0.05,
+    temperature: float = TEMPERATURE,
     layout: CameraLayout | None = None,
     normalized: bool = False,
 ) -> Tensor:
@@ -95,7 +96,7 @@ def instance_contrast(
     features: Tensor,
     instances: Tensor,
     local: Tensor,
-    temperature: float = 0.05,
+    temperature: float = TEMPERATURE,
     layout: CameraLayout | None = None,
     normalized: bool = False,
 ) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ccafl_plugin.losses.grouping import unit_group_means
 from ccafl_plugin.utils.dtypes import full_precision
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.paper_values import INSTANCES, MOMENTUM
 
 COPIED_AT_ONCE = 256  # proxies; bounds the temporary copy while a memory is filled
 
@@ -47,7 +48,11 @@ class HybridMemory(nn.Module):
     offsets: Tensor  # (C,) int64, first proxy of each camera
 
     def __init__(
-        self, proxies_per_camera: Sequence[int] | Tensor, dim: int, instances: int = 32, momentum: float = 0.1
+        self,
+        proxies_per_camera: Sequence[int] | Tensor,
+        dim: int,
+        instances: int = INSTANCES,
+        momentum: float = MOMENTUM,
     ) -> None:
         super().__init__()
         sizes = torch.as_tensor(proxies_per_camera, dtype=torch.int64, device="cpu")
@@ -185,7 +190,7 @@ class ClusterMemory(nn.Module):
 
     centroids: Tensor  # (K, D) unit rows
 
-    def __init__(self, num_clusters: int, dim: int, momentum: float = 0.1) -> None:
+    def __init__(self, num_clusters: int, dim: int, momentum: float = MOMENTUM) -> None:
         super().__init__()
         if num_clusters < 1 or dim < 1:
             raise CCAFLError(f"ClusterMemory needs at least one cluster and dimension, got {num_clusters} x {dim}.")
@@ -194,7 +199,7 @@ class ClusterMemory(nn.Module):
         self.register_buffer("centroids", torch.zeros(num_clusters, dim), persistent=False)
 
     @classmethod
-    def of(cls, features: Tensor, labels: Tensor, momentum: float = 0.1) -> ClusterMemory:
+    def of(cls, features: Tensor, labels: Tensor, momentum: float = MOMENTUM) -> ClusterMemory:
         """A filled memory, in float32 on the features' device.
 
         Args:

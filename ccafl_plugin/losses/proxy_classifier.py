@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from ccafl_plugin.utils.dtypes import full_precision, no_autocast, widen
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.paper_values import SCALE
 
 
 class _SimilarityToUnitRows(torch.autograd.Function):
@@ -61,7 +62,7 @@ class ProxyClassifier(nn.Module):
     """
 
     def __init__(
-        self, num_proxies: int, dim: int, scale: float = 16.0, generator: torch.Generator | None = None
+        self, num_proxies: int, dim: int, scale: float = SCALE, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         if num_proxies < 1 or dim < 1:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ccafl_plugin.losses.cross_entropy import mean_cross_entropy
 from ccafl_plugin.utils.dtypes import full_precision, widen
+from ccafl_plugin.utils.paper_values import LABEL_SMOOTHING
 
 
 @full_precision
@@ -46,7 +47,9 @@ def prompt_contrast(
 
 
 @full_precision
-def text_alignment(image_features: Tensor, text_features: Tensor, labels: Tensor, smoothing: float = 0.1) -> Tensor:
+def text_alignment(
+    image_features: Tensor, text_features: Tensor, labels: Tensor, smoothing: float = LABEL_SMOOTHING
+) -> Tensor:
     """L_i2tce: cross-entropy of images against fixed texts, with label smoothing (docs/method.md (14), (19)).
 
     Inside a camera the texts are those of its proxies and the labels camera-local; across cameras they are the mean

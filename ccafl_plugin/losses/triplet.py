@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ccafl_plugin.losses.camera_layout import CameraLayout
 from ccafl_plugin.utils.dtypes import full_precision, widen
+from ccafl_plugin.utils.paper_values import MARGIN
 
 SMALLEST_DISTANCE = 1e-6  # distances are clamped here, since their slope at 0 is not defined
 
@@ -38,7 +39,9 @@ def _hinges(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: float
 
 
 @full_precision
-def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3, cameras: Tensor | None = None) -> Tensor:
+def batch_hard_triplet(
+    features: Tensor, labels: Tensor, margin: float = MARGIN, cameras: Tensor | None = None
+) -> Tensor:
     """Tri(f; batch) and L_tri: batch-hard triplet loss, mean over all anchors (docs/method.md (13), (18)).
 
     For every anchor ``max(0, d_pos - d_neg + margin)``. The hardest positive is the farthest image of the anchor's
@@ -77,7 +80,7 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3, ca
 
 @full_precision
 def centroid_triplet(
-    features: Tensor, centroids: Tensor, local: Tensor, margin: float = 0.3, layout: CameraLayout | None = None
+    features: Tensor, centroids: Tensor, local: Tensor, margin: float = MARGIN, layout: CameraLayout | None = None
 ) -> Tensor:
     """Tri(f; centroids): the own centroid against the nearest other one of the camera (docs/method.md (12)).
 

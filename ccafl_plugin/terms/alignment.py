@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ccafl_plugin.losses import group_means, text_alignment
 from ccafl_plugin.terms.term import Batch, EpochState, Term, register_term
+from ccafl_plugin.utils.paper_values import LABEL_SMOOTHING
 
 
 @register_term
@@ -23,7 +24,7 @@ class AlignmentTerm(Term):
     needs_association = True
 
     def __init__(
-        self, weight: float = 1.0, first_epoch: int = 10, last_epoch: int = -1, smoothing: float = 0.1
+        self, weight: float = 1.0, first_epoch: int = 10, last_epoch: int = -1, smoothing: float = LABEL_SMOOTHING
     ) -> None:
         super().__init__(weight, first_epoch, last_epoch)
         self.smoothing = smoothing

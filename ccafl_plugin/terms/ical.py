@@ -9,6 +9,7 @@ from torch import Tensor
 from ccafl_plugin.losses import ICALLoss
 from ccafl_plugin.terms.proxy_classifier import ProxyClassifierTerm
 from ccafl_plugin.terms.term import Batch, EpochState, Setup, Term, register_term
+from ccafl_plugin.utils.paper_values import ARCFACE_MARGIN, HARDNESS, ICAL_SMOOTHING, SCALE
 
 
 @register_term
@@ -32,10 +33,10 @@ class ICALTerm(Term):
         weight: float = 1.0,
         first_epoch: int = 40,
         last_epoch: int = -1,
-        scale: float = 16.0,
-        margin: float = 0.7,
-        hardness: float = 0.2,
-        smoothing: float = 0.8,
+        scale: float = SCALE,
+        margin: float = ARCFACE_MARGIN,
+        hardness: float = HARDNESS,
+        smoothing: float = ICAL_SMOOTHING,
     ) -> None:
         super().__init__(weight, first_epoch, last_epoch)
         self.criterion = ICALLoss(scale=scale, margin=margin, hardness=hardness, smoothing=smoothing)

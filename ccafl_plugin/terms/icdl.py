@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ccafl_plugin.losses import HybridMemory, ICDLLoss
 from ccafl_plugin.terms.term import Batch, EpochState, Setup, Term, register_term
+from ccafl_plugin.utils.paper_values import INSTANCES, LABEL_SMOOTHING, MARGIN, MOMENTUM, TEMPERATURE, WEIGHT_LAMBDA
 
 
 @register_term
@@ -35,12 +36,12 @@ class ICDLTerm(Term):
         weight: float = 1.0,
         first_epoch: int = 0,
         last_epoch: int = 4,
-        weight_lambda: float = 0.6,
-        temperature: float = 0.05,
-        margin: float = 0.3,
-        smoothing: float = 0.1,
-        instances: int = 32,
-        momentum: float = 0.1,
+        weight_lambda: float = WEIGHT_LAMBDA,
+        temperature: float = TEMPERATURE,
+        margin: float = MARGIN,
+        smoothing: float = LABEL_SMOOTHING,
+        instances: int = INSTANCES,
+        momentum: float = MOMENTUM,
         weight_centroid: float = 1.0,
         weight_instance: float = 1.0,
         weight_centroid_triplet: float = 1.0,

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ccafl_plugin.losses import ClusterMemory, InterCameraLoss
 from ccafl_plugin.terms.term import Batch, EpochState, Term, register_term
+from ccafl_plugin.utils.paper_values import MARGIN, MOMENTUM, TEMPERATURE
 
 
 @register_term
@@ -29,9 +30,9 @@ class InterTerm(Term):
         weight: float = 1.0,
         first_epoch: int = 5,
         last_epoch: int = -1,
-        temperature: float = 0.05,
-        momentum: float = 0.1,
-        margin: float = 0.3,
+        temperature: float = TEMPERATURE,
+        momentum: float = MOMENTUM,
+        margin: float = MARGIN,
         weight_contrast: float = 1.0,
         weight_triplet: float = 1.0,
     ) -> None:

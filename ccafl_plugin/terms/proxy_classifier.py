@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ccafl_plugin.losses import ProxyClassifier
 from ccafl_plugin.terms.term import Batch, Setup, Term, register_term
+from ccafl_plugin.utils.paper_values import PROMPT_AND_CLASSIFIER_LR, SCALE
 from ccafl_plugin.utils.seeds import generator
 
 
@@ -29,9 +30,9 @@ class ProxyClassifierTerm(Term):
         weight: float = 1.0,
         first_epoch: int = 0,
         last_epoch: int = -1,
-        lr: float = 3.5e-4,
+        lr: float = PROMPT_AND_CLASSIFIER_LR,
         weight_decay: float = 5e-4,
-        scale: float = 16.0,
+        scale: float = SCALE,
     ) -> None:
         super().__init__(weight, first_epoch, last_epoch)
         self.lr = lr

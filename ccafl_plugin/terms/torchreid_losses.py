@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ccafl_plugin.terms.term import Batch, Setup, Term, register_term
 from ccafl_plugin.utils.dtypes import zero_with_graph
+from ccafl_plugin.utils.paper_values import MARGIN
 
 
 @register_term
@@ -50,7 +51,7 @@ class TripletTerm(Term):
 
     name = "triplet"
 
-    def __init__(self, weight: float = 1.0, first_epoch: int = 0, last_epoch: int = -1, margin: float = 0.3) -> None:
+    def __init__(self, weight: float = 1.0, first_epoch: int = 0, last_epoch: int = -1, margin: float = MARGIN) -> None:
         super().__init__(weight, first_epoch, last_epoch)
         self.criterion = torchreid.losses.TripletLoss(margin=margin)
 
