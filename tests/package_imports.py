@@ -87,6 +87,8 @@ def picture(graph: Graph) -> str:
     """The folders, each above all that it imports, one a line."""
     folders = folder_graph(graph)
     lines: list[str] = []
+    if found := circle(folders):
+        raise ValueError(f"a circle of imports: {' -> '.join(found)}")
     while folders:
         top = min(name for name in folders if not any(name in targets for targets in folders.values()))
         targets = folders.pop(top)
