@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from ccafl_plugin.data.label_noise import true_persons
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.argument_checks import check_any_term, check_views
+from ccafl_plugin.engine.association_report import AssociationReport, GroupReport, TrueIdentities
 from ccafl_plugin.engine.checkpointing import Checkpointing
 from ccafl_plugin.engine.effective_settings import effective_settings_of
 from ccafl_plugin.engine.encoder_pass import EncoderPass, check_parts, check_replicas, gradient_scaler, narrow_type
@@ -140,10 +141,10 @@ class ImageCCAFLEngine(ScoredEngine):
         self._bind_terms(promise)
 
         images = TrainingImages(datamanager, self.labels, extraction_memory)
-        persons = true_persons(dataset, self.labels)
-        self.epoch_start = EpochStart(
-            model, images, self.labels, self.supervision, persons, extraction_dtype, self.seed
-        )
+        report: AssociationReport = GroupReport(self.labels, self.history, self.seed)
+        if ids == "across_cameras":
+            report = TrueIdentities(true_persons(dataset, self.labels), self.labels)
+        self.epoch_start = EpochStart(model, images, self.labels, self.supervision, report, extraction_dtype, self.seed)
         self.history.effective_settings = effective_settings_of(self)
         scaler = gradient_scaler(dtype)
         self.state = TrainingState(self._models, self._optims, self._scheds, scaler, history=self.history)

@@ -208,5 +208,5 @@ def test_sharpness() -> None:
     ("name", "value"), [("padding", -0.1), ("least_height", 0), ("overlap", 1.5), ("blur", float("nan"))]
 )
 def test_rules_out_of_range(name: str, value: float) -> None:
-    with fails(rf"ccafl\.data\.crops\.{name}: .* is out of range"):
+    with fails(rf"{name}: .* is out of range"):
         CropRules(**{name: value})

@@ -49,7 +49,7 @@ def test_a_folder_is_all_it_takes(command: Callable, tmp_path: Path) -> None:
     assert "  ccafl.iters_per_epoch" not in out  # given by hand
     assert "=> Loaded folder" in out and "# proxies" in out
     assert "No evaluation on folder" in out
-    assert out.index("No evaluation") < out.rindex("Checkpoint saved")
+    assert "Checkpoint saved" in out
     assert re.search(r"=> Epoch 2: \d+ pseudo identities over 16 of 16 proxies \(\d+ groups with", out)
     assert "pair precision" not in out
     assert (tmp_path / "log" / "model" / "model.pth.tar-2").is_file()
