@@ -78,7 +78,7 @@ def numbered(records: Sequence[Record], ids_hold_across: bool) -> NumberedImages
         else:
             number = test_number.setdefault(record.id, len(test_number))
         lists[record.split].append((record.path, number, camera_number[record.camera], 0))
-    return NumberedImages(*lists.values(), cameras, tuple(train_number), tuple(test_number))
+    return NumberedImages(lists[TRAIN], lists[QUERY], lists[GALLERY], cameras, tuple(train_number), tuple(test_number))
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

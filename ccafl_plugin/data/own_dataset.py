@@ -35,7 +35,7 @@ def build_tracks(torchreid: ModuleType) -> type:
 
 
 def _own_dataset(torchreid: ModuleType, name: str) -> type:
-    class OwnDataset(torchreid.data.ImageDataset):  # type: ignore[name-defined, misc]
+    class OwnDataset(torchreid.data.ImageDataset):
         """What the two share.
 
         Args:

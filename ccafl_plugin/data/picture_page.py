@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import os
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def write_page(folder: Path, data: DataSet, lines: Sequence[str], doubts: Sequen
         for number, (_, camera) in enumerate(data.labels.cameras):
             name = f"camera-{number + 1}.jpg"
             sheet = camera_sheet(data, number)
-            write_whole(folder / name, lambda path, sheet=sheet: _save(sheet, path))
+            write_whole(folder / name, functools.partial(_save, sheet))
             title = html.escape(data.camera(camera))
             body.append(f'<h2>{title}</h2><img src="{name}" alt="{title}">')
         page = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Data check</title>' + "\n".join(body)

@@ -100,6 +100,7 @@ def _of_video(video: Path, frames: list[int]) -> Iterator[tuple[int, Picture]]:
                             "ffmpeg -i IN -c:v libx264 OUT.mp4."
                         )
                     raise MissingFrame(frame, f"{video} has {number - 1} frames")
-            yield frame, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            assert picture is not None
+            yield frame, np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)  # RGB
     finally:
         capture.release()
