@@ -1,16 +1,16 @@
-"""Losses and memories: tensors and labels in, scalars out. Nothing here knows of configs or engines.
+"""Losses and memories: tensors and labels in, scalars out. Nothing here reads a configuration or an engine.
 
-In the order in which one reads them; docs/method.md has the equations:
+The modules in reading order (docs/method.md has the equations):
 
 - ``text``: L_stage1, which learns the prompts, and L_i2tce, which aligns the encoder with them;
-- ``memory``: the centroids and instances of proxies, and the centres of pseudo identities; ``grouping`` makes means;
+- ``memory``: the centroids and instances of proxies, and the centres of pseudo identities; ``grouping`` computes means;
 - ``intra``: L_centroid and L_instance; ``triplet``: the triplet against centroids, and the one inside a batch;
-- ``icdl``: L_ICDL, the sum of these over the cameras; ``camera_layout`` lets them take all cameras at once;
+- ``icdl``: L_ICDL, the sum of these over the cameras; ``camera_layout`` lets them compute all cameras at once;
 - ``inter``: L_inter + L_tri on pseudo identities;
 - ``proxy_classifier``: L_GID; ``ical``: L_ICAL, which reads that classifier;
 - ``cross_entropy``, ``weighted_sum``: what several losses share.
 
-``ccafl_plugin.terms`` gives a loss its window of epochs and its place in training.
+``ccafl_plugin.terms`` decides in which epochs a loss is active and how training calls it.
 """
 
 from ccafl_plugin.losses.grouping import group_means, unit_group_means

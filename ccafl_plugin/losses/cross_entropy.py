@@ -1,4 +1,4 @@
-"""The mean that the method's cross-entropies share."""
+"""The mean cross-entropy that several of the method's losses share."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0, share: Tensor | None = None) -> Tensor:
-    """Cross-entropy, mean over the rows whose label isn't -1; no such row gives a zero that still has a graph.
+    """Cross-entropy, mean over the rows whose label is not -1; without such a row, a zero that still has a graph.
 
-    Counting happens on the device, so rows are left out without the host having to know how many.
+    The device counts the rows, so the host does not wait to learn how many are left out.
 
     Args:
         logits: (B, N) float.
         labels: (B,) int64 in [-1, N).
         smoothing: label smoothing, 0 for none.
-        share: (B,) float, what each row counts in place of the mean: 1 / images of its camera.
+        share: (B,) float, weight of each row that replaces the mean: 1 / images of its camera.
 
     Returns:
         () float.

@@ -12,12 +12,12 @@ from ccafl_plugin.utils.errors import CCAFLError
 
 @full_precision
 def group_means(features: Tensor, labels: Tensor, num_groups: int) -> Tensor:
-    """Mean of the rows of every group; rows are added in their order, so the result is the same at every call.
+    """Mean of the rows of each group; rows are added in their order, so every call gives the same result.
 
     Args:
         features: (M, D) float.
         labels: (M,) int64 in [-1, num_groups); rows labelled -1 belong to no group.
-        num_groups: number of groups; each must have a row.
+        num_groups: number of groups; each needs at least one row.
 
     Returns:
         (num_groups, D) in the dtype of ``features`` (half precision: float32) and on its device; no gradient.
@@ -32,9 +32,9 @@ def group_means(features: Tensor, labels: Tensor, num_groups: int) -> Tensor:
     counts = torch.bincount(labels[labels >= 0], minlength=num_groups)
     if bool((counts == 0).any()):
         raise CCAFLError(f"group {int((counts == 0).nonzero()[0])} of {num_groups} has no row to take a mean of.")
-    order = torch.argsort(labels, stable=True)[labels.numel() - int(counts.sum()) :]  # those labelled -1 come first
+    order = torch.argsort(labels, stable=True)[labels.numel() - int(counts.sum()) :]  # rows labelled -1 sort first
     starts = counts.cumsum(0) - counts
-    return F.embedding_bag(order, features, starts, mode="mean")  # neither a sorted copy nor atomic additions
+    return F.embedding_bag(order, features, starts, mode="mean")  # needs no sorted copy and no atomic additions
 
 
 def unit_group_means(features: Tensor, labels: Tensor, num_groups: int) -> Tensor:

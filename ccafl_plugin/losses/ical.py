@@ -1,4 +1,4 @@
-"""Inter-camera adversarial learning: the encoder is punished for features that give their camera away."""
+"""Inter-camera adversarial learning (ICAL): it penalises features that reveal their camera."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ccafl_plugin.utils.paper_values import ARCFACE_MARGIN, HARDNESS, ICAL_SMOOT
 
 
 def positive_proxies(proxies: Tensor, camera_of_proxy: Tensor, pseudo_of_proxy: Tensor) -> Tensor:
-    """P(i): the image's own proxy, and its pseudo identity's proxies in other cameras (docs/method.md (21)).
+    """P(i): the image's own proxy and the proxies of its pseudo identity in other cameras (docs/method.md (21)).
 
     Args:
         proxies: (B,) int64, the images' proxies.
         camera_of_proxy: (N,) int64.
-        pseudo_of_proxy: (N,) int64, -1 for a proxy without partner (never grouped with others of its kind).
+        pseudo_of_proxy: (N,) int64, -1 for a proxy without partner; two such proxies are never positives of each other.
 
     Returns:
         (B, N) bool.
@@ -31,9 +31,9 @@ def positive_proxies(proxies: Tensor, camera_of_proxy: Tensor, pseudo_of_proxy: 
 
 
 def clamp_cosines(cosines: Tensor) -> Tensor:
-    """Clamped to [-1, 1] (docs/method.md (22)); the gradient passes inside and at both ends.
+    """Clamps to [-1, 1] (docs/method.md (22)); the gradient passes inside the interval and at both ends.
 
-    What ``torch.clamp`` does with the gradient at its ends depends on torch's version.
+    ``torch.clamp`` is not used because its gradient at the ends depends on torch's version.
     """
     return torch.where(cosines.abs() <= 1, cosines, cosines.detach().clamp(-1, 1))
 
@@ -41,7 +41,7 @@ def clamp_cosines(cosines: Tensor) -> Tensor:
 def additive_margin(cosines: Tensor, margin: float) -> Tensor:
     """cos(theta + margin) as in ArcFace (docs/method.md (22)), with finite gradients at cosines of exactly 1 and -1.
 
-    Beyond theta = pi - margin the cosine of the sum would rise again, so cos - margin * sin(margin) takes its place.
+    Beyond theta = pi - margin the cosine of the sum would rise again, so cos - margin * sin(margin) replaces it.
     """
     sines = (1 - cosines.square()).clamp(min=1e-6).sqrt()
     shifted = cosines * math.cos(margin) - sines * math.sin(margin)
@@ -51,17 +51,17 @@ def additive_margin(cosines: Tensor, margin: float) -> Tensor:
 class ICALLoss(nn.Module):
     """L_ICAL (docs/method.md (21) to (24); paper, Sec. III-E).
 
-    Features should be as near to the same person's proxies in other cameras as to their own.
+    It trains the encoder to place a feature as near to the same person's proxies in other cameras as to its own proxy.
 
-    Proxies of the image's own camera are made harder negatives, the own proxy a harder positive, and part of the
-    target is spread over the person's proxies in other cameras. The loss reads the weight of a
-    :class:`~ccafl_plugin.losses.proxy_classifier.ProxyClassifier`, which needs an optimizer of its own and
-    whose step of the iteration comes first.
+    The loss makes the own camera's other proxies harder negatives and the own proxy a harder positive. It spreads part
+    of the target over the person's proxies in other cameras. It reads the weight of a
+    :class:`~ccafl_plugin.losses.proxy_classifier.ProxyClassifier`, which needs its own optimizer. That optimizer's step
+    comes before this loss in every iteration.
 
     Args:
-        scale: logits are similarities times it; 16 in the released settings.
+        scale: factor from similarities to logits; 16 in the released settings.
         margin: ArcFace margin of the own proxy, radians; 0.7 for Market-1501, 0.3 DukeMTMC-reID, 0.5 MSMT17.
-        hardness: h (the paper's t); cosines with the own camera's other proxies become (1 + h) cos + h; 0.2.
+        hardness: h (the paper's t): cosines with the own camera's other proxies become (1 + h) cos + h; 0.2.
         smoothing: share of the target that is spread evenly over P(i); 0.8 in the released settings.
     """
 
@@ -89,14 +89,14 @@ class ICALLoss(nn.Module):
         """Mean over the images whose proxy has a pseudo identity.
 
         Args:
-            features: (B, D) float, unit rows, taken as they are handed in; the only input that gets a gradient.
+            features: (B, D) float, unit rows, not normalised again; the only input that gets a gradient.
             weight: (N, D) float, the classifier's weight; rows are normalised in use.
-            proxies: (B,) int64 in [0, N); like the other labels best on the features' device, else it is copied there.
+            proxies: (B,) int64 in [0, N). All labels are best on the features' device; otherwise they are copied there.
             camera_of_proxy: (N,) int64.
             pseudo_of_proxy: (N,) int64, -1 for none; images of such proxies are left out.
 
         Returns:
-            () float32 or wider; without any image left a zero that still has a graph.
+            () float32 or wider; if no image is left, a zero that still has a graph.
         """
         features, weight = widen(features, weight.detach())
         proxies, camera_of_proxy, pseudo_of_proxy = (
@@ -110,7 +110,7 @@ class ICALLoss(nn.Module):
         logits = self.scale * similarity
 
         positive = positive_proxies(proxies, camera_of_proxy, pseudo_of_proxy)
-        # a finite mask: without any negative the sum is 0, its logarithm the lowest number, and the loss and gradient 0
+        # The mask is finite: without negatives the sum is 0, its logarithm the lowest number, loss and gradient are 0.
         negatives = logits.masked_fill(positive, torch.finfo(logits.dtype).min).logsumexp(1, keepdim=True)
         log_probability = F.logsigmoid(logits - negatives)
         target = positive.to(logits.dtype) * (self.smoothing / positive.sum(1, keepdim=True).to(logits.dtype))

@@ -1,4 +1,7 @@
-"""Intra-camera discriminative learning: everything that one camera's labels can teach."""
+"""Intra-camera discriminative learning (ICDL): the losses that need the labels of one camera at a time.
+
+The parts are in ``intra``, ``triplet`` and ``text``; this module adds them up.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ REDUCTIONS = ("sum", "mean_over_cameras")
 
 
 class ICDLComponents(NamedTuple):
-    """The weighted sum, which is what is trained, and its parts without their weights, for logs and tests."""
+    """The weighted sum, which training minimises, and its unweighted parts, for logs and tests."""
 
     total: Tensor
     centroid: Tensor  # L_centroid
@@ -37,20 +40,20 @@ class ICDLLoss(nn.Module):
 
     ``lambda L_centroid + (1 - lambda) L_instance + Tri(f; centroids) + Tri(f; batch) + L_i2tce``
 
-    A part whose factor is 0 is not computed and reads 0.
+    A part whose factor is 0 is not computed and is reported as 0.
 
     Args:
         weight_lambda: lambda, in [0, 1]; 0.6 for Market-1501 and DukeMTMC-reID, 0.0 for MSMT17.
         temperature: of both contrasts; 0.05 in the paper.
         margin: of both triplets; 0.3 in the paper.
         smoothing: label smoothing of the alignment; 0.1 in the released settings.
-        weight_centroid: further factor of L_centroid, beside lambda; 1.
-        weight_instance: further factor of L_instance, beside 1 - lambda; 1.
+        weight_centroid: additional factor of L_centroid, times lambda; 1.
+        weight_instance: additional factor of L_instance, times 1 - lambda; 1.
         weight_centroid_triplet: factor of the triplet against the centroids; 1.
         weight_batch_triplet: factor of the triplet inside the batch; 1.
         weight_alignment: factor of the alignment with the prompts' texts; 1.
         reduction: ``sum`` over the cameras present, as in the paper, or ``mean_over_cameras``: that sum divided by the
-            number of cameras in the memory, which are the training set's, whether the batch has images of them or not.
+            number of cameras in the memory. These are all cameras of the training set, in the batch or not.
 
     Raises:
         CCAFLError: lambda outside [0, 1], a temperature that is not above 0, or an unknown reduction.
@@ -100,8 +103,8 @@ class ICDLLoss(nn.Module):
 
         Args:
             features: (B, D) float, unit rows; gets a gradient.
-            memory: read only; call its ``update`` after the backward pass.
-            proxies: (B,) int64; best on the host, since the batch is split by camera there (no device sync then).
+            memory: it is only read here; call its ``update`` after the backward pass.
+            proxies: (B,) int64; best on the host, which splits the batch by camera, so that there is no device sync.
             image_features: (B, E) float, embeddings of the images (v); gets a gradient. None: no alignment.
             text: (N, E) float, text feature of every proxy. None: no alignment.
 
@@ -125,7 +128,7 @@ class ICDLLoss(nn.Module):
         image_features: Tensor | None,
         text: Tensor | None,
     ) -> dict[str, Tensor]:
-        """The parts that count; every camera's images at once where the functions allow it."""
+        """The parts whose factor is not 0, for the images of all cameras at once where the functions allow it."""
         features, centroids = widen(features, memory.centroids)
         features = features[torch.cat([part.rows for part in cameras])]
         units = F.normalize(features, dim=1)

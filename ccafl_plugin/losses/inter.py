@@ -1,4 +1,7 @@
-"""Inter-camera learning on pseudo identities: contrast with their centres, and triplets in the batch."""
+"""Inter-camera learning on pseudo identities: contrast with their centres, and triplets in the batch.
+
+Pseudo identities come from ``ccafl_plugin.association``; this module takes them as labels.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,14 @@ def cluster_contrast(features: Tensor, centroids: Tensor, labels: Tensor, temper
         temperature: logits are divided by it; 0.05 in the paper.
 
     Returns:
-        () float32 or wider, mean over the images with a pseudo identity; without any a zero that still has a graph.
+        () float32 or wider, mean over the images with a pseudo identity; without any, a zero that still has a graph.
     """
     features, centroids = widen(features, centroids.detach())
     return mean_cross_entropy(F.normalize(features, dim=1) @ centroids.T / temperature, labels)
 
 
 class InterComponents(NamedTuple):
-    """The weighted sum, which is what is trained, and its parts without their weights, for logs and tests."""
+    """The weighted sum, which training minimises, and its unweighted parts, for logs and tests."""
 
     total: Tensor
     contrast: Tensor  # L_inter
@@ -43,7 +46,7 @@ class InterComponents(NamedTuple):
 
 
 class InterCameraLoss(nn.Module):
-    """L_inter + L_tri (docs/method.md (17), (18); paper, Sec. III-D). Images without a pseudo identity take no part.
+    """L_inter + L_tri (docs/method.md (17), (18); paper, Sec. III-D). Images without a pseudo identity are left out.
 
     Args:
         temperature: of the contrast; 0.05 in the paper.
@@ -74,11 +77,11 @@ class InterCameraLoss(nn.Module):
 
         Args:
             features: (B, D) float, unit rows; gets a gradient.
-            memory: read only; call its ``update`` after the backward pass.
+            memory: it is only read here; call its ``update`` after the backward pass.
             labels: (B,) int64, pseudo identities on the features' device; -1 for none.
 
         Returns:
-            Scalars in float32 or wider; without any pseudo identity in the batch zeros that still have a graph.
+            Scalars in float32 or wider; if the batch has no pseudo identity, zeros that still have a graph.
         """
         parts = {
             "contrast": cluster_contrast(features, memory.centroids, labels, self.temperature),

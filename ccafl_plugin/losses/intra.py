@@ -1,4 +1,4 @@
-"""Contrast inside the cameras, with a hybrid memory's centroids and with its instances."""
+"""Contrast inside each camera: with the centroids of a hybrid memory, and with its instances."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def camera_contrast(
     layout: CameraLayout | None = None,
     normalized: bool = False,
 ) -> Tensor:
-    """L_centroid: cross-entropy against the centroids of the own camera (docs/method.md (10); paper, Sec. III-C).
+    """L_centroid: cross-entropy against the centroids of the image's camera (docs/method.md (10); paper, Sec. III-C).
 
     Args:
         features: (B, D) float; the only input that gets a gradient. Rows are L2-normalised again inside, so that
             the gradient has no part along the feature.
-        centroids: (N_c, D) float, unit rows, of all proxies of the camera; of all cameras with a layout.
-        local: (B,) int64, camera-local label in [0, N_c); -1 leaves an image out (without a layout only).
+        centroids: (N_c, D) float, unit rows, of all proxies of the camera; with a layout, of all cameras.
+        local: (B,) int64, camera-local label in [0, N_c); -1 leaves an image out (only without a layout).
         temperature: logits are divided by it; 0.05 in the paper.
-        layout: of a batch that is sorted by camera; None: all images and centroids are one camera's.
+        layout: of a batch that is sorted by camera; None: all images and centroids are of one camera.
         normalized: True where the caller has normalised the features, once for several losses.
 
     Returns:
@@ -48,17 +48,17 @@ def camera_contrast(
 
 
 class _HardestSimilarity(torch.autograd.Function):
-    """Similarity to the hardest instance of every class: the least similar of the own, the most similar of others.
+    """Similarity to the hardest instance of each class: the least similar of the own class, the most similar of others.
 
-    The gradient by the features is a weighted sum of the B x N_c selected rows, read where they lie: the
-    instances are never copied, and no (B, N_c, D) or (B, N_c * K) gradient is made.
+    The gradient with respect to the features is a weighted sum of the B x N_c selected rows, which are read in place:
+    the instances are never copied, and no (B, N_c, D) or (B, N_c * K) gradient is computed.
     """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, instances: Tensor, local: Tensor) -> Tensor:
         classes, slots, dim = instances.shape
         rows = instances.reshape(classes * slots, dim)  # a view: a camera's slice of the memory is contiguous
-        # a product per class: on CPUs up to a fifth faster than one product for the few images of a camera in a batch
+        # One product per class: with few images per camera it is up to a fifth faster on CPUs than a single product.
         similarity = torch.bmm(instances, features.T.expand(classes, dim, -1))
         value, slot = similarity.max(dim=1)
         batch = torch.arange(local.numel(), device=local.device)
@@ -76,7 +76,7 @@ class _HardestSimilarity(torch.autograd.Function):
 
 @full_precision
 def _hardest_similarities(features: Tensor, instances: Tensor, local: Tensor) -> Tensor:
-    """Similarity of each image to the hardest instance of every proxy of its camera.
+    """Similarity of each image to the hardest instance of each proxy of its camera.
 
     Args:
         features: (B, D) float, unit rows, at least one; the only input that gets a gradient.
@@ -84,7 +84,8 @@ def _hardest_similarities(features: Tensor, instances: Tensor, local: Tensor) ->
         local: (B,) int64, camera-local label in [0, N_c).
 
     Returns:
-        (B, N_c) float32 or wider: of the own proxy the least similar instance, of the others the most similar one.
+        (B, N_c) float32 or wider: similarity to the least similar instance of the own proxy, and to the most similar
+        instance of every other proxy.
     """
     features, instances = widen(features, instances.detach())
     similarity: Tensor = _HardestSimilarity.apply(features, instances, local)
@@ -100,18 +101,18 @@ def instance_contrast(
     layout: CameraLayout | None = None,
     normalized: bool = False,
 ) -> Tensor:
-    """L_instance: cross-entropy over hardest instances of the own camera (docs/method.md (11); paper, Sec. III-C).
+    """L_instance: cross-entropy over the camera's hardest instances (docs/method.md (11); paper, Sec. III-C).
 
-    The logit of the own proxy is the similarity to its least similar instance (hardest positive), that of any other
-    proxy the similarity to its most similar one (hardest negative); the first slot counts on ties.
+    The logit of the own proxy is the similarity to its least similar instance (hardest positive). The logit of any
+    other proxy is the similarity to its most similar instance (hardest negative). On ties the first slot is taken.
 
     Args:
         features: (B, D) float; the only input that gets a gradient. Rows are L2-normalised again inside.
-        instances: (N_c, K, D) float, unit rows: K stored features of every proxy of the camera; of all cameras with a
-            layout.
+        instances: (N_c, K, D) float, unit rows: K stored features of every proxy of the camera; with a layout, of all
+            cameras.
         local: (B,) int64, camera-local label in [0, N_c).
         temperature: logits are divided by it; 0.05 in the paper.
-        layout: of a batch that is sorted by camera; None: all images and instances are one camera's.
+        layout: of a batch that is sorted by camera; None: all images and instances are of one camera.
         normalized: True where the caller has normalised the features, once for several losses.
 
     Returns:

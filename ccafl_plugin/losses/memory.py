@@ -1,4 +1,4 @@
-"""Memories of unit features, rebuilt at the start of every epoch and written by explicit calls of ``update``."""
+"""Memories of unit features. They are rebuilt at the start of every epoch; only ``fill`` and ``update`` write them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ccafl_plugin.utils.dtypes import full_precision
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.paper_values import INSTANCES, MOMENTUM
 
-COPIED_AT_ONCE = 256  # proxies; bounds the temporary copy while a memory is filled
+COPIED_AT_ONCE = 256  # proxies; limits the temporary copy while a memory is filled
 
 
 class CameraRows(NamedTuple):
     """The part of a batch that comes from one camera."""
 
     camera: int
-    of_camera: slice  # the camera's proxies: slicing the memory's buffers with it copies nothing
+    of_camera: slice  # rows of the camera's proxies in the memory; a slice copies nothing
     rows: Tensor  # (n,) int64, positions in the batch, ascending
     local: Tensor  # (n,) int64, camera-local labels of these images
 
@@ -29,8 +29,8 @@ class CameraRows(NamedTuple):
 class HybridMemory(nn.Module):
     """Centroids and instances of every proxy, for learning inside the cameras (the paper's hybrid memory).
 
-    The buffers are not persistent: they are rebuilt from features at each epoch's start, the only point at which a
-    run is resumed, and would add a gigabyte to every checkpoint.
+    The buffers are not persistent: they are rebuilt from features at the start of each epoch, which is the only point
+    where a run resumes. They would add a gigabyte to every checkpoint.
 
     Args:
         proxies_per_camera: (C,) number of proxies of each camera; proxies are numbered camera by camera.
@@ -64,7 +64,7 @@ class HybridMemory(nn.Module):
         _check_momentum(momentum)
         self.momentum = momentum
         self._sizes: list[int] = sizes.tolist()
-        # copies on the host: batches are split there, which costs no device sync when the labels are on the host too
+        # Copies on the host, where batches are split: no device sync when the labels are on the host too.
         self._host_camera = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         self._host_offsets = sizes.cumsum(0) - sizes
         for name, value in (
@@ -77,19 +77,19 @@ class HybridMemory(nn.Module):
 
     @property
     def num_cameras(self) -> int:
-        """C, of the training set."""
+        """C, the number of cameras in the training set."""
         return len(self._sizes)
 
     def camera_slice(self, camera: int) -> slice:
-        """The rows of a camera's proxies; slicing the buffers with it copies nothing."""
+        """The rows of a camera's proxies; a slice of the buffers copies nothing."""
         start = int(self._host_offsets[camera])
         return slice(start, start + self._sizes[camera])
 
     def split(self, proxies: Tensor) -> list[CameraRows]:
-        """The parts of a batch by camera, cameras ascending, index tensors on the memory's device.
+        """Splits a batch by camera, cameras ascending; the index tensors are on the memory's device.
 
         Args:
-            proxies: (B,) int64 in [0, N). On the host nothing has to be waited for; on a device this is one sync.
+            proxies: (B,) int64 in [0, N), best on the host; labels on a GPU cost one device sync.
         """
         proxies = self._checked(proxies)
         camera = self._host_camera[proxies]
@@ -106,14 +106,14 @@ class HybridMemory(nn.Module):
     @full_precision
     @torch.no_grad()
     def fill(self, features: Tensor, proxies: Tensor, generator: torch.Generator | None = None) -> None:
-        """Build the memory from the features of the whole training set.
+        """Builds the memory from the features of the whole training set.
 
-        Centroids are the normalised mean features; instances are drawn from a proxy's features with replacement.
+        Centroids are normalised mean features. Instances are drawn with replacement from the features of their proxy.
 
         Args:
             features: (M, D) float, unit rows, on any device.
             proxies: (M,) int64 in [0, N); every proxy must have an image.
-            generator: on the CPU, source of the draw; None takes torch's global one.
+            generator: CPU generator for the draw; None takes torch's global one.
 
         Raises:
             CCAFLError: a label out of range, or a proxy without an image.
@@ -124,7 +124,7 @@ class HybridMemory(nn.Module):
         counts = torch.bincount(proxies, minlength=num_proxies)[:, None]
         starts = counts.cumsum(0) - counts
         chances = torch.rand(num_proxies, slots, generator=generator, dtype=torch.float64)
-        drawn = torch.minimum((chances * counts).long(), counts - 1)  # rounding up to the count must not happen
+        drawn = torch.minimum((chances * counts).long(), counts - 1)  # the product may round up to the count
         images = torch.argsort(proxies, stable=True)[starts + drawn].to(features.device)
         for first in range(0, num_proxies, COPIED_AT_ONCE):
             some = slice(first, first + COPIED_AT_ONCE)
@@ -133,14 +133,14 @@ class HybridMemory(nn.Module):
     @full_precision
     @torch.no_grad()
     def update(self, features: Tensor, proxies: Tensor) -> None:
-        """Write a batch into the memory (docs/method.md (16)); to be called after the backward pass.
+        """Writes a batch into the memory (docs/method.md (16)); call it after the backward pass.
 
-        ``centroid <- normalize(momentum * centroid + (1 - momentum) * mean of the batch's features of the proxy)``, and
-        the proxy's features, in batch order, take the place of its first instances.
+        ``centroid <- normalize(momentum * centroid + (1 - momentum) * mean of the batch's features of the proxy)``. The
+        proxy's features, in batch order, overwrite its first instances.
 
         Args:
             features: (B, D) float, unit rows.
-            proxies: (B,) int64 in [0, N), best on the host: on a device they are waited for.
+            proxies: (B,) int64 in [0, N), best on the host; labels on a GPU cost one device sync.
 
         Raises:
             CCAFLError: a proxy has more images in the batch than the memory has instances of it.
@@ -154,12 +154,12 @@ class HybridMemory(nn.Module):
         if int(counts.max()) > slots:
             worst = int(counts.argmax())
             raise CCAFLError(
-                f"proxy {int(present[worst])} has {int(counts[worst])} images in a batch but the memory has {slots} "
-                "instances of a proxy: take fewer images per proxy, or more instances."
+                f"proxy {int(present[worst])} has {int(counts[worst])} images in a batch, but the memory has {slots} "
+                "instances per proxy: use fewer images per proxy, or more instances."
             )
         order = torch.argsort(group, stable=True)
         slot = torch.empty_like(order)
-        slot[order] = torch.arange(len(order)) - (counts.cumsum(0) - counts)[group[order]]  # position among its own
+        slot[order] = torch.arange(len(order)) - (counts.cumsum(0) - counts)[group[order]]  # place within the proxy
         present, counts = torch.stack([present, counts]).to(self.centroids.device, non_blocking=True)
         group, proxies, slot = torch.stack([group, proxies, slot]).to(self.centroids.device, non_blocking=True)
         means = _sums(features, group, len(present)) / counts[:, None]
@@ -168,7 +168,7 @@ class HybridMemory(nn.Module):
         self.instances[proxies, slot] = features
 
     def _checked(self, proxies: Tensor) -> Tensor:
-        """Labels on the host, in range."""
+        """Labels moved to the host, after a check of their range."""
         proxies = proxies.detach().to("cpu", torch.int64)
         _check_range("proxies", proxies, 0, len(self._host_camera))
         return proxies
@@ -177,7 +177,7 @@ class HybridMemory(nn.Module):
 class ClusterMemory(nn.Module):
     """One centre per pseudo identity, for learning across cameras.
 
-    The buffer is not persistent; it is rebuilt at each epoch's start.
+    The buffer is not persistent; it is rebuilt at the start of each epoch.
 
     Args:
         num_clusters: K, number of pseudo identities, at least 1.
@@ -200,11 +200,11 @@ class ClusterMemory(nn.Module):
 
     @classmethod
     def of(cls, features: Tensor, labels: Tensor, momentum: float = MOMENTUM) -> ClusterMemory:
-        """A filled memory, in float32 on the features' device.
+        """Creates a filled memory, in float32 on the features' device.
 
         Args:
             features: (M, D) float, unit rows.
-            labels: (M,) int64, the images' pseudo identities, numbered from 0 without gaps; -1 belongs to none.
+            labels: (M,) int64, the images' pseudo identities, numbered from 0 without gaps; -1 for none.
             momentum: share of the old centre in an update; 0.1 in the released settings.
 
         Raises:
@@ -216,11 +216,11 @@ class ClusterMemory(nn.Module):
 
     @torch.no_grad()
     def fill(self, features: Tensor, labels: Tensor) -> None:
-        """Centres become the normalised mean feature over all images of each pseudo identity.
+        """Sets each centre to the normalised mean feature over all images of the pseudo identity.
 
         Args:
             features: (M, D) float, unit rows, on any device.
-            labels: (M,) int64 in [-1, K), the images' pseudo identities; -1 belongs to none.
+            labels: (M,) int64 in [-1, K), the images' pseudo identities; -1 for none.
 
         Raises:
             CCAFLError: a label out of range, or a pseudo identity without an image.
@@ -230,15 +230,15 @@ class ClusterMemory(nn.Module):
     @full_precision
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor) -> None:
-        """Write a batch into the memory (docs/method.md (20)); to be called after the backward pass.
+        """Writes a batch into the memory (docs/method.md (20)); call it after the backward pass.
 
-        ``centre <- normalize(momentum * centre + (1 - momentum) * x)``, once for every pseudo identity of the batch,
-        with x the batch's feature of it that is least similar to the old centre (the first one on ties).
+        ``centre <- normalize(momentum * centre + (1 - momentum) * x)``, once for every pseudo identity in the batch. x
+        is the pseudo identity's feature in the batch that is least similar to the old centre (the first one on ties).
 
         Args:
             features: (B, D) float, unit rows.
-            labels: (B,) int64 in [-1, K), best on the host: on a device they are waited for; images labelled -1 are
-                passed over.
+            labels: (B,) int64 in [-1, K), best on the host; labels on a GPU cost one device sync. Images labelled -1
+                are skipped.
         """
         labels = labels.detach().to("cpu", torch.int64)
         _check_range("labels", labels, -1, self.centroids.shape[0])
@@ -248,14 +248,14 @@ class ClusterMemory(nn.Module):
         device = self.centroids.device
         kept, labels = torch.stack([kept, labels[kept]]).to(device, non_blocking=True)
         features = features.detach().to(self.centroids)[kept]
-        similarity = (features * self.centroids[labels]).sum(1)  # row by row: equal rows give bit-equal similarities
+        similarity = (features * self.centroids[labels]).sum(1)  # row by row, so equal rows give bit-equal results
         order = torch.argsort(similarity, stable=True)
         order = order[torch.argsort(labels[order], stable=True)]  # by label, then similarity, then place in the batch
         labels = labels[order]
         place = torch.arange(len(order), device=device)
         is_first = torch.cat([place[:1] == 0, labels[1:] != labels[:-1]])
         hardest = features[order[torch.where(is_first, place, 0).cummax(0).values]]
-        # one row per image; images of one pseudo identity write the same values
+        # One row per image; the images of one pseudo identity write equal values.
         moved = self.momentum * self.centroids[labels] + (1 - self.momentum) * hardest
         self.centroids[labels] = F.normalize(moved, dim=1)
 
@@ -271,6 +271,6 @@ def _check_range(what: str, labels: Tensor, low: int, high: int) -> None:
 
 
 def _sums(features: Tensor, group: Tensor, num_groups: int) -> Tensor:
-    """Sum of the rows of each group; a product with a 0/1 matrix, since batches are small and addition order fixed."""
+    """Sum of the rows of each group, as a product with a 0/1 matrix: batches are small, the order of sums is fixed."""
     belongs = group[:, None] == torch.arange(num_groups, device=group.device)
     return belongs.T.to(features.dtype) @ features

@@ -1,4 +1,4 @@
-"""The classifier over all proxies, which learns to tell cameras apart (L_GID)."""
+"""The classifier over all proxies (L_GID), which learns to distinguish proxies and so cameras."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ccafl_plugin.utils.paper_values import SCALE
 
 
 class _SimilarityToUnitRows(torch.autograd.Function):
-    """Neither a normalised copy of the weight is made, nor a gradient that nobody asked for."""
+    """Avoids a normalised copy of the weight and gradients that are not needed."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class _SimilarityToUnitRows(torch.autograd.Function):
             grad = grad / norms
             if ctx.needs_input_grad[0]:
                 by_features = grad @ weight
-            if ctx.needs_input_grad[1]:  # less the part along each row, which its normalisation takes away
+            if ctx.needs_input_grad[1]:  # without the part along each row, which the normalisation removes
                 along = (grad * similarity).sum(0) / norms
                 by_weight = (grad.T @ features).addcmul_(weight, along[:, None], value=-1)
         return by_features, by_weight
@@ -50,14 +50,14 @@ def similarity_to_rows(features: Tensor, weight: Tensor) -> Tensor:
 class ProxyClassifier(nn.Module):
     """L_GID: classifier over all N proxies, rows normalised, no bias (docs/method.md (9); paper, Sec. III-D).
 
-    It learns from detached features, with an optimizer of its own, and never moves the encoder.
-    :class:`~ccafl_plugin.losses.ical.ICALLoss` reads its weight. Unlike the memories it lives on from epoch to
-    epoch, and its weight belongs in the checkpoint.
+    It learns from detached features with its own optimizer and never changes the encoder.
+    :class:`~ccafl_plugin.losses.ical.ICALLoss` reads its weight. Unlike the memories, it is kept from epoch to epoch,
+    and its weight belongs in the checkpoint.
 
     Args:
         num_proxies: N.
         dim: D, the dimension of the features.
-        scale: logits are cosines times it; 16 in the released settings.
+        scale: factor from cosines to logits; 16 in the released settings.
         generator: source of the initial weight (Xavier-uniform); None takes torch's global one.
     """
 
@@ -88,15 +88,15 @@ class ProxyClassifier(nn.Module):
         return loss / max(proxies.numel(), 1)
 
     def learn(self, features: Tensor, proxies: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
-        """One step on a batch; :class:`~ccafl_plugin.losses.ical.ICALLoss` is computed after it.
+        """Takes one step on a batch, before :class:`~ccafl_plugin.losses.ical.ICALLoss` is computed.
 
         Args:
             features: (B, D) float, unit rows; gets no gradient.
             proxies: (B,) int64 in [0, N), on any device.
-            optimizer: of this classifier's parameters and no others.
+            optimizer: it holds this classifier's parameters and no others.
 
         Returns:
-            () float32 or wider without a graph: the loss before the step.
+            () float32 or wider, without a graph: the loss before the step.
         """
         loss: Tensor = self(features, proxies)
         optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""Batch-hard triplets, Euclidean: inside a batch, and against a camera's centroids."""
+"""Batch-hard triplet losses with Euclidean distances: inside a batch, and against a camera's centroids."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ccafl_plugin.losses.camera_layout import CameraLayout
 from ccafl_plugin.utils.dtypes import full_precision, widen
 from ccafl_plugin.utils.paper_values import MARGIN
 
-SMALLEST_DISTANCE = 1e-6  # distances are clamped here, since their slope at 0 is not defined
+SMALLEST_DISTANCE = 1e-6  # distances are clamped to this, because the gradient at 0 is not defined
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -20,7 +20,7 @@ def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
-    """Row by row, (n, D), (n, D) -> (n,). From differences, which keep their digits where two rows are close."""
+    """Row by row, (n, D), (n, D) -> (n,). Computed from differences, which stay precise where two rows are close."""
     distances: Tensor = torch.linalg.vector_norm(a - b, dim=1)
     return distances.clamp(min=SMALLEST_DISTANCE)
 
@@ -30,7 +30,7 @@ def _hinges(anchors: Tensor, positives: Tensor, negatives: Tensor, margin: float
 
     Args:
         anchors, positives, negatives: (B, D) float, row by row.
-        margin: added to the difference of the distances.
+        margin: number added to the difference of the distances.
 
     Returns:
         (B,) float.
@@ -44,19 +44,19 @@ def batch_hard_triplet(
 ) -> Tensor:
     """Tri(f; batch) and L_tri: batch-hard triplet loss, mean over all anchors (docs/method.md (13), (18)).
 
-    For every anchor ``max(0, d_pos - d_neg + margin)``. The hardest positive is the farthest image of the anchor's
-    label, the anchor itself among them; the hardest negative is the nearest image of another label. An anchor without
-    a negative contributes 0 and still counts in the mean.
+    Each anchor contributes ``max(0, d_pos - d_neg + margin)``. The hardest positive is the farthest image with the
+    anchor's label, which may be the anchor itself. The hardest negative is the nearest image with another label. An
+    anchor without a negative contributes 0 and still counts in the mean.
 
     Args:
-        features: (B, D) float; taken as they are handed in, gradients flow through both images of a pair.
+        features: (B, D) float, not normalised here; gradients flow through both images of a pair.
         labels: (B,) int64; images labelled -1 are neither anchors nor partners.
         margin: 0.3 in the paper.
-        cameras: (B,) int64; images are compared inside their camera only, and the means of the cameras are added.
+        cameras: (B,) int64; images are compared only inside their camera, and the means of the cameras are added.
             None compares over the whole batch.
 
     Returns:
-        () float32 or wider; without any anchor a zero that still has a graph.
+        () float32 or wider; without any anchor, a zero that still has a graph.
     """
     (features,) = widen(features)
     if labels.numel() == 0:
@@ -64,7 +64,7 @@ def batch_hard_triplet(
     kept = labels >= 0
     rivals = (labels[:, None] != labels) & kept
     anchors = kept.sum()
-    with torch.no_grad():  # only who is hardest; the distances that count are computed below, for these pairs alone
+    with torch.no_grad():  # finds the hardest pairs; the distances with a gradient are computed below for these only
         squared = _squared_distances(features, features)
         partners = labels[:, None] == labels
         if cameras is not None:
@@ -82,24 +82,24 @@ def batch_hard_triplet(
 def centroid_triplet(
     features: Tensor, centroids: Tensor, local: Tensor, margin: float = MARGIN, layout: CameraLayout | None = None
 ) -> Tensor:
-    """Tri(f; centroids): the own centroid against the nearest other one of the camera (docs/method.md (12)).
+    """Tri(f; centroids): the own centroid against the nearest other centroid of the camera (docs/method.md (12)).
 
     Args:
-        features: (B, D) float; the only input that gets a gradient, taken as they are handed in.
-        centroids: (N_c, D) float, unit rows, of all proxies of the camera; of all cameras with a layout.
+        features: (B, D) float, not normalised here; the only input that gets a gradient.
+        centroids: (N_c, D) float, unit rows, of all proxies of the camera; with a layout, of all cameras.
         local: (B,) int64, camera-local label in [0, N_c).
         margin: 0.3 in the paper.
-        layout: of a batch that is sorted by camera; None: all images and centroids are one camera's.
+        layout: of a batch that is sorted by camera; None: all images and centroids are of one camera.
 
     Returns:
-        () float32 or wider, mean over the camera's images, summed over the cameras; a zero that still has a graph for
-        B = 0 or cameras of one proxy.
+        () float32 or wider, mean over the camera's images, summed over the cameras. For B = 0, or if every camera has
+        one proxy only, a zero that still has a graph.
     """
     features, centroids = widen(features, centroids.detach())
     if local.numel() == 0:
         return features.sum()
     layout = layout or CameraLayout.of_one_camera(local, len(centroids), features)
-    with torch.no_grad():  # of unit centroids the nearest is the one with the largest product
+    with torch.no_grad():  # the nearest unit centroid is the one with the largest product
         products = layout.table(lambda rows, proxies, _: rows @ centroids[proxies].T, features, local)
         nearest = products.scatter_(1, local[:, None], -torch.inf).argmax(1)
     losses = _hinges(features, centroids[layout.first + local], centroids[layout.first + nearest], margin)

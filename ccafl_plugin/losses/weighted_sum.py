@@ -1,4 +1,4 @@
-"""The sum of a loss's parts, which is what training differentiates."""
+"""The weighted sum of a loss's parts; training differentiates this sum."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ccafl_plugin.utils.dtypes import zero_with_graph
 
 
 def weighted_sum(parts: Mapping[str, Tensor], factors: Mapping[str, float], features: Tensor) -> Tensor:
-    """Sum of factor times part; a part with the factor 0 is left out, whatever its value.
+    """Sum of factor times part. A part with factor 0 is left out, even if its value is not finite.
 
     Args:
         parts: () float each.
-        factors: of every part, by the same names.
-        features: what the parts are functions of; where no factor counts, the sum is a zero with a graph to them.
+        factors: the factor of each part, under the same names.
+        features: the input of the parts; if every factor is 0, the sum is a zero with a graph to them.
 
     Returns:
         () float32 or wider.
