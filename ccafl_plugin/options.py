@@ -1,7 +1,8 @@
-"""Settings that torchreid's builders have no argument for.
+"""Settings for which torchreid's builders have no argument.
 
-torchreid's ``build_model``, ``build_train_sampler``, ``build_optimizer`` and ``build_lr_scheduler`` pass fixed lists of
-arguments. What the plugin's names need beyond them is read from :data:`options` at the moment a builder is called::
+torchreid's ``build_model``, ``build_train_sampler``, ``build_optimizer`` and ``build_lr_scheduler`` take fixed lists of
+arguments. The plugin's models, samplers and schedules read their other settings from :data:`options` when a builder is
+called::
 
     from ccafl_plugin.options import options
 
@@ -10,7 +11,7 @@ arguments. What the plugin's names need beyond them is read from :data:`options`
         model = torchreid.models.build_model("clip_rn50", num_classes=751)
 
 ``ccafl-train`` and ``tools/train.py`` fill it from the configuration. The defaults are the paper's Market-1501 values,
-so plain torchreid programs work without touching it.
+so a plain torchreid program need not set anything.
 """
 
 from __future__ import annotations
@@ -28,29 +29,32 @@ from ccafl_plugin.utils.ranges import check_argument
 
 @dataclasses.dataclass
 class Options:
-    """All options with the paper's Market-1501 values as defaults.
+    """All options. The defaults are the paper's Market-1501 values.
 
     Args:
-        seed: every sampler and every random draw of the plugin starts from it.
-        iters_per_epoch: batches per epoch of the plugin's samplers (``ProxySampler`` and its kind).
+        seed: seed of every sampler and every random draw of the plugin.
+        iters_per_epoch: batches per epoch of the plugin's samplers (such as ``ProxySampler``).
         warmup_epochs: epochs of linear warm-up in ``warmup_multi_step`` and ``warmup_cosine``; 0 for none.
         warmup_factor: the warm-up starts at this fraction of the learning rate.
         cosine_final_factor: ``warmup_cosine`` ends at this fraction of the learning rate.
         bias_lr_factor: learning rate of biases as a multiple of the weights' learning rate.
-        bias_lr_for_all_models: whether torchreid's own models get that bias rate too.
+        bias_lr_for_all_models: whether ``bias_lr_factor`` applies to torchreid's own models too.
         clip_weights: local file with CLIP weights for ``pretrained=True``; empty: OpenAI's weights through open_clip.
         prompt_length: learnable tokens in the prompt of one proxy.
-        input_size: (height, width) in pixels for which positional embeddings are made when a model is built.
+        input_size: (height, width) in pixels; a new model gets positional embeddings for this size.
         freeze_patch_projection: keep the patch projection of ``clip_vit_b16`` fixed.
         crop_padding: pixels that the transform ``pad_crop`` adds on each side; the paper's 10 are for 256 x 128.
-        gradient_checkpointing: CLIP's image encoders keep the inputs of their stages only and compute the rest twice.
-        channels_last: CLIP's ResNets hand channels-last maps from layer to layer.
+        gradient_checkpointing: CLIP's image encoders store only the inputs of their stages and compute the rest twice.
+        channels_last: CLIP's ResNets use the channels-last memory format.
         fast_evaluation: whether torchreid's evaluation and re-ranking run on ``ccafl_plugin.metrics``, which give the
             same numbers without full distance matrices.
         synthetic_size: size of the dataset ``synthetic_persons``, one of its names.
         synthetic_seed: another seed is another set of people and places.
         synthetic_cameras: cameras of ``synthetic_persons``, from 6.
         own_data: how the datasets ``folder`` and ``tracks`` are named and labelled.
+        synthetic_size: name of a size of the dataset ``synthetic_persons``.
+        synthetic_seed: seed of ``synthetic_persons``; another seed gives other people and places.
+        synthetic_cameras: number of cameras in ``synthetic_persons``; at least 6.
     """
 
     seed: int = 1
@@ -74,7 +78,7 @@ class Options:
     own_data: OwnData = DEFAULTS
 
     def update(self, **values: Any) -> None:
-        """Sets several options, or none of them if one is unknown or impossible.
+        """Sets several options. If one of them is unknown or invalid, none is set.
 
         Raises:
             CCAFLError: an unknown name, a value of the wrong type, or one out of range.
@@ -96,6 +100,8 @@ class Options:
     def override(self, **values: Any) -> Iterator[Options]:
         """Sets options for the length of a ``with`` block; afterwards all are as they were before it."""
         before = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """Sets options inside a ``with`` block and restores all options after it."""
+        before = dataclasses.asdict(self)
         try:
             self.update(**values)
             yield self
@@ -105,7 +111,7 @@ class Options:
 
 
 def _checked(name: str, value: Any, default: Any) -> Any:
-    """The value in its option's own type (an int is a fine float, a list a fine size)."""
+    """The value in the option's own type (an int is accepted as a float, a list as a size)."""
     if name == "input_size":
         sizes = tuple(value) if isinstance(value, (list, tuple)) else ()
         if len(sizes) != 2 or not all(type(size) is int and size > 0 for size in sizes):

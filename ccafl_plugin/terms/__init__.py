@@ -1,4 +1,7 @@
-"""The terms of the total loss. A new one is one file here plus one registration line."""
+"""The terms of the total loss. Each connects a loss of ``ccafl_plugin.losses`` with training.
+
+A new term is one file with a class under :func:`register_term`, imported here.
+"""
 
 from ccafl_plugin.terms.alignment import AlignmentTerm
 from ccafl_plugin.terms.ical import ICALTerm

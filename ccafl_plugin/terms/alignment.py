@@ -11,12 +11,12 @@ from ccafl_plugin.utils.paper_values import LABEL_SMOOTHING
 
 @register_term
 class AlignmentTerm(Term):
-    """Cross-entropy of image embeddings against the text feature of every pseudo identity.
+    """Cross-entropy of image embeddings against the text features of the pseudo identities.
 
-    A pseudo identity's text feature is the mean of its images' text features, so a proxy counts by its images.
+    A pseudo identity's text feature is the mean over its images, so a proxy with more images counts more.
 
     Args:
-        weight, first_epoch, last_epoch: see :class:`Term`; from epoch 10 on Market-1501, 40 on the other two.
+        weight, first_epoch, last_epoch: see :class:`Term`; from epoch 10 on Market-1501, 40 on the other two datasets.
         smoothing: label smoothing; 0.1 in the paper.
     """
 
@@ -40,5 +40,5 @@ class AlignmentTerm(Term):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         labels = self.pseudo_of_proxy[batch.proxies]
-        assert batch.embeddings is not None  # the engine refuses the term where there is no text encoder
+        assert batch.embeddings is not None  # the engine rejects the term if the model has no text encoder
         return {"text": text_alignment(batch.embeddings, self.text, labels, self.smoothing)}

@@ -14,13 +14,14 @@ from ccafl_plugin.utils.paper_values import ARCFACE_MARGIN, HARDNESS, ICAL_SMOOT
 
 @register_term
 class ICALTerm(Term):
-    """Punishes features that the proxy classifier can assign to one camera's proxy.
+    """Penalises features that the proxy classifier can assign to the proxy of one camera.
 
     Args:
-        weight, first_epoch, last_epoch: see :class:`Term`; epochs 40 to the end in the paper. Earlier hurts (fig. 8).
-        scale: of the cosine logits; 16 in the paper.
+        weight, first_epoch, last_epoch: see :class:`Term`; in the paper from epoch 40 to the end, where an earlier
+            start gives worse results (fig. 8).
+        scale: factor from cosines to logits; 16 in the paper.
         margin: ArcFace margin m_a; 0.7 Market-1501, 0.3 DukeMTMC-reID, 0.5 MSMT17.
-        hardness: of the own camera's other proxies; 0.2 (the paper's t).
+        hardness: how much harder negatives the own camera's other proxies become; 0.2 (the paper's t).
         smoothing: epsilon, the share of the target that is spread over all positives; 0.8.
     """
 

@@ -11,7 +11,7 @@ from ccafl_plugin.utils.paper_values import INSTANCES, LABEL_SMOOTHING, MARGIN, 
 
 @register_term
 class ICDLTerm(Term):
-    """Centroid and instance contrast, two triplets and image-text alignment, each inside one camera.
+    """Centroid contrast, instance contrast, two triplets and image-text alignment, each inside one camera.
 
     Args:
         weight, first_epoch, last_epoch: see :class:`Term`; epochs 0 to 4 in the paper.
@@ -21,11 +21,11 @@ class ICDLTerm(Term):
         smoothing: label smoothing of the alignment; 0.1 in the paper.
         instances: memory slots per proxy; 32 in the paper.
         momentum: of the centroids' update; 0.1 in the paper.
-        weight_centroid, weight_instance: factors of L_centroid and L_instance beside lambda.
+        weight_centroid, weight_instance: additional factors of L_centroid and L_instance, times those of lambda.
         weight_centroid_triplet, weight_batch_triplet: factors of the two triplets.
-        weight_alignment: factor of L_i2tce; 0 needs no text encoder.
-        reduction: ``sum`` over the cameras in the paper; ``mean_over_cameras`` divides it by the training set's number
-            of cameras.
+        weight_alignment: factor of L_i2tce; with 0 the term needs no text encoder.
+        reduction: ``sum`` over the cameras in the paper; ``mean_over_cameras`` divides the sum by the number of
+            cameras in the training set.
     """
 
     name = "icdl"
@@ -79,7 +79,7 @@ class ICDLTerm(Term):
         self.text = state.text if self.needs_text else None
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        proxies = batch.proxies_on_host()  # the memory is split by camera there
+        proxies = batch.proxies_on_host()  # the host splits the batch by camera
         parts = self.criterion(batch.features, self.memory, proxies, batch.embeddings, self.text)
         counted = {name: getattr(parts, name).detach() for name, factor in self.criterion.factors.items() if factor}
         return {**counted, "total": parts.total}

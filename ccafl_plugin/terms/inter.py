@@ -42,7 +42,7 @@ class InterTerm(Term):
 
     def refresh(self, state: EpochState) -> None:
         self.pseudo_of_proxy = state.pseudo_of_proxy
-        self._host_pseudo_of_proxy = state.pseudo_of_proxy.cpu()  # the memory is written by labels on the host
+        self._host_pseudo_of_proxy = state.pseudo_of_proxy.cpu()  # the memory's update takes labels on the host
         images = state.pseudo_of_proxy[state.proxies]
         self.memory = ClusterMemory.of(state.features, images, self.momentum)
 

@@ -1,4 +1,4 @@
-"""L_GID: the classifier that learns to tell proxies apart (docs/method.md, section 5; paper, Sec. III-D)."""
+"""L_GID: the classifier that learns to distinguish proxies (docs/method.md, section 5; paper, Sec. III-D)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ccafl_plugin.utils.seeds import generator
 
 @register_term
 class ProxyClassifierTerm(Term):
-    """Trains W on detached features with an optimizer of its own; it never moves the encoder.
+    """Trains W on detached features with its own optimizer; it never changes the encoder.
 
     Args:
-        weight, first_epoch, last_epoch: see :class:`Term`; the weight scales what is reported, W's step has none.
-        lr: Adam's learning rate, without schedule; 3.5e-4 in the paper.
+        weight, first_epoch, last_epoch: see :class:`Term`; the weight scales the reported loss, but not W's step.
+        lr: Adam's learning rate, without a schedule; 3.5e-4 in the paper.
         weight_decay: 5e-4 in the paper.
-        scale: of the cosine logits; 16 in the paper.
+        scale: factor from cosines to logits; 16 in the paper.
     """
 
     name = "proxy_classifier"

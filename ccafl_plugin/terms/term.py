@@ -1,4 +1,7 @@
-"""What a term is: one loss with its window of epochs, its memories and its own parameters."""
+"""The base class of terms and what the engine hands to a term.
+
+A term is one loss with the epochs in which it is active, its memories and its own parameters.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,15 @@ from ccafl_plugin.utils.seeds import generator
 
 @dataclass
 class Setup:
-    """What a term learns about the run, once, before the first epoch.
+    """Facts about the run that a term gets once, before the first epoch.
 
     Attributes:
         labels: cameras and proxies of the training images.
-        num_classes: what torchreid's own losses tell apart: proxies, or people under full supervision.
+        num_classes: number of classes for torchreid's own losses: proxies, or people under full supervision.
         feature_dim: D, the length of the retrieval feature.
-        device: where the model is.
-        seed: of the run.
-        terms: every term of the run by name.
+        device: device of the model.
+        seed: seed of the run.
+        terms: all terms of the run by name.
     """
 
     labels: ProxyLabels
@@ -36,18 +39,18 @@ class Setup:
 
 
 class EpochState:
-    """What is known at the start of an epoch.
+    """What the engine computes at the start of an epoch.
 
-    A term says by its class attributes what it reads; reading anything else is an error that names the attribute, so
-    that a term never depends on what the others ask for.
+    A term declares in its class attributes what it reads. Reading anything else raises an error that names the
+    attribute, so a term never depends on what other terms request.
 
     Attributes:
-        epoch: from 0.
+        epoch: number of the epoch, from 0.
         proxies: (M,) int64, the proxy of every training image.
-        seed: of the run.
-        features: (M, D) float32, unit rows: every training image, test transform; ``needs_features``.
-        pseudo_of_proxy: (N,) int64, pseudo identity of every proxy, -1 for none; ``needs_association``.
-        text: (N, E) float32, text feature of every proxy; ``needs_text``.
+        seed: seed of the run.
+        features: (M, D) float32, unit rows: all training images, test transform; for ``needs_features``.
+        pseudo_of_proxy: (N,) int64, pseudo identity of every proxy, -1 for none; for ``needs_association``.
+        text: (N, E) float32, text feature of every proxy; for ``needs_text``.
     """
 
     def __init__(
@@ -80,14 +83,15 @@ class EpochState:
         return _asked_for(self._text, "text", "needs_text")
 
     def generator(self, purpose: str) -> torch.Generator:
-        """A generator of this epoch for one purpose, independent of all other draws."""
+        """A random generator for one purpose in this epoch, independent of all other draws."""
         return generator(self.seed, self.epoch, purpose)
 
 
 def _asked_for(value: Tensor | None, name: str, declares: str) -> Tensor:
     if value is None:
         raise CCAFLError(
-            f"EpochState.{name}: no active term asked for it; the term that reads it sets {declares} True."
+            f"EpochState.{name} was not computed, because no active term requested it. A term that reads it must set "
+            f"{declares} to True."
         )
     return value
 
@@ -96,15 +100,15 @@ def _asked_for(value: Tensor | None, name: str, declares: str) -> Tensor:
 class Batch:
     """One batch after the encoder; terms only read it.
 
-    Labels may be given on the CPU; they are sent to where the features are, and nothing waits for that.
+    Labels may be given on the CPU. They are copied to the features' device without a wait.
 
     Attributes:
-        raw: the feature as the model gives it, (B, D) float32 with the graph; several of them if it has branches.
+        raw: the features as the model returns them, (B, D) float32 with the graph; one per branch of the model.
         features: (B, D) float32, ``raw`` with unit rows; has the graph.
-        embeddings: (B, E) float32, image embedding comparable with text; None without a text encoder.
-        logits: (B, num_classes) float32 of every classifier of the model's own; none, one, or one per part (PCB).
+        embeddings: (B, E) float32, image embeddings comparable with text; None without a text encoder.
+        logits: (B, num_classes) float32 of each classifier in the model; none, one, or one per part (PCB).
         proxies: (B,) int64.
-        classes: (B,) int64, label for torchreid's own losses.
+        classes: (B,) int64, labels for torchreid's own losses.
     """
 
     raw: tuple[Tensor, ...]
@@ -120,26 +124,26 @@ class Batch:
         self.classes = self.classes.to(self.features.device, non_blocking=True)
 
     def proxies_on_host(self) -> Tensor:
-        """:attr:`proxies` on the CPU, where memories split a batch; nothing is waited for in the engine's batches."""
+        """:attr:`proxies` on the CPU, where memories split a batch; the engine's batches have them without a wait."""
         if self._on_host is None:
             self._on_host = self.proxies.cpu()
         return self._on_host
 
 
 class Term:
-    """Base of all terms. A subclass overrides ``loss`` and whatever else it needs.
+    """Base class of all terms. A subclass overrides ``loss`` and the other methods that it needs.
 
     Args:
-        weight: factor of the term in the total.
+        weight: factor of the term in the total loss.
         first_epoch: first epoch, from 0, in which the term is active.
         last_epoch: last epoch (included) in which the term is active; -1: to the end.
 
     Class attributes:
         name: key of the term in the config, in logs and in checkpoints.
-        needs: names of the terms this one reads from; they come before it.
-        needs_features: the epoch starts with the features of all training images.
-        needs_association: the epoch starts with pseudo identities.
-        needs_logits: the model must have a classifier of its own.
+        needs: names of the terms that this one reads; they are computed before it.
+        needs_features: whether it needs the features of all training images at the start of an epoch.
+        needs_association: whether it needs pseudo identities at the start of an epoch.
+        needs_logits: whether the model must have a classifier.
     """
 
     name: ClassVar[str] = ""
@@ -159,7 +163,7 @@ class Term:
         return False
 
     def is_active(self, epoch: int) -> bool:
-        """True in the term's window, both ends included."""
+        """True from ``first_epoch`` to ``last_epoch``, both included."""
         return self.first_epoch <= epoch and (self.last_epoch < 0 or epoch <= self.last_epoch)
 
     def window(self, max_epoch: int) -> range:
@@ -167,41 +171,41 @@ class Term:
         return range(self.first_epoch, max_epoch if self.last_epoch < 0 else min(max_epoch, self.last_epoch + 1))
 
     def bind(self, setup: Setup) -> None:
-        """Makes what depends on the run's sizes; called once."""
+        """Creates what depends on the sizes of the run; called once, before the first epoch."""
 
     def owned(self) -> tuple[nn.Module, torch.optim.Optimizer] | None:
-        """A module with an optimizer of its own that lives on from epoch to epoch (and in the checkpoint)."""
+        """A module with its own optimizer; both are kept from epoch to epoch and saved in the checkpoint."""
         return None
 
     def refresh(self, state: EpochState) -> None:
-        """Start of an epoch in which the term is active: fresh memories."""
+        """Rebuilds the term's memories at the start of an epoch in which the term is active."""
 
     def step_own(self, batch: Batch) -> None:
-        """Steps parameters of the term's own, before any loss of this iteration is computed."""
+        """Takes a step on the term's own parameters, before any loss of this iteration is computed."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The term's numbers by name, each () float.
+        """The term's values by name, each () float.
 
-        The term is the sum of those that have a graph. Those without one are reported only, such as the parts of a sum
-        beside the sum itself.
+        The term's loss is the sum of the values that have a graph. Values without a graph are only reported, such as
+        the parts of a sum.
         """
         raise NotImplementedError(f"{type(self).__name__}.loss")
 
     def update(self, batch: Batch) -> None:
-        """After the encoder's step: memories are written here and nowhere else."""
+        """Writes the term's memories, after the encoder's step. No other method writes them during an epoch."""
 
 
 TERMS: dict[str, type[Term]] = {}
 
 
 def register_term(term: type[Term]) -> type[Term]:
-    """Makes a term available by its name; its constructor's arguments become its keys below ``ccafl.terms``.
+    """Makes a term available by its name; the arguments of its constructor become its keys below ``ccafl.terms``.
 
     Raises:
-        CCAFLError: if the name is empty or another term has it.
+        CCAFLError: the name is empty, or another term has it.
     """
     if not term.name:
-        raise CCAFLError(f"{term.__name__}: a term needs a class attribute 'name'.")
+        raise CCAFLError(f"{term.__name__}: a term needs the class attribute 'name'.")
     if TERMS.get(term.name, term) is not term:
         raise CCAFLError(f"A term named {term.name!r} is already registered: {TERMS[term.name].__name__}.")
     TERMS[term.name] = term
@@ -209,51 +213,52 @@ def register_term(term: type[Term]) -> type[Term]:
 
 
 def check_windows(terms: Sequence[Term], epochs: range) -> None:
-    """Refuses windows that leave an epoch without any term, or a term without what it needs.
+    """Checks that every epoch has an active term, and that a term starts no earlier than the terms it needs.
 
     Args:
-        terms: of a run.
-        epochs: that it trains.
+        terms: the terms of a run.
+        epochs: the epochs that the run trains.
 
     Raises:
-        CCAFLError: names the epoch, or the two terms.
+        CCAFLError: an epoch has no active term, or a term starts before one that it needs; the message names them.
     """
     for epoch in epochs:
         if not any(term.is_active(epoch) for term in terms):
             raise CCAFLError(
                 f"No term is active in epoch {epoch} of {epochs.stop} (from 0): change first_epoch or last_epoch below "
-                "ccafl.terms, or train.max_epoch."
+                "ccafl.terms, or change train.max_epoch."
             )
     first_epoch = {term.name: term.first_epoch for term in terms}
     for term in terms:
         for need in term.needs:
             if term.first_epoch < first_epoch[need] and term.window(epochs.stop):
                 raise CCAFLError(
-                    f"ccafl.terms.{need}.first_epoch: {first_epoch[need]} is behind that of {term.name!r} "
-                    f"({term.first_epoch}), but {term.name!r} reads what {need!r} has learned."
+                    f"ccafl.terms.{need}.first_epoch: {first_epoch[need]} is later than the first epoch of "
+                    f"{term.name!r} ({term.first_epoch}), but {term.name!r} reads what {need!r} has learned. "
+                    "Start it no later."
                 )
 
 
 def order_by_needs(terms: list[Term]) -> list[Term]:
-    """Sorts terms so that each comes after those it needs; otherwise keeps the order.
+    """Sorts terms so that each comes after the terms it needs; otherwise keeps the order.
 
     Raises:
-        CCAFLError: a name stands twice, a needed term is missing, or needs form a circle.
+        CCAFLError: two terms have one name, a needed term is missing, or terms need each other.
     """
     by_name = {term.name: term for term in terms}
     if len(by_name) < len(terms):
-        raise CCAFLError(f"A term is given twice: {', '.join(sorted(term.name for term in terms))}.")
+        raise CCAFLError(f"Two terms have the same name: {', '.join(sorted(term.name for term in terms))}.")
     ordered: list[Term] = []
 
     def visit(term: Term, path: tuple[str, ...]) -> None:
         if term.name in path:
-            raise CCAFLError(f"The terms {' -> '.join((*path, term.name))} need each other.")
+            raise CCAFLError(f"The terms {' -> '.join((*path, term.name))} need each other. Remove one 'needs' entry.")
         if term in ordered:
             return
         for need in term.needs:
             if need not in by_name:
                 raise CCAFLError(
-                    f"The term {term.name!r} needs the term {need!r}: set ccafl.terms.{need}.enabled True, "
+                    f"The term {term.name!r} needs the term {need!r}: set ccafl.terms.{need}.enabled True "
                     f"or ccafl.terms.{term.name}.enabled False."
                 )
             visit(by_name[need], (*path, term.name))

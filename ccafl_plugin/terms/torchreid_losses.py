@@ -1,6 +1,7 @@
-"""torchreid's own losses as terms, so that they mix with CCAFL's; they see the raw feature and torchreid's labels.
+"""torchreid's own losses as terms, so that they can be combined with CCAFL's terms.
 
-Of a model with several classifiers or branches they take the mean over them, as torchreid's engines do.
+They read the raw feature and torchreid's labels. If a model has several classifiers or branches, they take the mean
+over them, as torchreid's engines do.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from ccafl_plugin.utils.paper_values import MARGIN
 
 @register_term
 class SoftmaxTerm(Term):
-    """torchreid's cross-entropy over the model's classifier.
+    """torchreid's cross-entropy on the model's classifier.
 
     Args:
         weight, first_epoch, last_epoch: see :class:`Term`.
-        label_smooth: smoothing of 0.1, torchreid's default.
+        label_smooth: whether labels are smoothed by 0.1; torchreid's default.
     """
 
     name = "softmax"
@@ -42,7 +43,9 @@ class SoftmaxTerm(Term):
 
 @register_term
 class TripletTerm(Term):
-    """torchreid's batch-hard triplet loss on the raw feature; 0 for a batch of one class, where torchreid's fails.
+    """torchreid's batch-hard triplet loss on the raw feature.
+
+    For a batch of one class it is 0; torchreid's loss fails there.
 
     Args:
         weight, first_epoch, last_epoch: see :class:`Term`.

@@ -121,7 +121,7 @@ CCAFL = ["loss.name", "ccafl", "model.name", "clip_tiny"]
         ),
         (["ccafl.terms.ical.last_epoch", "3"], "3 is before first_epoch 40"),
         (["data.k_tfm", "2"], "data.k_tfm: ImageCCAFLEngine (loss.name ccafl) takes one view of every image"),
-        (["ccafl.terms.proxy_classifier.first_epoch", "41"], "41 is behind that of 'ical' (40), but 'ical' reads what"),
+        (["ccafl.terms.proxy_classifier.first_epoch", "41"], "41 is later than the first epoch of 'ical' (40), but"),
         (
             [
                 *["ccafl.terms.proxy_classifier.enabled", "False", "ccafl.terms.ical.enabled", "False"],
