@@ -1,14 +1,14 @@
-"""Cross-camera association: proxies that are the same person become one pseudo identity.
+"""Cross-camera association: it groups proxies that are likely the same person into pseudo identities.
 
-In the order in which one reads them:
+The modules in reading order:
 
-- ``registry``: ``associate``, the names, and how groups are numbered;
-- ``nearest_pairs``: the paper's kind; ``closest`` finds the nearest pairs;
-- ``margin``: ours; ``best_matches`` finds each proxy's best matches, ``linkage`` makes groups of them;
-- ``blocks``: pieces of all pairs that fit in memory;
-- ``diagnostics``: precision and recall, from true identities, for the log only.
+- ``registry``: ``associate``, the names of the methods, and how groups are numbered;
+- ``nearest_pairs``: the paper's method; ``closest`` finds the nearest pairs;
+- ``margin``: our method; ``best_matches`` finds each proxy's best matches, ``linkage`` groups them;
+- ``blocks``: splits all pairs into blocks that fit in memory;
+- ``diagnostics``: precision and recall, computed from true identities, for the log only.
 
-A further kind is one file with a function under :func:`register_association`, imported here.
+A new method is one file with a function under :func:`register_association`, imported here.
 """
 
 from ccafl_plugin.association.diagnostics import PairScores, pair_scores

@@ -1,4 +1,4 @@
-"""Each proxy's two highest cosines in every other camera, exactly, without a matrix of all pairs."""
+"""Finds each proxy's two highest cosines in every other camera, exactly and without a matrix of all pairs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 
 from ccafl_plugin.association.blocks import chunks, cross_camera_blocks
 
-REFINED_AT_ONCE = 1 << 18  # elements of products held at once, 2 MB: they should stay in the cache
+REFINED_AT_ONCE = 1 << 18  # elements of products held at once, 2 MB, so that they stay in the cache
 
 
 class BestMatches(NamedTuple):
-    """The two highest cosines in short, and the best matches that no other proxy of their camera equals."""
+    """The mean of the two highest cosines per camera, and the best matches that have no tie in their camera."""
 
-    mean_of_two: NDArray[np.float64]  # (N, C) mean of the two highest; of the only one; -inf for the own camera
-    a: NDArray[np.int64]  # (P,) proxy with such a best match in some camera,
-    b: NDArray[np.int64]  # (P,) this match,
-    cosine: NDArray[np.float64]  # (P,) and their cosine
+    mean_of_two: NDArray[np.float64]  # (N, C) mean of the two highest; the only one if there is one; -inf: own camera
+    a: NDArray[np.int64]  # (P,) proxy with a best match without tie in some camera
+    b: NDArray[np.int64]  # (P,) this best match
+    cosine: NDArray[np.float64]  # (P,) cosine of the two
 
 
 def cosines(unit: NDArray[np.float64], a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Products of rows a with rows b, added up by ``numpy.sum``: in a matrix product equal rows may get unequal ones.
+    """Products of rows a with rows b, summed by ``numpy.sum``: a matrix product may give equal rows unequal results.
 
     Args:
         unit: (N, D) float64, rows of length 1.
@@ -34,9 +34,9 @@ def cosines(unit: NDArray[np.float64], a: NDArray[np.int64], b: NDArray[np.int64
     values = np.empty(len(a))
     dim = unit.shape[1]
     size = min(len(a), max(1, REFINED_AT_ONCE // dim))
-    left, right = np.empty((2, size, dim))  # written again and again: fresh memory would cost more than the products
+    left, right = np.empty((2, size, dim))  # reused: new memory for each piece would cost more than the products
     for some in chunks(len(a), size):
-        n = len(values[some])  # "clip": where an index might be wrong, take copies its result once more
+        n = len(values[some])  # mode="clip" below: with the default mode, take copies its result once more
         unit.take(a[some], axis=0, out=left[:n], mode="clip")
         unit.take(b[some], axis=0, out=right[:n], mode="clip")
         np.multiply(left[:n], right[:n], out=left[:n]).sum(axis=1, out=values[some])
@@ -44,14 +44,14 @@ def cosines(unit: NDArray[np.float64], a: NDArray[np.int64], b: NDArray[np.int64
 
 
 def best_matches(unit: NDArray[np.float64], camera: NDArray[np.int64]) -> BestMatches:
-    """Find the two highest :func:`cosines` of each proxy with the proxies of each other camera.
+    """Finds the two highest :func:`cosines` of each proxy with the proxies of each other camera.
 
-    A blockwise product in float32, whose rounding error has a bound, rules out pairs that can't be among the two
-    highest of either proxy; only the others get their exact cosine.
+    A blockwise product in float32, whose rounding error is bounded, excludes pairs that cannot be among the two highest
+    of either proxy. Exact cosines are computed for the other pairs only.
 
     Args:
         unit: (N, D) float64, rows of length 1 (or 0), N > 0.
-        camera: (N,) int64, cameras 0 to C - 1, none of them empty.
+        camera: (N,) int64, cameras 0 to C - 1; each has a proxy.
     """
     order = np.argsort(camera, kind="stable")
     cameras = camera[order]
@@ -60,8 +60,8 @@ def best_matches(unit: NDArray[np.float64], camera: NDArray[np.int64]) -> BestMa
     narrow = np.empty((total, dim), dtype=np.float32)
     for some in chunks(total, REFINED_AT_ONCE // dim):
         narrow[some] = unit[order[some]]
-    # A product of rows of length 1 is off by at most D u by adding in any order, some u more for rounding the rows to
-    # float32 and for the float64 cosines; doubled, since both cosines compared may be off.
+    # The product of two rows of length 1 has an error of at most D u from adding in any order, and a few u from
+    # rounding the rows to float32 and from the float64 cosines. Doubled, because both compared cosines have an error.
     slack = 2 * (1.1 * dim + 20) * float(np.finfo(np.float32).eps) / 2
     best = _TwoHighest(total, len(ends))
     for block_rows, block_columns in cross_camera_blocks(cameras):
@@ -83,15 +83,15 @@ def _candidates(
     known: NDArray[np.float64],
     slack: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where a block may hold one of the two highest cosines of a row, or of a column, in a camera.
+    """Entries of a block that may be one of the two highest cosines of a row, or of a column, in a camera.
 
     Args:
-        close: the block; what isn't a pair of a row with a column of a later camera becomes -inf.
-        cameras: of the rows, in rising order.
-        begin: place of the first column among all proxies in the order of cameras.
-        ends: first place behind each camera.
-        known: (columns, C) what the second highest of a column in a camera can't be below.
-        slack: how far a pair's value may fall behind another pair's if its cosine is as high.
+        close: the block; entries that are not a row with a column of a later camera are set to -inf.
+        cameras: cameras of the rows, ascending.
+        begin: position of the first column among all proxies, sorted by camera.
+        ends: position after the last proxy of each camera.
+        known: (columns, C) lower bound of the second highest cosine of a column in a camera.
+        slack: how much smaller a pair's value may be than another pair's although its cosine is as high.
 
     Returns:
         Rows and columns of the candidates.
@@ -113,7 +113,7 @@ def _candidates(
 
 
 def _second_of_rows(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The second highest of each row; -inf where there is one column."""
+    """The second highest value of each row; -inf if there is one column only."""
     rows, best = np.arange(len(values)), values.argmax(axis=1)
     highest = values[rows, best]
     values[rows, best] = -np.inf
@@ -123,7 +123,7 @@ def _second_of_rows(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _second_of_columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The second highest of each column; -inf where there is one row."""
+    """The second highest value of each column; -inf if there is one row only."""
     highest, second, lower = (np.full(values.shape[1], -np.inf, dtype=values.dtype) for _ in range(3))
     for row in values:
         np.minimum(highest, row, out=lower)
@@ -133,19 +133,19 @@ def _second_of_columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class _TwoHighest:
-    """The two highest cosines of each proxy in each camera among those that were added."""
+    """Keeps the two highest cosines of each proxy in each camera among those that were added."""
 
     def __init__(self, num_proxies: int, num_cameras: int) -> None:
         self.highest, self.second = np.full((2, num_proxies, num_cameras), -np.inf)
-        self.partner = np.zeros((num_proxies, num_cameras), dtype=np.int64)  # whose cosine is the highest
+        self.partner = np.zeros((num_proxies, num_cameras), dtype=np.int64)  # the proxy with the highest cosine
 
     def add(
         self, a: NDArray[np.int64], b: NDArray[np.int64], camera: NDArray[np.int64], cosine: NDArray[np.float64]
     ) -> None:
-        """Take note of the cosines of ``a`` with ``b`` of ``camera``; no pair comes twice."""
+        """Adds the cosines of ``a`` with ``b`` of ``camera``; no pair may be added twice."""
         ranks = np.lexsort((-cosine, camera, a))
         a, b, camera, cosine = a[ranks], b[ranks], camera[ranks], cosine[ranks]
-        starts = np.ones(len(a) + 1, dtype=bool)  # of an a's partners in one camera, and behind the last
+        starts = np.ones(len(a) + 1, dtype=bool)  # where the partners of one a in one camera start, and the end
         starts[1:-1] = (a[1:] != a[:-1]) | (camera[1:] != camera[:-1])
         best = np.flatnonzero(starts[:-1])
         runner_up = np.where(starts[best + 1], -np.inf, cosine[best + ~starts[best + 1]])
@@ -156,7 +156,7 @@ class _TwoHighest:
         self.highest[place] = np.maximum(old, new)
 
     def matches(self, names: NDArray[np.int64]) -> BestMatches:
-        """The result, once all cosines that count have been added, of the proxies with these numbers."""
+        """The result after all cosines were added; ``names`` are the numbers of the proxies in the result."""
         mean_of_two = np.empty_like(self.highest)
         mean_of_two[names] = np.where(self.second > -np.inf, (self.highest + self.second) / 2, self.highest)
         a, camera = np.nonzero((self.highest > self.second) & (self.second > -np.inf))

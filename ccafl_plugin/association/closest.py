@@ -1,4 +1,4 @@
-"""The closest cross-camera pairs of proxies, exactly, in memory that grows with the number of proxies only."""
+"""Finds the closest cross-camera pairs of proxies, exactly; its memory grows linearly with the number of proxies."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from ccafl_plugin.association.blocks import chunks, cross_camera_blocks
 
-REFINED_AT_ONCE = 1 << 21  # elements of differences held at once, 16 MB: they should stay in the cache
-SPARE_CANDIDATES = 200_000  # pairs that may wait for their exact distance beyond four times the pairs wanted
+REFINED_AT_ONCE = 1 << 21  # elements of differences held at once, 16 MB, so that they stay in the cache
+SPARE_CANDIDATES = 200_000  # candidates kept without an exact distance, in addition to four times the pairs wanted
 
 Floats = NDArray[np.floating[Any]]
 
 
 class Pairs(NamedTuple):
-    """Unordered pairs ``first < second``, in the order of (distance, first, second)."""
+    """Unordered pairs ``first < second``, sorted by (distance, first, second)."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -24,17 +24,17 @@ class Pairs(NamedTuple):
 
 
 def closest_pairs(features: Floats, cameras: NDArray[np.int64], count: int) -> Pairs:
-    """The ``count`` closest pairs of rows from different cameras.
+    """Finds the ``count`` closest pairs of rows from different cameras.
 
-    Distances are squared Euclidean in float64, of the differences of the float64 values, added up by ``numpy.sum``;
-    ties are ordered by (first, second). Only candidates get this treatment: a blockwise product in float32, whose
-    rounding error has a bound, rules the others out. Where the bound can't tell pairs apart (features that nearly
-    coincide beside an outlier) the same is done in float64.
+    Distances are squared Euclidean in float64, computed from differences of the float64 values and summed by
+    ``numpy.sum``. Ties are ordered by (first, second). Only candidates get an exact distance: a blockwise product in
+    float32, whose rounding error is bounded, excludes all other pairs. If the bound leaves too many candidates (when
+    features nearly coincide next to an outlier), the search is repeated in float64.
 
     Args:
         features: (N, D) float, finite.
         cameras: (N,) int.
-        count: pairs wanted; fewer come back if there are fewer.
+        count: number of pairs wanted; fewer are returned if fewer exist.
 
     Returns:
         The pairs, closest first.
@@ -45,14 +45,14 @@ def closest_pairs(features: Floats, cameras: NDArray[np.int64], count: int) -> P
     found = _search(features, cameras, count, np.dtype(np.float32))
     if found is None:
         found = _search(features, cameras, count, np.dtype(np.float64), exhaustive=True)
-    assert found is not None  # an exhaustive pass keeps however many candidates there are
+    assert found is not None  # an exhaustive pass has no limit on candidates
     return found
 
 
 def _search(
     features: Floats, cameras: NDArray[np.int64], count: int, dtype: np.dtype[Any], exhaustive: bool = False
 ) -> Pairs | None:
-    """One pass over all pairs. None: more candidates than can be kept, in a pass that isn't ``exhaustive``."""
+    """One pass over all pairs. Returns None if there are too many candidates and the pass is not ``exhaustive``."""
     order = np.argsort(cameras, kind="stable")
     sorted_cameras = cameras[order]
     camera_ends = np.searchsorted(sorted_cameras, sorted_cameras, side="right")
@@ -75,8 +75,8 @@ def _search(
 def _factors(features: Floats, order: NDArray[np.int64], dtype: np.dtype[Any]) -> tuple[Floats, Floats, float]:
     """Two matrices whose product is minus half the squared distances, and a bound of twice the product's error.
 
-    Distances don't change when all features move, and the nearer to 0 they lie the smaller is the error. Features are
-    also scaled to lengths near 1, by a power of two, so that nothing underflows that counts.
+    The mean is subtracted from all features: distances stay the same, and smaller features have a smaller error. The
+    features are also scaled by a power of two to lengths near 1, so that no relevant value underflows.
     """
     count, dim = features.shape
     centre = features.mean(axis=0, dtype=np.float64)
@@ -91,28 +91,29 @@ def _factors(features: Floats, order: NDArray[np.int64], dtype: np.dtype[Any]) -
     squares *= scale**2
     right = left.copy()
     left[:, dim + 1] = right[:, dim] = -squares / 2
-    # Products of rows of norm r: at most (dim + 2) u (r^2 + 2 r^2 / 2) by adding in any order; some u r^2 more for
-    # rounding the factors to ``dtype`` and for the float64 distances; doubled, since both pairs compared may be off.
+    # Error of the products of rows of norm r: at most (dim + 2) u (r^2 + 2 r^2 / 2) from adding in any order, and a few
+    # u r^2 from rounding the factors to ``dtype`` and from the float64 distances. Doubled, because both compared pairs
+    # have an error.
     unit = np.finfo(dtype).eps / 2
     return left, right, float(2 * (2.1 * (dim + 2) + 20) * unit * squares.max())
 
 
 class _Pool:
-    """Candidates for the closest pairs, as positions in the order by camera."""
+    """Candidates for the closest pairs, as positions in the order of cameras."""
 
     def __init__(self, features: Floats, order: NDArray[np.int64], count: int) -> None:
         self.features, self.order, self.count = features, order, count
         self.rows = np.zeros(0, dtype=np.int64)
         self.columns = np.zeros(0, dtype=np.int64)
         self.closeness = np.zeros(0)
-        self.threshold = -np.inf  # the count-th largest closeness so far, as computed
+        self.threshold = -np.inf  # the count-th largest closeness so far, with its rounding error
 
     @property
     def size(self) -> int:
         return len(self.rows)
 
     def add(self, closeness: Floats, start: int, begin: int, slack: float, limit: int) -> None:
-        """Take the pairs of a block that may be among the closest; drop those of the pool that can't be any more."""
+        """Adds the pairs of a block that may be among the closest and removes pairs that can no longer be."""
         if self.threshold == -np.inf and closeness.size > self.count:
             flat = closeness.ravel()
             self.threshold = float(np.partition(flat, flat.size - self.count)[flat.size - self.count])
@@ -128,7 +129,7 @@ class _Pool:
             self._keep(self.closeness >= self.threshold - slack)
 
     def refine(self) -> Pairs:
-        """Exact distances for the candidates; only the closest pairs stay."""
+        """Computes exact distances for the candidates and keeps only the closest pairs."""
         a, b = self.order[self.rows], self.order[self.columns]
         first, second = np.minimum(a, b), np.maximum(a, b)
         distance = np.empty(self.size)

@@ -1,4 +1,4 @@
-"""How right an association is, where true identities are known. For logging only: nothing learns from it."""
+"""Scores an association against true identities. The scores are only logged: nothing learns from them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ccafl_plugin.utils.errors import CCAFLError
 
 
 class PairScores(NamedTuple):
-    """Scores over cross-camera pairs of proxies; a ratio without a denominator is 0."""
+    """Scores over cross-camera pairs of proxies; a ratio is 0 if its denominator is 0."""
 
-    precision: float  # of the pairs inside one pseudo identity, the share that is one person
-    recall: float  # of the pairs of one person, the share inside one pseudo identity
+    precision: float  # share of the pairs inside one pseudo identity that are one person
+    recall: float  # share of the pairs of one person that are inside one pseudo identity
     num_pairs: int  # cross-camera pairs inside one pseudo identity
     num_true_pairs: int  # cross-camera pairs of one person
 
@@ -26,7 +26,7 @@ class PairScores(NamedTuple):
 
 
 def pair_scores(pseudo: Tensor, cameras: Tensor, persons: Tensor) -> PairScores:
-    """Compare pseudo identities with true ones; counted per group, so no pair is ever listed.
+    """Compares pseudo identities with true identities; it counts per group and never lists pairs.
 
     Args:
         pseudo: (N,) int64, pseudo identity of each proxy, -1 for none.
@@ -37,12 +37,12 @@ def pair_scores(pseudo: Tensor, cameras: Tensor, persons: Tensor) -> PairScores:
         Precision, recall and the number of pairs.
 
     Raises:
-        CCAFLError: the three differ in length.
+        CCAFLError: the three tensors differ in length.
     """
     pseudo, cameras, persons = (x.detach().to("cpu", torch.int64) for x in (pseudo, cameras, persons))
     if not pseudo.shape == cameras.shape == persons.shape:
         raise CCAFLError(
-            "pair_scores needs three labels per proxy, "
+            "pair_scores: pseudo, cameras and persons must have one entry per proxy each, "
             f"got {tuple(pseudo.shape)}, {tuple(cameras.shape)} and {tuple(persons.shape)}."
         )
     grouped = pseudo >= 0
@@ -53,7 +53,7 @@ def pair_scores(pseudo: Tensor, cameras: Tensor, persons: Tensor) -> PairScores:
 
 
 def _cross_camera_pairs(cameras: Tensor, *labels: Tensor) -> int:
-    """Pairs that agree in all labels, less those that agree in the camera too."""
+    """Number of pairs that agree in all labels but differ in the camera."""
     return _equal_pairs(*labels) - _equal_pairs(cameras, *labels)
 
 

@@ -1,4 +1,4 @@
-"""Average linkage of proxies that never joins two of one camera, from the few pairs that attract each other."""
+"""Average linkage of proxies. It never merges two proxies of one camera and needs only pairs with a margin above 0."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def average_linkage(
     cameras: NDArray[np.int64],
     margins_of: Margins,
 ) -> list[int]:
-    """Merge the two groups with the largest mean margin while one is above 0.
+    """Repeatedly merges the two groups with the largest mean margin, as long as it is above 0.
 
-    Groups start as single proxies. The mean is over all pairs between two groups, exactly rounded; groups with a
-    common camera are never merged; ties go to the groups whose lowest proxies, the smaller first, have the lowest
-    numbers. A mean above 0 needs one pair above 0, so only groups with such a pair are looked at.
+    Groups start as single proxies. The mean is over all pairs between two groups, exactly rounded. Groups with a common
+    camera are never merged. On ties, the groups whose lowest proxies have the lowest numbers (the smaller number first)
+    are merged. A mean above 0 needs one pair above 0, so only groups with such a pair are considered.
 
     Args:
         first, second: (P,) int64, all cross-camera pairs with a margin above 0, each once.
-        margins: (P,) float64, theirs.
+        margins: (P,) float64, the margins of these pairs.
         cameras: (N,) int64, not negative.
-        margins_of: the margins of other pairs, (n,) float64 from two (n,) int64.
+        margins_of: computes the margins of other pairs: takes two (n,) int64, returns (n,) float64.
 
     Returns:
-        For each of the N proxies the lowest of its group.
+        For each of the N proxies, the lowest proxy of its group.
     """
     groups = _Groups(cameras, margins_of)
     for a, b, value in zip(first.tolist(), second.tolist(), margins.tolist(), strict=True):
@@ -44,36 +44,37 @@ def average_linkage(
 
 
 class _Link(NamedTuple):
-    """What is known of the pairs of proxies between two groups."""
+    """The pairs of proxies between two groups."""
 
-    margins: list[float]  # all that are above 0, and some others
-    unasked: list[tuple[int, int]]  # the other pairs
+    margins: list[float]  # the margins computed so far, among them all that are above 0
+    unasked: list[tuple[int, int]]  # the pairs whose margin is not computed yet
 
 
 class _Groups:
-    """Groups of proxies, each under a number of its own that changes when it grows."""
+    """Groups of proxies. Each has a number; a merged group gets a new one."""
 
     def __init__(self, cameras: NDArray[np.int64], margins_of: Margins) -> None:
         self.margins_of = margins_of
         self.total = self.next = len(cameras)
-        self.members = {proxy: [proxy] for proxy in range(self.total)}  # in rising order
+        self.members = {proxy: [proxy] for proxy in range(self.total)}  # ascending
         self.cameras = {proxy: 1 << camera for proxy, camera in enumerate(cameras.tolist())}  # one bit per camera
         self.links: dict[int, dict[int, _Link]] = {proxy: {} for proxy in range(self.total)}
-        self.queue: list[tuple[float, int, int, int, int]] = []  # may hold groups that are gone
+        self.queue: list[tuple[float, int, int, int, int]] = []  # may contain groups that were merged since
 
     def connect(self, g: int, h: int, margins: list[float], unasked: list[tuple[int, int]]) -> None:
-        """Take note of two groups that may be merged.
+        """Records two groups that may be merged.
 
-        Margins not asked for yet count as 0, which none of them exceeds: most of these groups will never come up.
+        A margin that is not computed yet counts as 0, which is an upper bound of it. Most of these groups are never the
+        best pair, so their margins are never computed.
         """
         self.links[g][h] = self.links[h][g] = _Link(margins, unasked)
-        mean = math.fsum(margins) / (len(margins) + len(unasked))  # exact, whatever the order of merges was
+        mean = math.fsum(margins) / (len(margins) + len(unasked))  # exact, so independent of the order of merges
         if mean > 0:
             low, high = self.members[g][0], self.members[h][0]
             heapq.heappush(self.queue, (-mean, min(low, high), max(low, high), g, h))
 
     def best_pair(self) -> tuple[int, int] | None:
-        """The two groups to be merged next."""
+        """The two groups to merge next; None if no mean is above 0."""
         while self.queue:
             *_, g, h = heapq.heappop(self.queue)
             if g in self.members and h in self.members:
@@ -85,7 +86,7 @@ class _Groups:
         return None
 
     def merge(self, g: int, h: int) -> None:
-        """Replace two groups by one."""
+        """Replaces two groups by one."""
         merged, self.next = self.next, self.next + 1
         parts = [(self.members.pop(part), self.links.pop(part)) for part in (g, h)]
         self.members[merged] = sorted(parts[0][0] + parts[1][0])
@@ -108,7 +109,7 @@ class _Groups:
             self.connect(merged, other, margins, unasked)
 
     def roots(self) -> list[int]:
-        """The lowest proxy of each proxy's group."""
+        """For each proxy, the lowest proxy of its group."""
         root = [0] * self.total
         for members in self.members.values():
             for proxy in members:

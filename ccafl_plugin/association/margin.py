@@ -1,4 +1,4 @@
-"""Association by margins: proxies match as far as each is the other's best match in its camera. No rate to choose."""
+"""Association by margins: two proxies match if each is the other's best match in its camera. It needs no rate."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from ccafl_plugin.association.best_matches import best_matches, cosines
 from ccafl_plugin.association.linkage import average_linkage
 from ccafl_plugin.association.registry import number_groups, register_association
 
-SHRINKAGE = 2  # proxies' worth of the whole set's statistics that each camera's are mixed with
+SHRINKAGE = 2  # weight, in proxies, of the whole set's statistics when they are mixed with those of a camera
 
 
 @register_association("margin")
 def margin(features: Tensor, cameras: Tensor) -> Tensor:
-    """Pseudo identities from margins between best matches and runners-up.
+    """Pseudo identities from the margins between best matches and second-best matches.
 
     1. Features are standardised per camera (:func:`standardise`) and scaled to unit length; s(a, b) is their cosine.
-    2. m(a, c) is the mean of a's two highest cosines among the proxies of camera c. Where c has a single proxy, it is
-       the cosine with this one: such a camera gives no evidence.
-    3. margin(a, b) = 2 s(a, b) - m(a, camera of b) - m(b, camera of a). It is above 0 only where the two are, on
-       balance, each other's best match in the other's camera.
-    4. Pseudo identities are the groups that average linkage of the margins finds while a mean is above 0, no group
-       with two proxies of one camera (:func:`~ccafl_plugin.association.linkage.average_linkage`).
+    2. m(a, c) is the mean of a's two highest cosines among the proxies of camera c. If c has a single proxy, m(a, c) is
+       the cosine with this proxy: such a camera gives no evidence.
+    3. margin(a, b) = 2 s(a, b) - m(a, camera of b) - m(b, camera of a). It is above 0 only if the two are, on balance,
+       each other's best match in the other's camera.
+    4. Pseudo identities are the groups that average linkage of the margins finds while a mean is above 0. No group has
+       two proxies of one camera (:func:`~ccafl_plugin.association.linkage.average_linkage`).
 
-    All numbers are those of float64, the same for equal features wherever they stand. Time grows with N^2, memory
-    with N times the number of cameras.
+    All numbers are float64 and do not depend on the order of the proxies. Time grows with N^2, memory with N times the
+    number of cameras.
 
     Args:
         features: (N, D) float, normalised mean feature of each proxy.
@@ -55,17 +55,17 @@ def margin(features: Tensor, cameras: Tensor) -> Tensor:
 
 
 def standardise(features: NDArray[np.floating], camera: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Take each camera's mean and variance out of its features, small cameras' pulled towards those of all.
+    """Standardises features with the mean and variance of their camera, mixed with those of all cameras.
 
-    With mean mu and variance s2 of all features, mu_c and s2_c of the n of camera c: x becomes
-    (x - mu_c') / sqrt(s2_c' + 1e-12), scaled to length 1, with mu_c' = (n mu_c + 2 mu) / (n + 2) and s2_c' alike.
+    All features have mean mu and variance s2; the n features of camera c have mu_c and s2_c. x becomes
+    (x - mu_c') / sqrt(s2_c' + 1e-12), scaled to length 1. Here mu_c' = (n mu_c + 2 mu) / (n + 2), and s2_c' likewise.
 
     Args:
         features: (N, D) float, N > 0.
         camera: (N,) int64.
 
     Returns:
-        (N, D) float64 of length 1; a row without anything left stays 0.
+        (N, D) float64, rows of length 1; a row that becomes 0 stays 0.
     """
     x = features.astype(np.float64)
     mean, variance = x.mean(axis=0), x.var(axis=0)

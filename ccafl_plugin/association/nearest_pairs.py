@@ -1,4 +1,4 @@
-"""The paper's cross-camera association: walk the nearest pairs, one partner per camera."""
+"""The paper's cross-camera association: it accepts the nearest pairs, with at most one partner per camera."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ccafl_plugin.utils.ranges import check_arguments
 def nearest_pairs(features: Tensor, cameras: Tensor, rate: float = 1.7) -> Tensor:
     """Pseudo identities from the ``floor(rate * N)`` nearest cross-camera pairs of proxies.
 
-    The pairs are walked from the nearest (squared Euclidean distance in float64, as
+    The pairs are visited from the nearest on (squared Euclidean distance in float64, as
     :func:`~ccafl_plugin.association.closest.closest_pairs` computes it; ties by the proxies' numbers). A pair is
-    accepted unless one of the two already has, by an accepted pair of its own, a partner in the other's camera.
-    Pseudo identities are the connected components of the accepted pairs; through a chain they may hold two
-    proxies of one camera.
+    accepted unless one of its two proxies already has an accepted partner in the other's camera. Pseudo identities are
+    the connected components of the accepted pairs. Through a chain of pairs, a component may contain two proxies of one
+    camera.
 
     Args:
         features: (N, D) float, normalised mean feature of each proxy.
         cameras: (N,) int64.
-        rate: R, pairs looked at per proxy; 1.7 for Market-1501, 1.5 DukeMTMC-reID, 1.3 MSMT17.
+        rate: R, number of pairs considered per proxy; 1.7 for Market-1501, 1.5 DukeMTMC-reID, 1.3 MSMT17.
 
     Returns:
         (N,) int64 as :func:`~ccafl_plugin.association.registry.associate` describes.
@@ -41,12 +41,12 @@ def nearest_pairs(features: Tensor, cameras: Tensor, rate: float = 1.7) -> Tenso
 
 
 def pairs_to_look_at(rate: float, num_proxies: int) -> int:
-    """floor(rate * num_proxies) of the rate as it is written: 0.29 * 100 is 29, though not in binary."""
+    """floor(rate * num_proxies) with the decimal value of the rate: 0.29 * 100 gives 29, in binary it would give 28."""
     return math.floor(Fraction(str(float(rate))) * num_proxies)
 
 
 def one_partner_per_camera(pairs: Iterable[tuple[int, int]], cameras: list[int]) -> list[tuple[int, int]]:
-    """The pairs that are accepted when walked in their order."""
+    """The accepted pairs, when pairs are visited in the given order."""
     partnered: set[tuple[int, int]] = set()  # (proxy, camera in which it has a partner)
     accepted = []
     for a, b in pairs:
@@ -58,12 +58,12 @@ def one_partner_per_camera(pairs: Iterable[tuple[int, int]], cameras: list[int])
 
 
 def connect(pairs: Iterable[tuple[int, int]], total: int) -> list[int]:
-    """For each of ``total`` elements the lowest element that pairs connect it to, itself included."""
+    """For each of ``total`` elements, the lowest element of its connected component."""
     parent = list(range(total))
 
     def root(element: int) -> int:
         while parent[element] != element:
-            parent[element] = parent[parent[element]]  # halves the way for whoever comes next
+            parent[element] = parent[parent[element]]  # halves the path for later look-ups
             element = parent[element]
         return element
 

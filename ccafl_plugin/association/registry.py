@@ -1,4 +1,4 @@
-"""The kinds of association by name."""
+"""The registry of association methods, and the numbering of pseudo identities. The methods are in their own modules."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ASSOCIATIONS: dict[str, Callable[..., Tensor]] = {}
 
 
 def register_association(name: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
-    """Decorator that makes a kind of association available by name.
+    """Decorator that makes an association method available by name.
 
-    The function takes ``features`` ((N, D) float32 or float64, finite) and ``cameras`` ((N,) int64), both on the
-    CPU, and options with defaults as keyword arguments; it returns (N,) int64 pseudo identities, -1 for a proxy
-    without partner, numbered in the order of each pseudo identity's first proxy.
+    The function takes ``features`` ((N, D) float32 or float64, finite) and ``cameras`` ((N,) int64), both on the CPU.
+    Its options are keyword arguments with defaults. It returns (N,) int64 pseudo identities, -1 for a proxy without
+    partner, numbered in the order of each pseudo identity's first proxy.
 
     Raises:
         CCAFLError: the name is taken.
@@ -26,7 +26,7 @@ def register_association(name: str) -> Callable[[Callable[..., Tensor]], Callabl
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if name in ASSOCIATIONS:
-            raise CCAFLError(f"association {name!r} is registered already.")
+            raise CCAFLError(f"association {name!r} is already registered. Choose another name.")
         ASSOCIATIONS[name] = function
         return function
 
@@ -34,19 +34,19 @@ def register_association(name: str) -> Callable[[Callable[..., Tensor]], Callabl
 
 
 def associate(features: Tensor, cameras: Tensor, name: str = "nearest_pairs", **options: object) -> Tensor:
-    """Find which proxies of different cameras are the same person.
+    """Groups proxies of different cameras that are likely the same person.
 
     Args:
         features: (N, D) float, one feature per proxy (normalised mean over its images), on any device.
         cameras: (N,) int64, camera of each proxy.
-        name: kind of association, one of ``ASSOCIATIONS``.
-        **options: that kind's own options, e.g. ``rate`` of ``nearest_pairs``.
+        name: association method, one of ``ASSOCIATIONS``.
+        **options: options of this method, e.g. ``rate`` of ``nearest_pairs``.
 
     Returns:
         (N,) int64 on the CPU: pseudo identities from 0 in the order of their first proxy, -1 for none.
 
     Raises:
-        CCAFLError: unknown name or option, shapes that don't fit, or features that aren't finite.
+        CCAFLError: an unknown name or option, shapes that do not match, or features that are not finite.
     """
     if name not in ASSOCIATIONS:
         raise unknown_name("{association}", name, ASSOCIATIONS)
@@ -63,18 +63,21 @@ def associate(features: Tensor, cameras: Tensor, name: str = "nearest_pairs", **
             f"got {tuple(features.shape)} and {tuple(cameras.shape)}."
         )
     if not bool(torch.isfinite(features).all()):
-        raise CCAFLError("association: the proxies' features hold values that are not finite; training has diverged.")
+        raise CCAFLError(
+            "association: the proxies' features contain values that are not finite. Training has diverged: lower the "
+            "learning rate."
+        )
     return function(features, cameras, **options)
 
 
 def keep_unassociated(pseudo: Tensor) -> Tensor:
-    """Make every proxy without partner a pseudo identity of its own.
+    """Makes each proxy without partner its own pseudo identity.
 
     Args:
         pseudo: (N,) int64, -1 for none.
 
     Returns:
-        (N,) int64 without -1; the new identities are numbered after the others, in proxy order.
+        (N,) int64 without -1; the new identities are numbered after the existing ones, in proxy order.
     """
     alone = pseudo < 0
     if pseudo.numel() == 0:
@@ -83,7 +86,7 @@ def keep_unassociated(pseudo: Tensor) -> Tensor:
 
 
 def number_groups(roots: Iterable[int]) -> Tensor:
-    """Pseudo identities from a representative of each proxy's group.
+    """Numbers groups of proxies as pseudo identities.
 
     Args:
         roots: for each of the N proxies, the lowest proxy of its group.
@@ -92,7 +95,7 @@ def number_groups(roots: Iterable[int]) -> Tensor:
         (N,) int64: groups numbered in the order of their first proxy, -1 for groups of one.
     """
     root = torch.as_tensor(list(roots), dtype=torch.int64)
-    # sorted, so in the order of first proxies
+    # torch.unique sorts, so groups are in the order of their first proxies
     first, group, counts = torch.unique(root, return_inverse=True, return_counts=True)
     several = counts > 1
     number = torch.where(several, several.cumsum(0) - 1, -1)

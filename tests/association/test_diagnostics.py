@@ -36,5 +36,5 @@ def test_by_hand() -> None:
 
 
 def test_different_lengths_are_an_error() -> None:
-    with pytest.raises(CCAFLError, match="three labels per proxy"):
+    with pytest.raises(CCAFLError, match="must have one entry per proxy"):
         pair_scores(torch.zeros(2), torch.zeros(2), torch.zeros(3))

@@ -78,7 +78,7 @@ def test_a_new_association_is_one_registration(monkeypatch: pytest.MonkeyPatch) 
         return torch.full_like(cameras, offset)
 
     assert associate(torch.eye(3), torch.arange(3), "everyone", offset=2).tolist() == [2, 2, 2]
-    with pytest.raises(CCAFLError, match="registered already"):
+    with pytest.raises(CCAFLError, match="is already registered"):
         register_association("everyone")(everyone)
 
 
