@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ccafl_plugin.data.own_settings import DEFAULTS, OwnData
+from ccafl_plugin.own_settings import DEFAULTS, OwnData
 from ccafl_plugin.utils import paper_values
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.ranges import check_argument
@@ -48,13 +48,10 @@ class Options:
         channels_last: CLIP's ResNets use the channels-last memory format.
         fast_evaluation: whether torchreid's evaluation and re-ranking run on ``ccafl_plugin.metrics``, which give the
             same numbers without full distance matrices.
-        synthetic_size: size of the dataset ``synthetic_persons``, one of its names.
-        synthetic_seed: another seed is another set of people and places.
-        synthetic_cameras: cameras of ``synthetic_persons``, from 6.
-        own_data: how the datasets ``folder`` and ``tracks`` are named and labelled.
         synthetic_size: name of a size of the dataset ``synthetic_persons``.
         synthetic_seed: seed of ``synthetic_persons``; another seed gives other people and places.
         synthetic_cameras: number of cameras in ``synthetic_persons``; at least 6.
+        own_data: how the datasets ``folder`` and ``tracks`` are named and labelled.
     """
 
     seed: int = 1
@@ -98,10 +95,8 @@ class Options:
 
     @contextmanager
     def override(self, **values: Any) -> Iterator[Options]:
-        """Sets options for the length of a ``with`` block; afterwards all are as they were before it."""
-        before = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         """Sets options inside a ``with`` block and restores all options after it."""
-        before = dataclasses.asdict(self)
+        before = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         try:
             self.update(**values)
             yield self

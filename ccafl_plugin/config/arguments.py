@@ -7,8 +7,8 @@ from typing import Any
 from yacs.config import CfgNode
 
 from ccafl_plugin.config.tree import OF_ENGINE, OF_OPTIONS, OF_OWN_DATA, OF_SYNTHETIC
-from ccafl_plugin.data.own_settings import CropRules, OwnData
 from ccafl_plugin.engine.stage1 import PromptStage
+from ccafl_plugin.own_settings import CropRules, OwnData
 from ccafl_plugin.terms import TERMS, Term
 
 

@@ -12,10 +12,10 @@ from ccafl_plugin.config.key_sentences import SENTENCES
 from ccafl_plugin.config.tree import OF_ENGINE, OF_OPTIONS, OF_OWN_DATA, OF_SYNTHETIC, default_config
 from ccafl_plugin.config.validation import allowed_names
 from ccafl_plugin.data.label_noise import LabelNoise
-from ccafl_plugin.data.own_settings import CropRules, OwnData
 from ccafl_plugin.engine import ImageCCAFLEngine
 from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.options import Options
+from ccafl_plugin.own_settings import CropRules, OwnData
 from ccafl_plugin.terms import TERMS, Term
 from ccafl_plugin.utils.ranges import RANGES
 from ccafl_plugin.utils.trees import leaves

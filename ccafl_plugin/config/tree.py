@@ -15,10 +15,10 @@ from yacs.config import CfgNode
 
 from ccafl_plugin.association import ASSOCIATIONS
 from ccafl_plugin.data.label_noise import LabelNoise
-from ccafl_plugin.data.own_settings import CropRules, OwnData
 from ccafl_plugin.engine import ImageCCAFLEngine
 from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.options import Options
+from ccafl_plugin.own_settings import CropRules, OwnData
 from ccafl_plugin.terms import PAPER_TERMS, TERMS
 
 OF_OPTIONS = (

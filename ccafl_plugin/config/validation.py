@@ -17,7 +17,6 @@ from ccafl_plugin.association import ASSOCIATIONS
 from ccafl_plugin.config.argument_keys import named_by_keys
 from ccafl_plugin.config.arguments import make_terms, own_data
 from ccafl_plugin.config.shipped_files import config_file, configs_folder
-from ccafl_plugin.data.own_settings import ID_SCOPES
 from ccafl_plugin.data.proxy_batches import check_sizes
 from ccafl_plugin.data.samplers import SAMPLERS
 from ccafl_plugin.engine.argument_checks import check_any_term, check_views
@@ -27,6 +26,7 @@ from ccafl_plugin.engine.supervision import SUPERVISIONS, Supervision, check_ids
 from ccafl_plugin.integration import torchreid_names as names
 from ccafl_plugin.losses.icdl import REDUCTIONS
 from ccafl_plugin.models import BACKBONES, check_compile, check_prompt_length
+from ccafl_plugin.own_settings import ID_SCOPES
 from ccafl_plugin.synthetic.renderer.cameras import check_cameras
 from ccafl_plugin.synthetic.renderer.picture_plan import SIZES
 from ccafl_plugin.terms import check_windows, order_by_needs

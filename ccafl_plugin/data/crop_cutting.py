@@ -20,8 +20,8 @@ from PIL import Image
 from ccafl_plugin.data.crop_choice import clipped, covered_shares, sharp_enough, sharpness, spread
 from ccafl_plugin.data.image_reading import read_image
 from ccafl_plugin.data.image_records import Record
-from ccafl_plugin.data.own_settings import PRODUCTS, CropRules
 from ccafl_plugin.data.picture_source import VIDEOS, MissingFrame, Picture, pictures_of
+from ccafl_plugin.own_settings import PRODUCTS, CropRules
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.provenance import digest_of
 

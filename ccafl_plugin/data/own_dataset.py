@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import Any
 
 from ccafl_plugin.data.own_images import OwnImages, read_own_folder, read_own_tracks
-from ccafl_plugin.data.own_settings import OwnData
 from ccafl_plugin.options import options
+from ccafl_plugin.own_settings import OwnData
 from ccafl_plugin.utils.errors import CCAFLError
 
 READERS: dict[str, Callable[[Path, OwnData], OwnImages]] = {"folder": read_own_folder, "tracks": read_own_tracks}
@@ -19,7 +19,9 @@ READERS: dict[str, Callable[[Path, OwnData], OwnImages]] = {"folder": read_own_f
 def build_folder(torchreid: ModuleType) -> type:
     """The dataset class ``folder``; ``torchreid`` is the package below which torchreid's ``data`` lies."""
 
-    class Folder(_own_dataset(torchreid, "folder")):  # type: ignore[misc]
+    base: Any = _own_dataset(torchreid, "folder")
+
+    class Folder(base):
         """Images of one's own by the names of their files, by a folder per camera and id, or by a table."""
 
     return Folder
@@ -28,13 +30,15 @@ def build_folder(torchreid: ModuleType) -> type:
 def build_tracks(torchreid: ModuleType) -> type:
     """The dataset class ``tracks``; ``torchreid`` is the package below which torchreid's ``data`` lies."""
 
-    class Tracks(_own_dataset(torchreid, "tracks")):  # type: ignore[misc]
+    base: Any = _own_dataset(torchreid, "tracks")
+
+    class Tracks(base):
         """Images cut out of videos of one's own where a tracker found somebody."""
 
     return Tracks
 
 
-def _own_dataset(torchreid: ModuleType, name: str) -> type:
+def _own_dataset(torchreid: Any, name: str) -> Any:
     class OwnDataset(torchreid.data.ImageDataset):
         """What the two share.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ccafl_plugin.data.image_records import GALLERY, QUERY, SPLITS, TRAIN, Record
 from ccafl_plugin.data.name_pattern import KEY, NamePattern
-from ccafl_plugin.data.own_settings import PRODUCTS
+from ccafl_plugin.own_settings import PRODUCTS
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 TREE = "{camera}/{id}/**"

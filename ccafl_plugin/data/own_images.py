@@ -21,10 +21,10 @@ from ccafl_plugin.data.image_records import (
 from ccafl_plugin.data.mot_file import read_mot_file
 from ccafl_plugin.data.name_pattern import NamePattern
 from ccafl_plugin.data.own_folder import TREE, read_folder
-from ccafl_plugin.data.own_settings import OwnData
 from ccafl_plugin.data.own_split import hold_out
 from ccafl_plugin.data.own_table import read_table
 from ccafl_plugin.data.own_tracks import find_tracked_cameras
+from ccafl_plugin.own_settings import OwnData
 from ccafl_plugin.utils.errors import CCAFLError
 
 WITHOUT_CAMERAS = "configs/own/without_cameras.yaml"

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from ccafl_plugin.data.image_records import GALLERY, QUERY, TRAIN, Record, natural_key
-from ccafl_plugin.data.own_settings import PRODUCTS
+from ccafl_plugin.own_settings import PRODUCTS
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import write_text_whole
 from ccafl_plugin.utils.seeds import generator

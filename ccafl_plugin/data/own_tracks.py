@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ccafl_plugin.data.image_records import natural_key
 from ccafl_plugin.data.own_folder import ENDINGS
-from ccafl_plugin.data.own_settings import PRODUCTS
 from ccafl_plugin.data.picture_source import VIDEOS
+from ccafl_plugin.own_settings import PRODUCTS
 from ccafl_plugin.utils.errors import CCAFLError
 
 INSIDE = ("gt/gt.txt", "tracks.txt")

@@ -9,9 +9,9 @@ import pytest
 import torchreid
 from torch.utils.tensorboard import SummaryWriter
 
-from ccafl_plugin.data.own_settings import OwnData
 from ccafl_plugin.integration.torchreid_layout import attribute
 from ccafl_plugin.options import options
+from ccafl_plugin.own_settings import OwnData
 from ccafl_plugin.utils.errors import CCAFLError
 from tests.data.own_pictures import write
 from tests.engine.small_runs import Recorder, assert_equal, make_engine, make_manager, make_terms, weights

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ccafl_plugin.data.own_settings import CropRules, OwnData
 from ccafl_plugin.options import options
+from ccafl_plugin.own_settings import CropRules, OwnData
 from tests.data import own_layouts
 from tests.engine.small_runs import assert_equal, make_engine, make_manager, make_terms, weights
 

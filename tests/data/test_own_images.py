@@ -10,7 +10,7 @@ import pytest
 
 from ccafl_plugin.data.image_records import Record, look_alike_ids, natural_key, numbered
 from ccafl_plugin.data.own_images import read_own_folder
-from ccafl_plugin.data.own_settings import CropRules, OwnData
+from ccafl_plugin.own_settings import CropRules, OwnData
 from ccafl_plugin.utils.errors import CCAFLError
 from tests.data.own_pictures import write
 

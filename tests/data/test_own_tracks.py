@@ -14,8 +14,8 @@ from PIL import Image
 
 from ccafl_plugin.data.crop_choice import clipped, covered_shares, sharp_enough, sharpness, spread
 from ccafl_plugin.data.own_images import read_own_tracks
-from ccafl_plugin.data.own_settings import CropRules, OwnData
 from ccafl_plugin.data.picture_source import frame_files, pictures_of
+from ccafl_plugin.own_settings import CropRules, OwnData
 from ccafl_plugin.utils.errors import CCAFLError
 from tests.data.own_pictures import picture
 
