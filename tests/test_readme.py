@@ -39,7 +39,7 @@ def test_the_program_runs(
 
 @pytest.mark.parametrize("command", [line for line in commands(README) if "--config-file" in line])
 def test_the_settings_of_its_commands_exist(command: str) -> None:
-    file, *pairs = command.partition("--config-file ")[2].split()
+    file, *pairs = command.partition("--config-file ")[2].partition(" --root")[0].split()
     load_config(REPOSITORY / file, pairs)
 
 
