@@ -6,7 +6,8 @@ The modules in reading order:
 - ``nearest_pairs``: the paper's method; ``closest`` finds the nearest pairs;
 - ``margin``: our method; ``best_matches`` finds each proxy's best matches, ``linkage`` groups them;
 - ``blocks``: splits all pairs into blocks that fit in memory;
-- ``diagnostics``: precision and recall, computed from true identities, for the log only.
+- ``diagnostics``: precision and recall, computed from true identities, for the log only;
+- ``group_facts``: what can be said of groups without true identities.
 
 A new method is one file with a function under :func:`register_association`, imported here.
 """

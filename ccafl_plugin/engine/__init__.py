@@ -6,6 +6,7 @@ In the order in which a reader meets them:
   (``forward_backward``);
 - ``epoch_start``: what happens at the start of an epoch; ``extraction`` takes the features, ``supervision`` gives the
   pseudo identities;
+- ``association_report``: what is said of an association, with and without true identities;
 - ``encoder_pass``: the encoder's share of an iteration; ``model_outputs`` brings all models' outputs into one form;
 - ``loss_report``: an iteration's losses and their numbers;
 - ``text_side``: prompts and text features; ``stage1`` trains the prompts;
