@@ -88,6 +88,7 @@ SENTENCES: dict[str, str] = {
     "ccafl.data.fit": (
         "batch, length of an epoch and windows of the terms follow from the amount of data, as docs/own-cameras.md says"
     ),
+    "ccafl.data.fitted_from": "set by the program: a name for the settings before `ccafl.data.fit` changed them",
     "ccafl.camera_probe": "after training, measure how well a linear probe tells the camera from a test feature",
 }
 """Key -> sentence, without a full stop."""

@@ -144,6 +144,7 @@ def _ccafl_tree() -> dict[str, Any]:
         "data": {
             **{name: own_data[name] for name in OF_OWN_DATA},
             "fit": False,
+            "fitted_from": "",
             "crops": _arguments(CropRules),
         },
         "label_noise": _arguments(LabelNoise),

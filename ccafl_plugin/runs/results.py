@@ -33,6 +33,7 @@ WITHOUT_EFFECT = (
     "test.visrank",
     "test.visrank_topk",
     "ccafl.branch_from",
+    "ccafl.data.fitted_from",
     "ccafl.keep",
     "ccafl.keep_epochs",
 )
@@ -103,7 +104,7 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         "test_sets": _test_sets(config, engine),
         "effective_settings": engine.history.effective_settings.as_dict(),
         "settings": settings,
-        "config_digest": digest_of(settings),
+        "config_digest": config.ccafl.data.fitted_from or digest_of(settings),
         "branched_from": config.ccafl.branch_from,
         "versions": versions(),
         "code_digest": engine.history.code,

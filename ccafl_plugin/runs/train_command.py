@@ -27,7 +27,7 @@ from ccafl_plugin.runs.shipped_configurations import list_configurations
 from ccafl_plugin.utils.allocator import keep_freed_memory
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import FolderWatch, written_line
-from ccafl_plugin.utils.provenance import version_line
+from ccafl_plugin.utils.provenance import digest_of, version_line
 from ccafl_plugin.utils.trees import leaves
 
 KEYS = "docs/configuration.md"
@@ -90,7 +90,11 @@ def load(given: argparse.Namespace, fit: bool = True) -> tuple[CfgNode, list[str
         return config, []
     counts, fitted = fit_to_data(config)
     words = [word for key, value in fitted.items() for word in (key, str(value))]
+    asked_for = digest_of(results.settings_of(config))  # by this a suite knows the run again
     config = load_config(file, [*words, *pairs], **named)
+    config.defrost()
+    config.ccafl.data.fitted_from = asked_for
+    config.freeze()
     shown = [f"  {key} {value}" for key, value in fitted.items() if key not in pairs[::2]]
     return config, [f"Settings that follow from the data ({counts}):", *shown]
 

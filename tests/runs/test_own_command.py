@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from ccafl_plugin.config import load_config
+from ccafl_plugin.config.shipped_files import config_file
 from ccafl_plugin.runs import results
 from ccafl_plugin.runs.train_command import main
 from ccafl_plugin.suites.suite_table import _training
+from ccafl_plugin.utils.provenance import digest_of
 from tests.data.own_pictures import write
 
 SHORT = [
@@ -58,6 +61,11 @@ def test_a_folder_is_all_it_takes(command: Callable, tmp_path: Path) -> None:
     assert written["training_set"] == {"images": 64, "cameras": 2, "proxies": 16}
     assert not {"precision", "recall"} & set(written["association"][0])
     assert "64 images in 2 cameras (16 proxies)" in _training(written)
+    asked_for = load_config(
+        config_file("configs/own/ccafl_margin_tiny.yaml"), [*SHORT, "data.save_dir", "elsewhere"], root="elsewhere"
+    )
+    assert written["config_digest"] == digest_of(results.settings_of(asked_for))  # a suite finds its run again
+    assert written["settings"]["train.batch_size"] == 64
     events = EventAccumulator(str(tmp_path / "log")).Reload().Tags()["scalars"]
     assert "Association/grouped" in events
     assert not [name for name in events if "precision" in name or "recall" in name]
