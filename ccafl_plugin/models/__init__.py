@@ -1,14 +1,14 @@
-"""CLIP backbones under torchreid's model contract, and the learnable prompts that go with them.
+"""CLIP backbones that follow torchreid's model contract, and their learnable prompts.
 
-Importing this package does not import open_clip; building a model does. In the order in which one reads them:
+Importing this package does not import open_clip; building a model does. The modules in reading order:
 
 - ``clip``: the model that torchreid gets, and the list of backbones;
 - ``towers``: the image encoders; ``attention_pooling`` and ``positions`` are parts of them;
-- ``pooling``: GeM and batch norm, from a map to the retrieval feature;
+- ``pooling``: GeM and batch norm, from a feature map to the retrieval feature;
 - ``prompts``: the text encoder and the learnable prompts;
-- ``pretrained``: CLIP's weights, downloaded or from a file; ``token_rows`` keeps small files small;
+- ``pretrained``: CLIP's weights, downloaded or from a file; ``token_rows`` stores only some token embeddings in a file;
 - ``trained_weights``, ``checkpoint_file``: weights of a trained model;
-- ``running_statistics``: batch norms that leave their statistics alone.
+- ``running_statistics``: keeps the running statistics of batch norms unchanged.
 """
 
 from ccafl_plugin.models.clip import BACKBONES, Backbone, ClipReID, build_clip

@@ -1,4 +1,4 @@
-"""CLIP's attention pooling, for the class token alone."""
+"""CLIP's attention pooling, computed for the class token only."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 def pool_by_attention(pooling: Any, feature_map: Tensor, positions: Tensor) -> Tensor:
-    """What open_clip's ``AttentionPool2d`` gives, without its projections of every position.
+    """The output of open_clip's ``AttentionPool2d``, without projecting every position.
 
-    One query is asked per image and head. So q . (W_k x + b_k) is taken as (W_k^T q) . x + q . b_k, and the weighted
-    mean of W_v x as W_v times the weighted mean of x: two products per image and head in place of two D x D
-    projections of all 1 + h w tokens. Exact but for the order of sums.
+    There is one query per image and head. So q . (W_k x + b_k) is computed as (W_k^T q) . x + q . b_k, and the weighted
+    mean of W_v x as W_v times the weighted mean of x. This needs two products per image and head instead of two D x D
+    projections of all 1 + h w tokens. Only the order of sums differs.
 
     Args:
         pooling: open_clip's module, with ``q_proj``, ``k_proj``, ``v_proj``, ``c_proj`` (linear, with biases) and
@@ -33,8 +33,8 @@ def pool_by_attention(pooling: Any, feature_map: Tensor, positions: Tensor) -> T
     query = query * query.shape[-1] ** -0.5
     key_weight = pooling.k_proj.weight.view(heads, -1, width)
     value_weight = pooling.v_proj.weight.view(heads, -1, width)
-    # The key's bias adds one number to all scores of a head, which softmax takes out again; it is there so that the
-    # bias has a gradient (of zero): DistributedDataParallel waits for one of every parameter.
+    # The key's bias adds one number to all scores of a head, and softmax removes it again. It is kept so that the bias
+    # has a gradient (of zero): DistributedDataParallel waits for a gradient of every parameter.
     bias = query @ pooling.k_proj.bias.view(heads, -1, 1)  # (heads, B, 1)
     scores = (query @ key_weight).transpose(0, 1) @ tokens.transpose(1, 2) + bias.transpose(0, 1)
     mixed = F.softmax(scores, dim=-1) @ tokens  # (B, heads, D)

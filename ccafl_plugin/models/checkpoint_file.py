@@ -1,4 +1,4 @@
-"""Reading a file of weights that torchreid or this package wrote."""
+"""Reads a checkpoint file that torchreid or this package wrote."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ccafl_plugin.utils.errors import CCAFLError
 
 
 def read_part(file: str | Path, key: str) -> Any:
-    """What a checkpoint's file holds.
+    """The content of a checkpoint file.
 
     Args:
-        file: as torchreid writes it.
-        key: the setting that errors name.
+        file: a file in torchreid's format.
+        key: the configuration key that errors name.
 
     Raises:
-        CCAFLError: it can't be read.
+        CCAFLError: the file cannot be read.
     """
     try:
         return torchreid.utils.load_checkpoint(str(file))
-    except Exception as error:  # a broken file makes unpickling fail in any way there is, with a KeyError even
+    except Exception as error:  # unpickling a broken file can raise anything, even a KeyError
         reason = f"{type(error).__name__} {str(error).partition(chr(10))[0]}".strip()
         raise CCAFLError(f"{key}: can't read {str(file)!r} as a checkpoint: {reason}") from error

@@ -17,7 +17,7 @@ from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 LOSSES = ("softmax", "triplet", "ccafl")
 OPENAI_SIZE = 224
-"""Pixels of the square images that OpenAI trained on."""
+"""Side in pixels of the square images that OpenAI trained on."""
 
 TINY = {
     "embed_dim": 128,
@@ -25,19 +25,19 @@ TINY = {
     "vision_cfg": {"image_size": OPENAI_SIZE, "layers": (1, 1, 2, 1), "width": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 2},
 }
-"""A whole CLIP in 1.5 M parameters for images and 6.8 M for text (6.3 M of them token embeddings)."""
+"""A complete CLIP with 1.5 M parameters for images and 6.8 M for text (6.3 M of them are token embeddings)."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """What makes one CLIP model.
+    """The description of one CLIP model.
 
     Args:
         tower: class of the image tower.
         stride: pixels per position in OpenAI's own encoder; its positional embeddings are a grid of 224 / stride.
-        openai_name: open_clip's name of the configuration that OpenAI's weights were trained with; None for a model
-            that OpenAI has no weights for.
-        config: open_clip's configuration of the model; None: open_clip's own for ``openai_name``.
+        openai_name: open_clip's name of the configuration that OpenAI's weights were trained with; None if OpenAI has
+            no weights for the model.
+        config: the model's configuration in open_clip's format; None: open_clip's own for ``openai_name``.
     """
 
     tower: type[ImageTower]
@@ -46,7 +46,7 @@ class Backbone:
     config: dict[str, Any] | None = None
 
     def build(self) -> nn.Module:
-        """A random ``open_clip.CLIP`` with QuickGELU in all transformers; draws from torch's global random state."""
+        """A randomly initialised ``open_clip.CLIP`` with QuickGELU; it draws from torch's global random state."""
         import open_clip
 
         clip: nn.Module = open_clip.CLIP(**(self.config or open_clip.get_model_config(self.openai_name)))
@@ -67,9 +67,9 @@ BACKBONES: dict[str, Backbone] = {
 
 
 class ClipReID(nn.Module):
-    """A CLIP image encoder with the neck of person re-identification, under torchreid's model contract.
+    """A CLIP image encoder with a re-identification neck, which follows torchreid's model contract.
 
-    In eval mode a call gives the retrieval feature f, normalised. In training it depends on ``loss``:
+    In eval mode a call returns the normalised retrieval feature f. In training mode the output depends on ``loss``:
 
     ========== ===================================================================
     softmax    logits (B, num_classes)
@@ -78,16 +78,16 @@ class ClipReID(nn.Module):
     ========== ===================================================================
 
     The raw feature is f before normalisation; v is CLIP's own image feature, comparable with text, not normalised. All
-    are float32, whatever autocast says. Logits under ``ccafl`` need :meth:`make_classifier`.
+    are float32, also under autocast. With ``ccafl``, logits need :meth:`make_classifier`.
 
-    The text encoder is an attribute, not a child: it is in no ``parameters()``, ``state_dict()``, ``to()`` or
-    ``train()``, and no optimizer, complexity counter or checkpoint sees it.
+    The text encoder is an attribute, not a child module: ``parameters()``, ``state_dict()``, ``to()`` and ``train()``
+    do not reach it, so no optimizer, complexity counter or checkpoint contains it.
 
     Args:
-        name: what the model was built as, e.g. ``clip_rn50``.
+        name: the name that the model was built with, e.g. ``clip_rn50``.
         image_encoder: the image tower.
         text_encoder: the text encoder of the same CLIP.
-        num_classes: of the classifier, which there is for ``softmax`` and ``triplet`` only.
+        num_classes: number of classes of the classifier, which only ``softmax`` and ``triplet`` have.
         loss: ``softmax``, ``triplet`` or ``ccafl``.
 
     Attributes:
@@ -96,7 +96,7 @@ class ClipReID(nn.Module):
         classifier: linear, without bias, or None.
 
     Raises:
-        CCAFLError: no such loss.
+        CCAFLError: the loss is unknown.
     """
 
     is_ccafl_backbone = True
@@ -117,16 +117,16 @@ class ClipReID(nn.Module):
         self.classifier: nn.Linear | None = None
         if loss != "ccafl":
             self.make_classifier(num_classes)
-        self.__dict__["text_encoder"] = text_encoder  # past nn.Module's own way, which would make it a child
+        self.__dict__["text_encoder"] = text_encoder  # bypasses nn.Module, which would make it a child module
         self._frozen = {key for key, parameter in self.named_parameters() if not parameter.requires_grad}
 
     def make_classifier(self, num_classes: int) -> None:
-        """Gives the model a new classifier over the raw feature, drawn from N(0, 0.001 ** 2)."""
+        """Creates a new classifier on the raw feature, with weights from N(0, 0.001 ** 2)."""
         self.classifier = nn.Linear(self.feature_dim, num_classes, bias=False).to(self.neck.weight.device)
         nn.init.normal_(self.classifier.weight, std=0.001)
 
     def frozen_parameter_names(self) -> set[str]:
-        """Parameters that training leaves alone; whoever makes all parameters trainable has to undo it for these."""
+        """Parameters that must stay frozen; code that makes all parameters trainable must freeze these again."""
         return set(self._frozen)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,11 +135,11 @@ class ClipReID(nn.Module):
         return self.neck(self.image_encoder.pool(hidden)), at_least_float32(self.image_encoder.embed(hidden))
 
     def image_embedding(self, images: Tensor) -> Tensor:
-        """(B, 3, height, width) -> v (B, E), float32: what prompts are learned against."""
+        """(B, 3, height, width) -> v (B, E), float32: the image feature with which prompts are learned."""
         return at_least_float32(self.image_encoder.embed(self.image_encoder(images)))
 
     def compile_image_encoder(self, **options: Any) -> None:
-        """The image encoder's stages through ``torch.compile`` from the next batch on; weights and their names stay.
+        """Compiles the image encoder's stages with ``torch.compile`` from the next batch on; weights keep their names.
 
         Args:
             **options: of ``torch.compile``.
@@ -167,27 +167,27 @@ def build_clip(
     pretrained: bool = True,
     use_gpu: bool = True,  # noqa: ARG001
 ) -> ClipReID:
-    """Builds a model by name, with the arguments that torchreid's ``build_model`` passes on.
+    """Builds a model by name, with the arguments that torchreid's ``build_model`` passes.
 
-    Weight file, input size, the ViT's frozen patch projection, gradient checkpointing and memory format come from
-    ``ccafl_plugin.options``. Random parts are drawn from torch's global random state.
+    The weight file, the input size, whether the ViT's patch projection is frozen, gradient checkpointing and the memory
+    format come from ``ccafl_plugin.options``. Random parts are drawn from torch's global random state.
 
     Args:
         name: one of ``BACKBONES``.
         num_classes: as in :class:`ClipReID`.
         loss: as in :class:`ClipReID`.
         pretrained: load CLIP weights: ``options.clip_weights`` if that names a file, else OpenAI's through open_clip.
-        use_gpu: part of torchreid's contract, without effect; models are built on the CPU.
+        use_gpu: part of torchreid's contract, but without effect; models are built on the CPU.
 
     Raises:
-        CCAFLError: unknown name or loss; weights that can't be had, read, or don't fit; an input size too small.
+        CCAFLError: an unknown name or loss; weights that could not be loaded or do not match; an input size too small.
     """
     from ccafl_plugin.options import options
 
     if name not in BACKBONES:
         raise unknown_name("model.name", name, BACKBONES)
     if loss not in LOSSES:
-        raise unknown_name("loss", loss, LOSSES)  # before minutes of download
+        raise unknown_name("loss", loss, LOSSES)  # checked before a download of minutes
     backbone = BACKBONES[name]
     clip: Any = backbone.build()
     grid = backbone.grid
@@ -202,22 +202,24 @@ def build_clip(
 
 
 def clip_state_dict(model: ClipReID) -> dict[str, Tensor]:
-    """The model's CLIP, image and text encoder, in open_clip's naming: what ``clip_weights`` reads back.
+    """The tensors of the model's image and text encoder, in open_clip's naming; ``clip_weights`` can load them.
 
-    The neck, GeM's exponent and the classifier are no part of CLIP and left out.
+    The neck, GeM's exponent and the classifier do not belong to CLIP and are left out.
     """
     return {**model.image_encoder.clip_state_dict(), **model.text_encoder.state_dict()}
 
 
 def check_quick_gelu(clip: nn.Module) -> None:
-    """
+    """Checks that the transformers of ``clip`` use QuickGELU.
+
+    OpenAI's weights were trained with it; plain GELU would give slightly wrong features without any warning.
+
     Raises:
-        CCAFLError: a transformer of ``clip`` has another activation than QuickGELU. OpenAI's weights were trained with
-            it; plain GELU would give slightly wrong features without a word.
+        CCAFLError: a transformer of ``clip`` has another activation.
     """
     kinds = {type(module).__name__ for key, module in clip.named_modules() if key.endswith("mlp.gelu")}
     if kinds != {"QuickGELU"}:
         found = ", ".join(sorted(kinds)) or "none"
         raise CCAFLError(
-            f"open_clip built CLIP with another activation than QuickGELU ({found}); install another version."
+            f"open_clip built CLIP without QuickGELU (found: {found}). Install another version of open_clip."
         )

@@ -1,4 +1,4 @@
-"""What stands between an image encoder and the retrieval feature; float32 whatever autocast says."""
+"""The layers between an image encoder and the retrieval feature: GeM and batch norm, in float32 also under autocast."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class GeM(nn.Module):
     """Generalised-mean pooling over a feature map, with a learnable exponent.
 
     ``GeM(x) = mean(max(x, eps) ** p) ** (1 / p)`` over the positions: p = 1 is average pooling, a large p max pooling.
-    Computed in float32 (float64 for float64 input): in half precision activations of 1e-3 would give 1e-3 ** 3 = 0,
-    a zero feature and an infinite gradient.
+    It is computed in float32 (float64 for float64 input). In half precision, activations of 1e-3 would give
+    1e-3 ** 3 = 0, so a zero feature and an infinite gradient.
 
     Args:
         p: exponent at the start of training; 3 in the paper.
-        eps: smallest activation that is told from 0; 1e-6 in the paper.
+        eps: activations are clamped to at least this; 1e-6 in the paper.
     """
 
     def __init__(self, p: float = 3.0, eps: float = 1e-6) -> None:
@@ -38,8 +38,8 @@ class GeM(nn.Module):
 class NeckBatchNorm(nn.BatchNorm1d):
     """Batch norm between the pooled feature and everything that uses it, without a bias.
 
-    The method keeps the bias at 0. Here it does not exist, so nothing can set it free: torchreid's engine makes every
-    parameter trainable at every epoch. Computed in float32 (float64 for float64 input).
+    The method keeps the bias at 0. Here the bias does not exist, because torchreid's engine makes every parameter
+    trainable at every epoch. Computed in float32 (float64 for float64 input).
 
     Args:
         num_features: D.
@@ -47,7 +47,7 @@ class NeckBatchNorm(nn.BatchNorm1d):
 
     def __init__(self, num_features: int) -> None:
         super().__init__(num_features)
-        self.bias = None  # type: ignore[assignment]  # torch declares a parameter and takes None for none
+        self.bias = None  # type: ignore[assignment]  # torch declares a parameter, but None is allowed
 
     def reset_parameters(self) -> None:
         self.reset_running_stats()

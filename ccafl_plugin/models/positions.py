@@ -1,4 +1,4 @@
-"""Positional embeddings of a grid of image positions, taken to another grid."""
+"""Interpolates positional embeddings from one grid of image positions to another."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Grid = tuple[int, int]
 """(rows, columns) of positions in a feature map."""
 
 GRID_KEY = "visual.positional_grid"
-"""Name under which a file of CLIP weights written by this package says what grid its positional embeddings hold."""
+"""Key that stores the grid of the positional embeddings in a weight file written by this package."""
 
 
 def interpolate_positions(embedding: Tensor, grid: Grid, target: Grid) -> Tensor:
-    """Bicubic interpolation over the grid; the class token's row stays as it is.
+    """Bicubic interpolation over the grid; the class token's row is unchanged.
 
     Args:
         embedding: (1 + h w, D) float, the class token's row first, then the grid row by row.
@@ -27,7 +27,7 @@ def interpolate_positions(embedding: Tensor, grid: Grid, target: Grid) -> Tensor
         (1 + h' w', D), the dtype of ``embedding``; differentiable.
 
     Raises:
-        ValueError: ``embedding`` has not one row per position and one for the class token.
+        ValueError: ``embedding`` does not have one row per position and one for the class token.
     """
     if embedding.shape[0] != 1 + math.prod(grid):
         raise ValueError(f"{embedding.shape[0]} rows are not a class token and a grid of {grid}")
@@ -40,15 +40,15 @@ def interpolate_positions(embedding: Tensor, grid: Grid, target: Grid) -> Tensor
 
 
 def infer_grid(rows: int, like: Grid, stored: Grid | None = None) -> Grid:
-    """The grid that an embedding of ``rows`` rows stands for (the class token's row included).
+    """The grid of an embedding with ``rows`` rows (the class token's row included).
 
-    CLIP's files hold square grids and don't say so; files written by this package say which grid they hold.
+    CLIP's files contain square grids but do not store the grid; files written by this package store it.
 
     Args:
         rows: number of rows.
-        like: the model's own grid, taken if it fits, else the shape to come near to.
-        stored: what the file says; not believed if it doesn't fit ``rows`` (torchreid drops tensors of another shape
-            from a checkpoint one by one, so the two may come from different models).
+        like: the model's own grid. It is taken if it matches ``rows``; otherwise a grid of similar shape is chosen.
+        stored: the grid that the file stores; ignored if it does not match ``rows`` (torchreid drops tensors of another
+            shape from a checkpoint one by one, so the two may come from different models).
     """
     count = rows - 1
     for grid in (stored, like, (math.isqrt(count),) * 2):

@@ -1,4 +1,4 @@
-"""CLIP weights: where they come from, how a file is read, and what is checked before a model trusts them."""
+"""CLIP weights: where they come from, how a file is read, and what is checked before a model takes them."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ PACKAGE_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 POSITION_KEYS = ("visual.attnpool.positional_embedding", "visual.positional_embedding")
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", GRID_KEY)
-"""What files carry beside a model's tensors: numbers that OpenAI's archives list with them, and our own grid."""
+"""Entries that are not tensors of the model: numbers in OpenAI's archives, and the grid in our own files."""
 NOT_NEEDED = ("logit_scale", "num_batches_tracked")
 """Tensors of CLIP that no feature depends on."""
 
 
 def load_pretrained(clip: nn.Module, name: str, grid: Grid, openai_name: str | None = None, weights: str = "") -> Grid:
-    """Fills ``clip`` with pretrained weights, text and image encoder from the same file, in float32.
+    """Loads pretrained weights of the text and image encoder into ``clip``, from one file, in float32.
 
     Args:
         clip: an ``open_clip.CLIP``, changed in place.
         name: the model's name, for messages and for weights that come with the package.
         grid: (h, w) of the positional embeddings in ``clip``.
-        openai_name: open_clip's name of the model whose OpenAI weights fit; None if there are none.
+        openai_name: open_clip's name of the model that OpenAI's weights are for; None if there are none.
         weights: a local file; empty: the package's own weights, else OpenAI's through open_clip.
 
     Returns:
-        (h, w) of the positional embeddings that were loaded.
+        (h, w) of the loaded positional embeddings.
 
     Raises:
-        CCAFLError: the weights cannot be had, read, or don't fit.
+        CCAFLError: the weights could not be downloaded or read, or do not match the model.
     """
     if weights:
         path = Path(weights).expanduser()
@@ -52,16 +52,17 @@ def load_pretrained(clip: nn.Module, name: str, grid: Grid, openai_name: str | N
         path = download(name, openai_name)
     else:
         raise CCAFLError(
-            f"model.pretrained: {name} has no weights of its own. Name a file in {WEIGHTS_KEY}, or {WITHOUT_WEIGHTS}."
+            f"model.pretrained: there are no pretrained weights for {name}. Set {WEIGHTS_KEY} to a file, or "
+            f"{WITHOUT_WEIGHTS}."
         )
     return fill(clip, read_weights(path), name, path, grid)
 
 
 def download(name: str, openai_name: str) -> Path:
-    """OpenAI's archive through open_clip, from its cache (``~/.cache/clip``) or from the network.
+    """Gets OpenAI's archive through open_clip, from its cache (``~/.cache/clip``) or from the network.
 
     Raises:
-        CCAFLError: no network, or what came is not the file.
+        CCAFLError: there is no network, or the downloaded file is not the expected one.
     """
     import open_clip
 
@@ -70,10 +71,10 @@ def download(name: str, openai_name: str) -> Path:
     try:
         with _connection_timeout(30.0):
             return Path(open_clip.download_pretrained_from_url(url))
-    except Exception as error:  # whatever a network, a proxy, a disk or a checksum has to say
+    except Exception as error:  # errors of the network, a proxy, the disk or the checksum
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CCAFLError(
-            f"model.pretrained: OpenAI's weights for {name} cannot be downloaded ({reason}). Fetch {url} and set "
+            f"model.pretrained: could not download OpenAI's weights for {name} ({reason}). Download {url} and set "
             f"{WEIGHTS_KEY} to the file, or {WITHOUT_WEIGHTS}."
         ) from error
 
@@ -81,21 +82,21 @@ def download(name: str, openai_name: str) -> Path:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """All tensors of a file: OpenAI's TorchScript archive, a saved state dict, or safetensors.
 
-    A state dict may sit below the key ``state_dict`` and its names may begin with ``module.``; open_clip's other layout
-    (text encoder below ``text.``) is understood, and files that hold the embeddings of some tokens only
-    (``token_rows``). Pickled Python code is refused.
+    A state dict may be below the key ``state_dict``, and its names may begin with ``module.``. open_clip's other layout
+    (text encoder below ``text.``) and files with the embeddings of some tokens only (``token_rows``) can be read too.
+    Pickled Python code is rejected.
 
     Raises:
-        CCAFLError: no such file, none of these formats, or one that contradicts itself.
+        CCAFLError: the file does not exist, has none of these formats, or is damaged.
     """
     if not path.is_file():
-        raise CCAFLError(f"{WEIGHTS_KEY}: there is no file {path}. Name an existing one, or {WITHOUT_WEIGHTS}.")
+        raise CCAFLError(f"{WEIGHTS_KEY}: there is no file {path}. Name an existing file, or {WITHOUT_WEIGHTS}.")
     try:
         state = _read(path)
-    except Exception as error:  # every format has errors of its own
+    except Exception as error:  # each format raises its own errors
         reason = str(error).strip().split("\n")[0][:120]
         raise CCAFLError(
-            f"{WEIGHTS_KEY}: {path} is neither a TorchScript archive nor a state dict nor safetensors ({reason})."
+            f"{WEIGHTS_KEY}: could not read {path} as a TorchScript archive, state dict or safetensors file ({reason})."
         ) from error
     state = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
     if "text.token_embedding.weight" in state:
@@ -104,12 +105,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def fill(clip: nn.Module, state: dict[str, Tensor], name: str, source: Path, grid: Grid) -> Grid:
-    """Copies ``state`` into ``clip`` and prints what matched; every tensor that a feature depends on has to.
+    """Copies ``state`` into ``clip`` and prints how many tensors matched. All tensors that features need must match.
 
     Arguments and result as in :func:`load_pretrained`.
 
     Raises:
-        CCAFLError: a tensor is missing or has another shape; the first is named.
+        CCAFLError: a tensor is missing or has another shape; the message names the first such tensor.
     """
     own = clip.state_dict()
     needed = [key for key in own if not key.endswith(NOT_NEEDED)]
@@ -117,15 +118,15 @@ def fill(clip: nn.Module, state: dict[str, Tensor], name: str, source: Path, gri
     if not any(key in state for key in needed):
         first = next(iter(state), "nothing")
         raise CCAFLError(
-            f"{WEIGHTS_KEY}: {source} holds none of the {len(needed)} tensors of {name} (its first is {first!r}). "
-            "It must be a CLIP in OpenAI's or open_clip's naming."
+            f"{WEIGHTS_KEY}: {source} has none of the {len(needed)} tensors of {name} (its first tensor is {first!r}). "
+            "Name a file of CLIP weights with OpenAI's or open_clip's tensor names."
         )
     missing = [key for key in needed if key not in usable]
     if missing:
         first = missing[0]
         fault = f"has shape {tuple(state[first].shape)}" if first in state else "is missing"
         raise CCAFLError(
-            f"{WEIGHTS_KEY}: {source} does not fit {name}: {first!r} {fault}, it should be {tuple(own[first].shape)} "
+            f"{WEIGHTS_KEY}: {source} does not match {name}: {first!r} {fault}, expected {tuple(own[first].shape)} "
             f"({len(needed) - len(missing)} of {len(needed)} tensors match)."
         )
     grid = _take_positions(clip, usable, state.get(GRID_KEY), grid)
@@ -146,7 +147,7 @@ def _read(path: Path) -> dict:
         return load_file(path)
     if _is_torchscript(path):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # deprecated by torch, but it is what OpenAI's files are
+            warnings.simplefilter("ignore", FutureWarning)  # torch deprecates TorchScript, but OpenAI's files use it
             return dict(torch.jit.load(path, map_location="cpu").state_dict())
     state = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
@@ -157,7 +158,7 @@ def _read(path: Path) -> dict:
 
 
 def _is_torchscript(path: Path) -> bool:
-    """A TorchScript archive is a zip file like that of torch.save, with its constants beside the data."""
+    """True for a TorchScript archive: a zip file like that of torch.save, with an additional file of constants."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -165,14 +166,14 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _fits(key: str, value: Tensor, own: Tensor) -> bool:
-    """Same shape; image positions may be of another number, they are interpolated."""
+    """True if the shapes match. The number of image positions may differ, since they are interpolated."""
     if key in POSITION_KEYS:
         return value.ndim == 2 and value.shape[1] == own.shape[1] and len(value) > 1
     return value.shape == own.shape
 
 
 def _take_positions(clip: nn.Module, weights: dict[str, Tensor], stored: Tensor | None, grid: Grid) -> Grid:
-    """Makes room in the image encoder for as many positional embeddings as the file has; returns their grid."""
+    """Resizes the image encoder's positional embeddings to the number in the file; returns their grid."""
     key = next(key for key in POSITION_KEYS if key in weights)
     clip.get_parameter(key).data = torch.empty_like(weights[key], dtype=torch.float32)
     return infer_grid(len(weights[key]), grid, None if stored is None else tuple(stored.tolist()))
@@ -180,7 +181,7 @@ def _take_positions(clip: nn.Module, weights: dict[str, Tensor], stored: Tensor 
 
 @contextlib.contextmanager
 def _connection_timeout(seconds: float) -> Iterator[None]:
-    """open_clip's download has no timeout of its own and would wait for minutes behind a firewall."""
+    """Sets a timeout for open_clip's download, which has none and would wait for minutes behind a firewall."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

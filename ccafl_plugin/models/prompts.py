@@ -21,16 +21,16 @@ FIXED_TOKENS = 8
 class TextEncoder(nn.Module):
     """open_clip's causal text transformer with token and positional embeddings, frozen.
 
-    It reads a text's feature at the end-of-text token. Attention is causal, so nothing behind that token can change the
-    feature, and inputs may be cut to their own length with the same result: 12 of 77 tokens for a prompt of four.
+    The feature of a text is its output at the end-of-text token. Attention is causal, so tokens after that token cannot
+    change the feature. Inputs may therefore be cut to their own length: 12 of 77 tokens for four learnable tokens.
 
     Args:
-        clip: an ``open_clip.CLIP`` whose text tower is taken over.
+        clip: an ``open_clip.CLIP``; this module takes over its text tower.
 
     Attributes:
         width: length of a token's embedding; 512 for OpenAI's RN50 and ViT-B/16.
         embed_dim: E, length of a text feature; 1024 for RN50, 512 for ViT-B/16.
-        context_length: most tokens of a text, 77.
+        context_length: largest number of tokens in a text, 77.
     """
 
     token_embedding: nn.Embedding
@@ -55,7 +55,7 @@ class TextEncoder(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the encoder is."""
+        """Device of the encoder."""
         return self.positional_embedding.device
 
     def encode(self, embeddings: Tensor, end_of_text: int | Tensor) -> Tensor:
@@ -73,7 +73,9 @@ class TextEncoder(nn.Module):
         """
         length = embeddings.shape[1]
         if length > self.context_length:
-            raise CCAFLError(f"a text of {length} tokens is too long for CLIP: it reads {self.context_length}.")
+            raise CCAFLError(
+                f"a text of {length} tokens is too long for CLIP: it reads at most {self.context_length}. Shorten it."
+            )
         hidden = embeddings + self.positional_embedding[:length]
         hidden = self.transformer(hidden, attn_mask=self.attn_mask[:length, :length])
         rows = torch.arange(len(hidden), device=hidden.device)
@@ -82,25 +84,25 @@ class TextEncoder(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(n, L) int64 tokens as open_clip's tokenizer gives them -> (n, E) float, not normalised."""
-        end_of_text = tokens.argmax(dim=-1)  # it is the last word of the vocabulary
+        end_of_text = tokens.argmax(dim=-1)  # the end-of-text token has the highest number in the vocabulary
         length = int(end_of_text.max()) + 1
         return self.encode(self.token_embedding(tokens[:, :length]), end_of_text)
 
 
 class PromptLearner(nn.Module):
-    """The learnable tokens of every proxy's prompt, with CLIP's own words around them.
+    """The learnable tokens of every proxy's prompt, between the fixed words of the prompt.
 
     Args:
-        num_prompts: N, one prompt per proxy (or per person, or whatever is to be described).
-        text_encoder: its token embeddings give the fixed words. Not kept: it is no part of this module.
+        num_prompts: N, the number of prompts: one per proxy (or per person, or per other class).
+        text_encoder: its token embeddings give the fixed words. The module keeps no reference to it.
         prompt_length: number of learnable tokens; 4 in the paper.
-        generator: for the random start, N(0, 0.02 ** 2); torch's global one if None.
+        generator: for the initial values, N(0, 0.02 ** 2); None takes torch's global one.
 
     Attributes:
         context: (N, prompt_length, width) parameter.
 
     Raises:
-        CCAFLError: ``prompt_length`` is not possible.
+        CCAFLError: ``prompt_length`` is out of range.
     """
 
     before: Tensor
@@ -119,7 +121,7 @@ class PromptLearner(nn.Module):
         self.context = nn.Parameter(context.to(text_encoder.device))
         before, after = fixed_tokens(prompt_length)
         words = text_encoder.token_embedding.weight.detach()
-        # Not persistent: they are CLIP's, not learned.
+        # Not persistent: they belong to CLIP and are not learned.
         self.register_buffer("before", words[before.to(words.device)].clone(), persistent=False)
         self.register_buffer("after", words[after.to(words.device)].clone(), persistent=False)
 
@@ -135,7 +137,7 @@ class PromptLearner(nn.Module):
         return torch.cat([self.before.expand(count, -1, -1), context, self.after.expand(count, -1, -1)], dim=1)
 
     def forward(self, proxies: Tensor, text_encoder: TextEncoder) -> Tensor:
-        """Text features of the prompts asked for; a proxy asked for more than once is encoded once.
+        """Text features of the given proxies' prompts; a proxy that occurs several times is encoded once.
 
         Args:
             proxies: (n,) int64 in [0, N), on this module's device.
@@ -155,21 +157,22 @@ class PromptLearner(nn.Module):
 
 
 def check_prompt_length(prompt_length: int, context_length: int = CONTEXT_LENGTH) -> None:
-    """
+    """Checks the number of learnable tokens.
+
     Raises:
-        CCAFLError: no learnable token, or more than fit into CLIP's context beside the prompt's own words.
+        CCAFLError: there is no learnable token, or more than CLIP's context can hold with the fixed tokens.
     """
     longest = context_length - FIXED_TOKENS
     check_arguments(prompt_length=prompt_length)
     if prompt_length > longest:
         raise WrongArgument(
-            f"{{prompt_length}}: {prompt_length} is too long: with its {FIXED_TOKENS} fixed tokens the prompt has "
-            f"{prompt_length + FIXED_TOKENS}, CLIP reads {context_length}. Choose 1 to {longest}."
+            f"{{prompt_length}}: {prompt_length} is too long: with {FIXED_TOKENS} fixed tokens the prompt has "
+            f"{prompt_length + FIXED_TOKENS}, but CLIP reads {context_length}. Choose 1 to {longest}."
         )
 
 
 def fixed_tokens(prompt_length: int) -> tuple[Tensor, Tensor]:
-    """int64 tokens before and behind the learnable ones, start and end of text included."""
+    """int64 tokens before and after the learnable ones, start and end of text included."""
     import open_clip
 
     placeholders = " ".join("X" * prompt_length)

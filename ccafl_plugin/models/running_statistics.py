@@ -1,4 +1,4 @@
-"""Batch norms that compute as ever and leave their running statistics alone."""
+"""Keeps the running statistics of batch norms unchanged during a repeated forward pass."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def running_statistics_kept(module: nn.Module) -> Iterator[None]:
-    """For a forward pass that repeats an earlier one: in a ``with`` block, no running statistics change.
+    """Context manager for a forward pass that repeats an earlier one: running statistics do not change in it.
 
-    Outputs and gradients are those of any other forward pass in training mode. (Momentum 0 keeps the statistics.
-    Without buffers to write, fewer tensors would be saved for the backward pass, at which checkpointing stumbles.)
+    Outputs and gradients are those of any other forward pass in training mode. (It sets the momentum to 0. Removing the
+    buffers instead would save fewer tensors for the backward pass, and checkpointing would fail.)
 
     Args:
-        module: whose batch norms this is about.
+        module: the module that contains the batch norms.
     """
     norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.training]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]

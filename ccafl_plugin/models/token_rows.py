@@ -1,4 +1,4 @@
-"""Token embeddings in small files: the rows of the words that were trained, the others from a fixed seed."""
+"""Small files of token embeddings: they store the rows of trained words; other rows are drawn from a fixed seed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ccafl_plugin.utils.seeds import generator
 
 TABLE_KEY = "token_embedding.weight"
 KEPT_KEY = "token_embedding.kept_rows"
-"""(k,) int32: which rows of the table a file holds."""
+"""(k,) int32: the rows of the table that a file contains."""
 SIZE_KEY = "token_embedding.vocab_size"
-"""() int32: how many rows the table has."""
+"""() int32: number of rows of the table."""
 INITIAL_STD = 0.02
 """CLIP's random token embeddings are drawn from N(0, 0.02 ** 2)."""
 
 
 def keep_rows(state: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    """The same tensors with some rows of the table of token embeddings.
+    """The same tensors, but only some rows of the table of token embeddings.
 
     Args:
         state: a CLIP's tensors in open_clip's naming.
@@ -30,20 +30,20 @@ def keep_rows(state: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
 
 
 def restore_rows(state: dict[str, Tensor], source: object) -> dict[str, Tensor]:
-    """Undoes :func:`keep_rows`; the rows that are not there are drawn, always alike. Other files are left as they are.
+    """Undoes :func:`keep_rows`; missing rows are drawn from a fixed seed. Tensors of other files are unchanged.
 
     Args:
-        state: tensors of a file.
+        state: the tensors of a file.
         source: the file's name, for messages.
 
     Raises:
-        CCAFLError: the file says to hold other rows than it does.
+        CCAFLError: the file does not contain the rows that it lists.
     """
     if KEPT_KEY not in state:
         return state
     rest = {key: value for key, value in state.items() if key not in (KEPT_KEY, SIZE_KEY)}
     rows, held, size = state[KEPT_KEY].long(), state.get(TABLE_KEY), state.get(SIZE_KEY)
-    damaged = CCAFLError(f"ccafl.clip_weights: {source} is damaged: {KEPT_KEY!r} does not fit {TABLE_KEY!r}.")
+    damaged = CCAFLError(f"ccafl.clip_weights: {source} is damaged: {KEPT_KEY!r} does not match {TABLE_KEY!r}.")
     if held is None or size is None or held.ndim != 2 or rows.shape != held.shape[:1]:
         raise damaged
     if rows.unique().numel() != rows.numel() or (rows.numel() and not 0 <= rows.min() <= rows.max() < size):

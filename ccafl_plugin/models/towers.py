@@ -1,4 +1,4 @@
-"""CLIP's image encoders as open_clip builds them, cut where the re-identification feature is taken."""
+"""CLIP's image encoders as open_clip builds them, split at the layer that gives the re-identification feature."""
 
 from __future__ import annotations
 
@@ -24,24 +24,26 @@ Stage = Callable[[Tensor], Tensor]
 
 
 def check_compile(compile: bool, gradient_checkpointing: bool) -> None:
-    """Whether an image encoder can be compiled.
+    """Checks that compiling and gradient checkpointing are not combined.
+
+    A compiled stage may save other tensors when it is computed a second time in the backward pass.
 
     Args:
-        compile: whether it is to be.
+        compile: whether the image encoder is compiled.
         gradient_checkpointing: whether it computes its stages a second time in the backward pass.
 
     Raises:
-        CCAFLError: both; what is compiled may save something else the second time.
+        CCAFLError: both are True.
     """
     if compile and gradient_checkpointing:
-        raise WrongArgument("{compile}: not together with {gradient_checkpointing}; set one of the two False.")
+        raise WrongArgument("{compile}: cannot be combined with {gradient_checkpointing}; set one of the two to False.")
 
 
 def _with_code_of_its_own(stage: Stage) -> Stage:
-    """The stage behind a new code object. Dynamo counts recompilations per code object and soon gives up.
+    """Wraps a stage in a new code object, because Dynamo limits the number of recompilations per code object.
 
-    Four stages of a ResNet share the code of ``nn.Sequential.forward``, and each is compiled for extraction, for
-    extraction's last batch, which is smaller, and for training.
+    Four stages of a ResNet share the code of ``nn.Sequential.forward``. Each is compiled for training, for extraction,
+    and for the smaller last batch of extraction.
     """
 
     def run(hidden: Tensor) -> Tensor:
@@ -54,35 +56,35 @@ def _with_code_of_its_own(stage: Stage) -> Stage:
 class ImageTower(nn.Module, abc.ABC):
     """An image encoder in three steps: ``forward`` up to the last layer, ``pool`` for f, ``embed`` for v.
 
-    Positional embeddings belong to a grid, hence to an input size. They are made for ``input_size``, taken over to the
-    size of the first batch that the tower sees (before any training, so nothing is lost that was learned), and for
-    batches of yet another size interpolated on the way, with the parameters left as they are. A state dict of another
-    size is interpolated too; a tower that has seen no batch takes the state dict's own size instead, so that a
-    checkpoint and its optimizer state fit without knowing the input's size in advance.
+    Positional embeddings belong to a grid, so to an input size. They are created for ``input_size``. The first batch
+    that the tower sees resizes them to its own size; this is before any training, so nothing learned is lost. For a
+    later batch of another size they are interpolated in the forward pass; the parameters do not change. A state dict of
+    another size is interpolated too. A tower that has seen no batch takes the size of the state dict instead, so that a
+    checkpoint and its optimizer state match although the input size is not known yet.
 
     Args:
-        visual: open_clip's image encoder; the tower takes it over and changes it.
+        visual: open_clip's image encoder; the tower takes it over and modifies it.
         grid: (h, w) of the positional embeddings in ``visual``.
         input_size: (height, width) of the images in pixels.
 
     Attributes:
         feature_dim: D, the length of f.
         embedding_dim: E, the length of v.
-        grid: (h, w) of the positional embeddings now.
-        channels_last: hand channels-last maps through the convolutions; towers without maps ignore it.
-        gradient_checkpointing: in training, keep the inputs of the stages only, and compute the rest a second time in
-            the backward pass: less memory, the same numbers.
+        grid: current (h, w) of the positional embeddings.
+        channels_last: use the channels-last memory format in the convolutions; towers without convolutions ignore it.
+        gradient_checkpointing: in training, store only the inputs of the stages and compute the rest a second time in
+            the backward pass. This needs less memory and gives the same numbers.
     """
 
     channels_last: bool = True
     gradient_checkpointing: bool = False
 
     position_key: str
-    """Name of the positional embeddings among the tower's parameters."""
+    """Name of the parameter that holds the positional embeddings."""
 
     feature_dim: int
     visual: Any
-    """open_clip's encoder, whose parts have no declared types."""
+    """open_clip's encoder; the types of its parts are not declared."""
     positional_grid: Tensor
 
     def __init__(self, visual: nn.Module, grid: Grid, input_size: tuple[int, int]) -> None:
@@ -90,14 +92,14 @@ class ImageTower(nn.Module, abc.ABC):
         self.visual = visual
         self.embedding_dim: int = self.visual.output_dim
         self.grid = grid
-        self.register_buffer("positional_grid", torch.tensor(grid))  # so that a state dict says what it holds
+        self.register_buffer("positional_grid", torch.tensor(grid))  # so that a state dict stores its grid
         self._seen = False
         self._compiled: list[Stage] | None = None
         self.resize_positions(self.checked_grid(*input_size))
 
     @abc.abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, height, width) -> the last layer's output, which ``pool`` and ``embed`` take."""
+        """(B, 3, height, width) -> the last layer's output, the input of ``pool`` and ``embed``."""
 
     @abc.abstractmethod
     def pool(self, hidden: Tensor) -> Tensor:
@@ -114,26 +116,26 @@ class ImageTower(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def stages(self) -> Sequence[Stage]:
-        """The parts of ``visual`` that follow one another."""
+        """The parts of ``visual``, in the order in which they run."""
 
     def compile_stages(self, **options: Any) -> None:
-        """Every stage through ``torch.compile`` from the next batch on; copies of the tower are not compiled.
+        """Compiles every stage with ``torch.compile`` from the next batch on; copies of the tower are not compiled.
 
         Args:
             **options: of ``torch.compile``.
 
         Raises:
-            CCAFLError: the tower checkpoints gradients; what is compiled may save something else the second time.
+            CCAFLError: the tower uses gradient checkpointing (:func:`check_compile`).
         """
         check_compile(True, self.gradient_checkpointing)
         calls = (stage.forward if isinstance(stage, nn.Module) else stage for stage in self.stages())
         self._compiled = [torch.compile(_with_code_of_its_own(call), **options) for call in calls]
 
     def run_stages(self, hidden: Tensor) -> Tensor:
-        """Hands a tensor from stage to stage."""
+        """Runs all stages on a tensor."""
         stages = self.stages() if self._compiled is None else self._compiled
-        if self._compiled is not None and getattr(self, "_is_replica", False):  # they hold the original's weights
-            warnings.warn("nn.DataParallel over several GPUs runs the image encoder uncompiled.", stacklevel=2)
+        if self._compiled is not None and getattr(self, "_is_replica", False):  # they refer to the original's weights
+            warnings.warn("nn.DataParallel with several GPUs runs the image encoder without compilation.", stacklevel=2)
             stages = self.stages()
         for stage in stages:
             hidden = self._run(stage, hidden)
@@ -143,10 +145,10 @@ class ImageTower(nn.Module, abc.ABC):
         return stage(hidden)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_compiled": None}  # what is compiled holds this tower's weights
+        return {**super().__getstate__(), "_compiled": None}  # compiled stages refer to this tower's weights
 
     def freeze_patch_projection(self) -> None:
-        """Keeps the convolution that embeds a transformer's patches fixed; other towers have none."""
+        """Freezes the convolution that embeds a transformer's patches; other towers have none."""
 
     def clip_state_dict(self) -> dict[str, Tensor]:
         """The encoder's tensors in open_clip's naming, with the grid of its positional embeddings."""
@@ -157,14 +159,14 @@ class ImageTower(nn.Module, abc.ABC):
     def positions(self) -> nn.Parameter:
         """(1 + h w, width) positional embeddings, the class token's first."""
         module, _, name = self.position_key.rpartition(".")
-        found: nn.Parameter = getattr(self.get_submodule(module), name)  # a replica's is a plain tensor
+        found: nn.Parameter = getattr(self.get_submodule(module), name)  # in a replica it is a plain tensor
         return found
 
     def checked_grid(self, height: int, width: int) -> Grid:
-        """:meth:`grid_of`.
+        """:meth:`grid_of`, checked.
 
         Raises:
-            CCAFLError: the image is too small for a position.
+            CCAFLError: the image is too small for a single position.
         """
         grid = self.grid_of(height, width)
         if min(grid) < 1:
@@ -173,25 +175,25 @@ class ImageTower(nn.Module, abc.ABC):
 
     @torch.no_grad()
     def resize_positions(self, grid: Grid) -> None:
-        """Takes the positional embeddings to another grid, in the same parameter."""
+        """Interpolates the positional embeddings to another grid, in the same parameter."""
         if grid == self.grid:
             return
-        with torch.inference_mode(False):  # a model first used for inference can still be trained
+        with torch.inference_mode(False):  # so that a model that was first used for inference can still be trained
             self.positions.data = interpolate_positions(self.positions.data, self.grid, grid).contiguous()
             self._set_grid(grid)
 
     def see(self, images: Tensor) -> None:
-        """Makes the size of the first batch the tower's own."""
-        if self._seen or getattr(self, "_is_replica", False):  # what a DataParallel replica changes is lost
+        """Resizes the positional embeddings to the size of the first batch."""
+        if self._seen or getattr(self, "_is_replica", False):  # changes in a DataParallel replica are lost
             return
         height, width = images.shape[-2:]
         grid = self.checked_grid(height, width)
-        if not is_distributed():  # there, gradient buckets are laid out already
+        if not is_distributed():  # in distributed training, gradient buckets already exist
             self.resize_positions(grid)
         self._seen = True
 
     def positions_for(self, grid: Grid) -> Tensor | None:
-        """Positional embeddings for a grid that is not the tower's own; None where its own will do."""
+        """Positional embeddings interpolated to a grid; None if it is the tower's own grid."""
         return None if grid == self.grid else interpolate_positions(self.positions, self.grid, grid)
 
     def _set_grid(self, grid: Grid) -> None:
@@ -215,7 +217,7 @@ class ImageTower(nn.Module, abc.ABC):
 class ResNetTower(ImageTower):
     """CLIP's ModifiedResNet with stride 16: a 256x128 image gives a 16x8 map (``x4``).
 
-    ``pool`` is GeM over the map, ``embed`` CLIP's attention pooling of it. Arguments as in :class:`ImageTower`.
+    ``pool`` is GeM over the map; ``embed`` is CLIP's attention pooling of it. Arguments as in :class:`ImageTower`.
     """
 
     position_key = "visual.attnpool.positional_embedding"
@@ -228,12 +230,12 @@ class ResNetTower(ImageTower):
 
     @staticmethod
     def grid_of(height: int, width: int) -> Grid:
-        return (height + 1) // 2 // 8, (width + 1) // 2 // 8  # a padded convolution, then three averages over pairs
+        return (height + 1) // 2 // 8, (width + 1) // 2 // 8  # a padded convolution, then three poolings of size 2
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, height, width) -> (B, D, height / 16, width / 16)."""
         self.see(images)
-        # A third faster on CPUs and in half precision on GPUs; every layer hands the memory format on.
+        # A third faster on CPUs and in half precision on GPUs; every layer keeps the memory format.
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return self.run_stages(images.contiguous(memory_format=layout))
 
@@ -245,7 +247,7 @@ class ResNetTower(ImageTower):
         if not (self.gradient_checkpointing and self.training and torch.is_grad_enabled()):
             return stage(hidden)
 
-        def contexts() -> tuple[Any, Any]:  # of the first and of the second computation
+        def contexts() -> tuple[Any, Any]:  # for the first and for the second computation
             return nullcontext(), running_statistics_kept(self.visual)
 
         return checkpoint(stage, hidden, use_reentrant=False, context_fn=contexts)
@@ -275,7 +277,7 @@ class ViTTower(ImageTower):
         super().__init__(visual, grid, input_size)
         self.feature_dim = visual.proj.shape[0]
         self.projection = visual.proj
-        visual.proj = None  # open_clip's forward then ends at the class token, which is what f is made of
+        visual.proj = None  # open_clip's forward then returns the class token, from which f is computed
 
     @staticmethod
     def grid_of(height: int, width: int) -> Grid:
@@ -309,9 +311,9 @@ class ViTTower(ImageTower):
 
 
 def keep_resolution(stage: Any) -> None:
-    """Takes the averages out of a ModifiedResNet stage by which its first block halves the map.
+    """Removes the average poolings in the first block of a ModifiedResNet stage, which halve the map.
 
-    All of its convolutions have stride 1 already, so no weight changes.
+    All convolutions of the stage have stride 1, so no weight changes.
     """
     block = stage[0]
     block.avgpool = nn.Identity()

@@ -1,4 +1,4 @@
-"""Weights of a trained model, from a checkpoint in torchreid's layout (``model.load_weights``)."""
+"""Loads the weights of a trained model from a checkpoint in torchreid's format (``model.load_weights``)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ccafl_plugin.utils.errors import CCAFLError
 
 
 def load_weights(model: nn.Module, path: str) -> None:
-    """Loads a model's weights; a classifier of another size is left out, anything else has to fit.
+    """Loads a model's weights. A classifier of another size is skipped; all other tensors must match.
 
-    torchreid's own ``load_pretrained_weights`` drops whatever does not fit and goes on.
+    torchreid's own ``load_pretrained_weights`` silently skips every tensor that does not match.
 
     Args:
         model: any model, also inside ``nn.DataParallel``.
-        path: a checkpoint's file, e.g. ``log/model/model.pth.tar-50``.
+        path: a checkpoint file, e.g. ``log/model/model.pth.tar-50``.
 
     Raises:
-        CCAFLError: not a checkpoint, or one of another model.
+        CCAFLError: the file is not a checkpoint, or it is of another model.
     """
     content = read_part(path, "model.load_weights")
     state = content.get("state_dict", content) if isinstance(content, dict) else {}

@@ -1,8 +1,8 @@
-"""Learning rates and steps: what torchreid's builders of optimizers and schedulers lack.
+"""Learning-rate schedules, parameter groups and optimizer steps that torchreid's builders do not have.
 
 - ``schedules``: warm-up, then milestones or a cosine;
-- ``parameter_groups``: biases at their own rate;
-- ``fused_steps``: steps in one kernel on a GPU.
+- ``parameter_groups``: a learning rate for biases;
+- ``fused_steps``: optimizer steps in one kernel on a GPU.
 """
 
 from ccafl_plugin.optim.fused_steps import fuse_steps, load_state

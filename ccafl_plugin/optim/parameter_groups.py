@@ -1,4 +1,4 @@
-"""Parameters of a model as an optimizer's groups: biases at their own rate, frozen parameters left out."""
+"""Splits a model's parameters into optimizer groups: biases have their own learning rate, frozen ones are left out."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ccafl_plugin.utils.paper_values import BIAS_LR_FACTOR
 
 
 def is_bias(name: str) -> bool:
-    """Whether a parameter of this name, as ``named_parameters`` gives it, is a bias (``in_proj_bias`` is one too)."""
+    """True if a parameter with this name (from ``named_parameters``) is a bias; ``in_proj_bias`` is one too."""
     return name.rpartition(".")[2].endswith("bias")
 
 
 def parameter_groups(model: nn.Module, lr: float, bias_lr_factor: float = BIAS_LR_FACTOR) -> list[dict[str, Any]]:
-    """Trainable parameters of a model as an optimizer's groups: biases at a multiple of the rate, then weights.
+    """Splits a model's trainable parameters into two optimizer groups: biases, then weights.
 
-    Weights come last because torchreid reports the last group's rate as *the* learning rate.
+    Weights come last, because torchreid reports the last group's rate as *the* learning rate.
 
     Args:
         model: parameters with ``requires_grad=False`` are left out.
@@ -26,7 +26,7 @@ def parameter_groups(model: nn.Module, lr: float, bias_lr_factor: float = BIAS_L
         bias_lr_factor: learning rate of the biases as a multiple of ``lr``; 2 in the paper's experiments.
 
     Returns:
-        One or two groups (none is empty), each with ``params``, ``lr`` and ``name``.
+        One or two groups, without empty ones, each with ``params``, ``lr`` and ``name``.
 
     Raises:
         CCAFLError: the model has no trainable parameter.

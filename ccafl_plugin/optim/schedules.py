@@ -1,4 +1,4 @@
-"""Schedules of the learning rate with a linear warm-up.
+"""Learning-rate schedules with a linear warm-up.
 
 Epochs are counted from 0. A schedule multiplies the learning rate of every parameter group by the same factor, so
 biases keep their own multiple of it.
@@ -21,13 +21,14 @@ from ccafl_plugin.utils.paper_values import WARMUP_EPOCHS, WARMUP_FACTOR
 def warmup_multi_step_factor(
     epoch: int, milestones: Sequence[int], gamma: float, warmup_epochs: int, warmup_factor: float
 ) -> float:
-    """Learning rate in ``epoch`` as a fraction of the base rate: warm-up, then ``gamma`` per milestone reached.
+    """Learning rate in ``epoch`` as a fraction of the base rate: warm-up, then times ``gamma`` at each milestone.
 
     Args:
         epoch: from 0.
-        milestones: epochs from which on the rate is multiplied once more by ``gamma``; any order.
+        milestones: epochs at which the rate is multiplied by ``gamma``; in any order.
         gamma: factor per milestone.
-        warmup_epochs: W; in epoch e < W the factor is ``warmup_factor + (1 - warmup_factor) e / W``, milestones or not.
+        warmup_epochs: W; in epoch e < W the factor is ``warmup_factor + (1 - warmup_factor) e / W``, regardless of
+            milestones.
         warmup_factor: factor in epoch 0.
     """
     if epoch < warmup_epochs:
@@ -41,7 +42,7 @@ def warmup_cosine_factor(
     """Learning rate in ``epoch`` as a fraction of the base rate: warm-up, then a half cosine over all epochs.
 
     Args:
-        epoch: from 0; behind ``max_epoch`` the factor stays at ``final_factor``.
+        epoch: from 0; after ``max_epoch`` the factor stays at ``final_factor``.
         max_epoch: E; from epoch W on the factor is ``final_factor + (1 - final_factor) (1 + cos(pi e / E)) / 2``.
         warmup_epochs: W; in epoch e < W the factor is ``warmup_factor + (1 - warmup_factor) e / W``.
         warmup_factor: factor in epoch 0.
@@ -53,7 +54,7 @@ def warmup_cosine_factor(
 
 
 def half_cosine(start: float, end: float, progress: float) -> float:
-    """A value on its way from ``start`` (progress 0) to ``end`` (progress 1) along half a cosine."""
+    """Value between ``start`` (progress 0) and ``end`` (progress 1) along half a cosine."""
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
@@ -63,7 +64,7 @@ def _warmup(epoch: int, warmup_epochs: int, warmup_factor: float) -> float:
 
 @dataclass
 class WarmupMultiStep:
-    """:func:`warmup_multi_step_factor` of an epoch. ``LambdaLR`` saves its fields; of a lambda, nothing."""
+    """:func:`warmup_multi_step_factor` as a callable. ``LambdaLR`` saves its fields; it would not save a lambda."""
 
     milestones: tuple[int, ...]
     gamma: float
@@ -76,7 +77,7 @@ class WarmupMultiStep:
 
 @dataclass
 class WarmupCosine:
-    """:func:`warmup_cosine_factor` of an epoch; see :class:`WarmupMultiStep`."""
+    """:func:`warmup_cosine_factor` as a callable; see :class:`WarmupMultiStep`."""
 
     max_epoch: int
     warmup_epochs: int
@@ -94,7 +95,7 @@ def warmup_multi_step(
     warmup_epochs: int = WARMUP_EPOCHS,
     warmup_factor: float = WARMUP_FACTOR,
 ) -> LambdaLR:
-    """Scheduler of :func:`warmup_multi_step_factor`, stepped once per epoch. Defaults: paper, Sec. IV-B.
+    """Creates a scheduler from :func:`warmup_multi_step_factor`, stepped once per epoch. Defaults: paper, Sec. IV-B.
 
     Raises:
         CCAFLError: ``milestones`` is not a list of epochs.
@@ -112,7 +113,7 @@ def warmup_cosine(
     warmup_factor: float = WARMUP_FACTOR,
     final_factor: float = 0.0,
 ) -> LambdaLR:
-    """Scheduler of :func:`warmup_cosine_factor`, stepped once per epoch.
+    """Creates a scheduler from :func:`warmup_cosine_factor`, stepped once per epoch.
 
     Raises:
         CCAFLError: ``max_epoch`` is not positive.

@@ -1,13 +1,13 @@
-"""What several folders need and what knows nothing of the method.
+"""Small helpers that several folders share. Nothing here depends on the method.
 
-- ``errors``: mistakes that a user can mend, one line each;
-- ``ranges``: what a numeric argument may be, by its name;
-- ``paper_values``: the paper's values that several defaults read;
-- ``dtypes``: float32 or wider, under autocast too;
-- ``seeds``: random draws that can be repeated;
-- ``files``: files that are whole or not there;
-- ``trees``: nested settings as flat ones;
-- ``distributed``: models inside torch's wrappers, and the process that writes;
-- ``provenance``: what a number was computed with;
-- ``allocator``: freed memory stays with a CPU run.
+- ``errors``: errors that a user can fix, one line each;
+- ``ranges``: the valid range of each numeric argument;
+- ``paper_values``: values of the paper that several defaults use;
+- ``dtypes``: computation in float32 or wider, also under autocast;
+- ``seeds``: reproducible random draws;
+- ``files``: atomic writing of files;
+- ``trees``: nested settings to flat ones, and back;
+- ``distributed``: models inside torch's wrappers, and the process that writes files;
+- ``provenance``: the code, versions and machine that computed a result;
+- ``allocator``: keeps freed memory in the process of a CPU run.
 """

@@ -1,4 +1,4 @@
-"""Memory that a CPU run frees stays with the process, ready for the next iteration."""
+"""Keeps memory that a CPU run frees in the process, for the next iteration."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NEVER_TRIM = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Asks glibc not to give freed memory back to the system between iterations.
+    """Tells glibc not to return freed memory to the system between iterations.
 
-    By default it does, and every iteration pays again for each page of its activations. The process stays as large as
-    it was at its largest. Numbers don't change.
+    By default glibc returns it, and every iteration must request all pages of its activations again. With this setting
+    the process keeps its largest size. Results do not change.
 
     Returns:
-        False where there is no glibc, which leaves everything as it is.
+        False if there is no glibc; then nothing is changed.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""Models inside torch's parallel wrappers, and which process writes files."""
+"""Unwraps models from torch's parallel wrappers, and tells which process writes files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def is_first_process() -> bool:
-    """Whether this process writes what all of a distributed run have in common; True for a single one."""
+    """True if this process writes the files that all processes of a run share; True for a single process."""
     return not is_distributed() or torch.distributed.get_rank() == 0
 
 
 def is_distributed() -> bool:
-    """Whether this process is one of several that ``torch.distributed`` knows of."""
+    """True if ``torch.distributed`` is initialised."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def num_processes() -> int:
-    """How many processes share a run; 1 without ``torch.distributed``."""
+    """Number of processes of the run; 1 without ``torch.distributed``."""
     return torch.distributed.get_world_size() if is_distributed() else 1

@@ -1,4 +1,4 @@
-"""Losses and memories compute in float32 or wider, under autocast too."""
+"""Computation in float32 or wider, also under autocast, for losses, memories and feature layers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ R = TypeVar("R")
 
 
 def full_precision(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: run a function of tensors with autocast switched off on the device of its first tensor.
+    """Decorator that switches autocast off inside a function, on the device of the function's first tensor.
 
-    It takes care of the operations only; half-precision inputs are widened by :func:`widen`.
+    It does not convert half-precision inputs; :func:`widen` does.
     """
 
     @functools.wraps(function)
@@ -30,14 +30,14 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def no_autocast(device_type: str) -> contextlib.AbstractContextManager[object]:
-    """Autocast switched off for a device type; nothing where torch knows no autocast for it."""
+    """Context manager that switches autocast off for a device type; it does nothing if the device has no autocast."""
     if device_type in ("cpu", "cuda", "xpu"):
         return torch.autocast(device_type, enabled=False)
     return contextlib.nullcontext()
 
 
 def widen(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors in one common dtype: float32, or float64 if any of them is. Nothing is copied that fits already."""
+    """Converts tensors to one dtype: float64 if any tensor is float64, else float32. It copies only where needed."""
     dtype = torch.float32
     for tensor in tensors:
         dtype = torch.promote_types(dtype, tensor.dtype)
@@ -45,10 +45,10 @@ def widen(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision becomes float32; float32 and float64 stay as they are."""
+    """Converts half precision to float32; float32 and float64 are unchanged."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def zero_with_graph(features: Tensor) -> Tensor:
-    """A zero whose gradient by ``features`` is all zeros, whatever the features hold (a sum times 0 could be NaN)."""
+    """A zero whose gradient with respect to ``features`` is 0, even for infinite features (a sum times 0 gives NaN)."""
     return widen(features[:0])[0].sum()

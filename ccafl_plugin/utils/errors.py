@@ -1,4 +1,4 @@
-"""Errors that a user can cause and mend: one line that names the thing and the remedy."""
+"""Errors that a user can fix: one line that names the problem and the remedy."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections.abc import Iterable, Mapping
 
 
 class CCAFLError(ValueError):
-    """Wrong input. The message is one line; command-line tools print it without a traceback."""
+    """Invalid input. The message is one line; command-line tools print it without a traceback."""
 
 
 class WrongArgument(CCAFLError):
-    """An argument that a class or a function refuses.
+    """An argument that a class or a function rejects.
 
-    The check stands once, where the argument is used. Programs read the argument's name; the command line and
-    :func:`~ccafl_plugin.config.load_config` call the same check and read the key instead (:meth:`with_keys`).
+    Each check is in one place, where the argument is used. In a program, the message names the argument. The command
+    line and :func:`~ccafl_plugin.config.load_config` call the same check, and their message names the configuration
+    key instead (:meth:`with_keys`).
 
     Args:
-        text: the message. Names of arguments stand in braces: ``{batch_size}: 9 is no multiple of {num_instances}``.
+        text: the message, with argument names in braces: ``{batch_size}: 9 is not a multiple of {num_instances}``.
 
     Example::
 
@@ -30,10 +31,10 @@ class WrongArgument(CCAFLError):
         super().__init__(_ARGUMENT.sub(r"\1", text))
 
     def with_keys(self, keys: Mapping[str, str]) -> CCAFLError:
-        """The same error for a reader of configurations.
+        """The same error with configuration keys instead of argument names.
 
         Args:
-            keys: argument -> key; other arguments keep their names.
+            keys: argument -> key; arguments without a key keep their names.
         """
         return CCAFLError(_ARGUMENT.sub(lambda found: keys.get(found[1], found[1]), self.text))
 
@@ -42,16 +43,16 @@ _ARGUMENT = re.compile(r"\{(\w+)\}")
 
 
 def unknown_name(what: str, name: object, allowed: Iterable[str]) -> CCAFLError:
-    """The error for a name that isn't there, with the nearest spelling and all that is allowed.
+    """The error for an unknown name, with the nearest match and all allowed names.
 
     Args:
-        what: where the name was given: the config key ``model.name``, or an argument in braces, ``{precision}``, for a
-            :class:`WrongArgument`.
-        name: what the user wrote.
-        allowed: every name that would have been right.
+        what: where the name was given: a key such as ``model.name``, or an argument in braces such as
+            ``{precision}``, which gives a :class:`WrongArgument`.
+        name: the name that the user gave.
+        allowed: all allowed names.
 
     Returns:
-        The error, to be raised by the caller.
+        The error; the caller raises it.
     """
     choices = sorted(allowed)
     near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)

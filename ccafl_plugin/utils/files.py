@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever happens while they are written; and what a command has written."""
+"""Atomic writing of files, and the list of files that a command has written."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 PARTIAL = ".partial"
-"""Ending of a file that is being written."""
+"""Suffix of a file that is being written."""
 
 
 def write_whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file beside its place and moves it there when it is whole and on the disk.
+    """Writes a file atomically: to a temporary file in the same folder, which is then renamed.
 
     Args:
-        file: where it goes. Its folder is made; a file that is there is replaced.
-        write: writes the content to the path that it is given.
+        file: path of the file. Its folder is created if needed; an existing file is replaced.
+        write: function that writes the content to the path that it gets.
 
     Raises:
-        OSError: whatever ``write`` or the disk says; what was there is untouched and nothing else is left.
+        OSError: writing failed. An existing file is unchanged, and the temporary file is removed.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f"{file.name}.{os.getpid()}{PARTIAL}")
@@ -39,10 +39,10 @@ def write_text_whole(file: Path, text: str) -> None:
 
 
 class FolderWatch:
-    """What is written into a folder from now on.
+    """Finds the files that are written into a folder after this object is created.
 
     Args:
-        folder: it need not be there yet.
+        folder: it need not exist yet.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -50,7 +50,7 @@ class FolderWatch:
         self._before = self._times()
 
     def written(self) -> list[str]:
-        """Names of the files that are new or changed, and of the folders (with a slash) that have such files."""
+        """Names of new or changed files, and of folders (with a slash) that contain such files."""
         changed = [file for file, time in self._times().items() if self._before.get(file) != time]
         parts = [file.relative_to(self.folder).parts for file in changed]
         return sorted({names[0] + "/" * (len(names) > 1) for names in parts})
@@ -58,19 +58,19 @@ class FolderWatch:
     def _times(self) -> dict[Path, int]:
         times: dict[Path, int] = {}
         for file in self.folder.rglob("*") if self.folder.is_dir() else ():
-            with contextlib.suppress(OSError):  # gone since it was listed
+            with contextlib.suppress(OSError):  # deleted after it was listed
                 if file.is_file():
                     times[file] = file.stat().st_mtime_ns
         return times
 
 
 def written_line(folder: str | Path, names: Iterable[str]) -> str:
-    """The last line of a command: where it has written what."""
+    """The last line that a command prints: its folder and the files that it wrote."""
     return f"Written to {folder}: {', '.join(names) or 'nothing'}"
 
 
 def _flush_to_disk(path: Path) -> None:
-    """Waits until a file's content, or a folder's list of names, is on the disk; some systems know no folders here."""
+    """Waits until a file's content, or a folder's list of names, is on the disk; not possible for Windows folders."""
     if os.name == "nt" and path.is_dir():
         return
     handle = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""What a number was computed with: code, versions, machine."""
+"""The code, versions and machine that computed a result."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def digest_of(value: Any) -> str:
-    """16 hexadecimal digits that name a value made of dicts, lists, words and numbers."""
+    """16 hexadecimal digits that identify a value made of dicts, lists, strings and numbers."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @functools.cache
 def code_digest() -> str:
-    """Names the package's source code; what only reads results is left out."""
+    """Digest of the package's source code, without ``suites``, which only reads results."""
     sources = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "suites")
     return digest_of([[str(path.relative_to(PACKAGE)), path.read_text(encoding="utf-8")] for path in sources])
 
 
 def package_version() -> str:
-    """Of ``ccafl_plugin``, which Python has imported before this module; importing it here would be a circle."""
+    """Version of ``ccafl_plugin``, read from ``sys.modules``, since importing the package here would be circular."""
     return sys.modules[__name__.partition(".")[0]].__version__
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of everything that has a part in the numbers."""
+    """Versions of Python and of all packages that influence results."""
     found = {"python": platform.python_version(), "ccafl_plugin": package_version()}
     found |= {"torch": torch.__version__, "torchreid": torchreid.__version__}
     for package in ("torchvision", "open_clip_torch", "numpy", "pillow"):
@@ -48,12 +48,12 @@ def versions() -> dict[str, str]:
 
 
 def version_line() -> str:
-    """What commands print for ``--version``."""
+    """The line that commands print for ``--version``."""
     return f"ccafl_plugin {package_version()} (torch {torch.__version__}, torchreid {torchreid.__version__})"
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What a run was computed on."""
+    """Device, number of cores and number of threads of a run."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {"device": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
 

@@ -1,7 +1,7 @@
-"""The range of every numeric argument, by its name: a name has one range wherever it stands.
+"""The valid range of every numeric argument, by its name. A name has the same range everywhere.
 
-Classes and functions call :func:`check_arguments` with their own arguments, ``ccafl_plugin.config`` calls
-:func:`check_argument` with the keys of a configuration, and the page of keys (docs/configuration.md) reads the table.
+Classes and functions call :func:`check_arguments` with their own arguments. ``ccafl_plugin.config`` calls
+:func:`check_argument` with the keys of a configuration. The page of keys (docs/configuration.md) lists the ranges.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Range:
         """Checks a number, or every number of a list.
 
         Args:
-            name: what the error names: an argument or a key.
+            name: the argument or key that the error names.
             value: the number or the list.
 
         Raises:
-            CCAFLError: something else, or a number out of range.
+            CCAFLError: the value is not a number, or it is out of range.
         """
         for number in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(number, bool) or not isinstance(number, Real):
@@ -125,7 +125,7 @@ def check_argument(name: str, value: Any) -> None:
         value: a number or a list of them.
 
     Raises:
-        CCAFLError: it is out of range.
+        CCAFLError: the value is out of range.
     """
     found = RANGES.get(name.rpartition(".")[2])
     if found is not None:
@@ -133,11 +133,11 @@ def check_argument(name: str, value: Any) -> None:
 
 
 def check_arguments(**values: Any) -> None:
-    """:func:`check_argument` for each.
+    """Calls :func:`check_argument` for each argument.
 
     Raises:
-        CCAFLError: one is out of range.
-        KeyError: one has no range; a misspelt name would pass unchecked.
+        CCAFLError: a value is out of range.
+        KeyError: a name has no range; otherwise a misspelt name would not be checked.
     """
     for name, value in values.items():
         RANGES[name].check(f"{{{name}}}", value)

@@ -1,4 +1,4 @@
-"""Random draws that can be repeated: every draw has a generator of its own, seeded by what it is for."""
+"""Reproducible random draws: every draw has its own generator, whose seed is derived from its purpose."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A seed in [0, 2**63) from any sequence of numbers and words, the same on every machine and in every process."""
+    """A seed in [0, 2**63) from a sequence of numbers and words; it is equal on every machine and in every process."""
     text = "/".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
@@ -31,10 +31,10 @@ def pin_global_state(*parts: int | str) -> None:
 
 
 class RandomState:
-    """torch's random state now, on the CPU and on GPUs, to draw the same once more.
+    """torch's current random state on the CPU and on GPUs, so that the same numbers can be drawn again.
 
     Args:
-        devices: GPUs; none for work on the CPU. Reading their states waits for nothing, it is kept on the host.
+        devices: GPUs; empty for work on the CPU. Their states are kept on the host, so reading them does not wait.
     """
 
     def __init__(self, devices: Sequence[torch.device]) -> None:
@@ -43,7 +43,7 @@ class RandomState:
 
     @contextmanager
     def replayed(self) -> Iterator[None]:
-        """In a ``with`` block draws repeat those since this object was made; afterwards nothing has been drawn."""
+        """In the ``with`` block, draws repeat those made after this object was created; then the state is restored."""
         with torch.random.fork_rng(list(self._on_gpus)):
             torch.set_rng_state(self._on_cpu)
             for device, state in self._on_gpus.items():

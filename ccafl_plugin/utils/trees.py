@@ -1,4 +1,4 @@
-"""Nested settings as flat ones, and back."""
+"""Converts nested settings to flat ones, and back."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
     """The settings of a tree as (key with dots, value), in the tree's order.
 
     Args:
-        node: of any depth; a mapping among the values is a branch, everything else a leaf.
-        prefix: stands before every key.
+        node: a tree of any depth; a mapping among the values is a branch, any other value is a leaf.
+        prefix: put before every key.
     """
     for name, value in node.items():
         if isinstance(value, Mapping):
@@ -21,7 +21,7 @@ def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree of flat settings; :func:`leaves` gives them back.
+    """The tree of flat settings, the inverse of :func:`leaves`.
 
     Args:
         flat: key with dots -> value.

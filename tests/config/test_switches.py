@@ -23,7 +23,7 @@ MISTAKES = [
     (["ccafl.accumulation", "2"], r"only runs with loss\.name ccafl process a batch in parts"),
     (["ccafl.compile", "True"], r"ccafl\.compile: 'resnet50' has no image encoder of CLIP; .* or ccafl\.compile False"),
     (["ccafl.gradient_checkpointing", "True"], r"'resnet50' has no .* or ccafl\.gradient_checkpointing False"),
-    ([*CLIP, "ccafl.compile", "True", "ccafl.gradient_checkpointing", "True"], r"not together with"),
+    ([*CLIP, "ccafl.compile", "True", "ccafl.gradient_checkpointing", "True"], r"cannot be combined with"),
 ]
 
 

@@ -178,7 +178,7 @@ def test_half_precision_features(dtype: torch.dtype) -> None:
 
 def test_errors() -> None:
     memory = HybridMemory([2, 1], 4, instances=2)
-    with pytest.raises(CCAFLError, match="proxy 1 has 3 images in a batch but the memory has 2"):
+    with pytest.raises(CCAFLError, match="proxy 1 has 3 images in a batch, but the memory has 2"):
         memory.update(unit_rows(4, 4).float(), torch.tensor([0, 1, 1, 1]))
     with pytest.raises(CCAFLError, match=r"proxies must lie in \[0, 3\), got 0 to 3"):
         memory.update(unit_rows(2, 4).float(), torch.tensor([0, 3]))

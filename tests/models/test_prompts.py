@@ -126,7 +126,7 @@ def test_bfloat16_autocast_is_near_float32(text, prompts):
 
 @pytest.mark.parametrize(
     ("length", "fault"),
-    [(0, "0 is out of range, it must be at least 1"), (70, "has 78, CLIP reads 77. Choose 1 to 69.")],
+    [(0, "0 is out of range, it must be at least 1"), (70, "has 78, but CLIP reads 77. Choose 1 to 69.")],
 )
 def test_impossible_prompt_lengths(text, length, fault):
     with pytest.raises(CCAFLError, match=fault) as error:

@@ -185,7 +185,7 @@ def test_training_runs_compiled_after_extractions_of_several_sizes() -> None:
 
 
 def test_compilation_and_checkpointing_exclude_each_other() -> None:
-    with pytest.raises(CCAFLError, match=r"^compile: not together with gradient_checkpointing"):
+    with pytest.raises(CCAFLError, match=r"^compile: cannot be combined with gradient_checkpointing"):
         build(gradient_checkpointing=True).compile_image_encoder()
 
 
@@ -194,5 +194,5 @@ def test_replicas_are_not_compiled() -> None:
     model.compile_image_encoder(backend=lambda graph, inputs: pytest.fail("compiled"))
     replica = model.image_encoder._replicate_for_data_parallel()
     replica._modules = model.image_encoder._modules
-    with pytest.warns(UserWarning, match="uncompiled"):
+    with pytest.warns(UserWarning, match="without compilation"):
         replica(torch.zeros(2, 3, *SIZE, dtype=torch.float64))
