@@ -1,4 +1,4 @@
-"""``synthetic_persons`` as a dataset of the torchreid that is installed."""
+"""``synthetic_persons`` as a dataset class of the installed torchreid."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from ccafl_plugin.synthetic.renderer import NAME, ensure
 
 
 def build_synthetic_persons(torchreid: ModuleType) -> type:
-    """The dataset class ``synthetic_persons``.
+    """Creates the dataset class ``synthetic_persons``.
 
     Args:
-        torchreid: the package below which torchreid's ``data`` lies.
+        torchreid: the package that contains torchreid's ``data``.
 
     Returns:
         A subclass of torchreid's ``ImageDataset``.
     """
 
     class SyntheticPersons(torchreid.data.ImageDataset):  # type: ignore[name-defined]  # the module is an argument
-        """Rendered pedestrians before six or more cameras, made below the data root when they are first asked for.
+        """Rendered pedestrians in six or more cameras. They are rendered below the data root at the first use.
 
         Args:
-            root: the data root; made if it is missing.
+            root: the data root; created if it does not exist.
             size: "tiny", "small", "medium" or "large"; by default the option ``synthetic_size``.
-            seed: which benchmark of that size; by default the option ``synthetic_seed``.
-            cameras: how many cameras, at least 6; by default the option ``synthetic_cameras``.
+            seed: seed of the people and places; by default the option ``synthetic_seed``.
+            cameras: number of cameras, at least 6; by default the option ``synthetic_cameras``.
         """
 
         dataset_dir = NAME

@@ -30,7 +30,7 @@ from ccafl_plugin.utils.seeds import pin_global_state
 
 NAME = "clip_tiny"
 SIZE = (96, 48)
-"""(height, width) of the pictures, those of the synthetic configurations."""
+"""(height, width) of the pictures, the same as in the synthetic configurations."""
 RANDOM_CAMERAS = 40
 HELD_OUT_PICTURES = 2
 
@@ -42,20 +42,20 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--output", default=str(PACKAGE_WEIGHTS / f"{NAME}.safetensors"), help="the file (default: the package's own)"
     )
-    made.add_argument("--persons", type=int, default=4000, help="to learn from (default: %(default)s)")
-    made.add_argument("--pictures", type=int, default=4, help="of each person (default: %(default)s)")
-    made.add_argument("--held-out", type=int, default=300, help="persons to measure with (default: %(default)s)")
+    made.add_argument("--persons", type=int, default=4000, help="persons for training (default: %(default)s)")
+    made.add_argument("--pictures", type=int, default=4, help="pictures per person (default: %(default)s)")
+    made.add_argument("--held-out", type=int, default=300, help="persons for the evaluation (default: %(default)s)")
     made.add_argument("--steps", type=int, default=default.steps, help="(default: %(default)s)")
     made.add_argument("--batch-size", type=int, default=default.batch_size, help="(default: %(default)s)")
     made.add_argument("--learning-rate", type=float, default=default.learning_rate, help="(default: %(default)s)")
     made.add_argument("--weight-decay", type=float, default=default.weight_decay, help="(default: %(default)s)")
-    made.add_argument("--seed", type=int, default=default.seed, help="of everything (default: %(default)s)")
-    made.add_argument("--workers", type=int, default=None, help="processes that render (default: one per core)")
+    made.add_argument("--seed", type=int, default=default.seed, help="seed of all random draws (default: %(default)s)")
+    made.add_argument("--workers", type=int, default=None, help="rendering processes (default: one per core)")
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; 2 for a wrong argument, of which one line is said."""
+    """Runs the command. Returns 0, or 2 after it has printed one line about a wrong argument."""
     argv = sys.argv[1:] if argv is None else list(argv)
     given = parser().parse_args(argv)
     try:
@@ -67,18 +67,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(given: argparse.Namespace, command: str) -> list[float]:
-    """Renders, trains, measures, writes.
+    """Renders the pictures, trains and evaluates the model, and writes the weights.
 
     Returns:
         The loss of every step.
 
     Raises:
-        CCAFLError: impossible numbers, or a file that can't be written.
+        CCAFLError: an argument is out of range, or the file could not be written.
     """
     if min(given.persons, given.pictures, given.held_out) < 1:
         raise CCAFLError("pretraining: --persons, --pictures and --held-out must be at least 1.")
     if given.workers is not None and given.workers < 1:
-        raise CCAFLError(f"--workers: {given.workers} is not a number of processes.")
+        raise CCAFLError(f"--workers: {given.workers} is not a number of processes. Use at least 1.")
     schedule = Schedule(
         given.steps, given.batch_size, given.learning_rate, given.weight_decay, min(100, given.steps // 5), given.seed
     )
@@ -117,12 +117,12 @@ def new_model(seed: int) -> ClipReID:
 
 
 def held_out_pairs(people: People, seed: int, workers: int | None = None) -> Pairs:
-    """Pictures of the held-out persons by the benchmark's cameras, through none of which the model has seen."""
+    """Pictures of the held-out persons in the benchmark's cameras; the model has seen neither."""
     return render_pairs(people.held_out, CAMERAS, HELD_OUT_PICTURES, SIZE, seed, "held out", workers)
 
 
 def measure(model: ClipReID, pairs: Pairs) -> dict[str, dict[str, float]]:
-    """Zero-shot accuracy by attribute, and how many pictures find their caption, each beside chance."""
+    """Zero-shot accuracy by attribute, and the share of pictures that find their caption, each with its chance."""
     batch = min(128, len(pairs.persons))
     scores = {name: (score.accuracy, score.chance) for name, score in zero_shot(model, pairs).items()}
     scores[f"caption among {batch}"] = (retrieval(model, pairs, batch), 1 / batch)

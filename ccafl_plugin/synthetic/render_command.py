@@ -20,9 +20,7 @@ LAYOUTS = ("synthetic_persons", "market1501")
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
-    made = argparse.ArgumentParser(
-        description="Render synthetic persons before a network of cameras, as a ReID dataset."
-    )
+    made = argparse.ArgumentParser(description="Render synthetic persons in a network of cameras, as a ReID dataset.")
     made.add_argument("--root", default="reid-data", help="data root (default: %(default)s)")
     made.add_argument("--size", default="tiny", choices=tuple(SIZES), help="how many persons (default: %(default)s)")
     made.add_argument(
@@ -30,32 +28,30 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         nargs="+",
         metavar=("TRAIN", "TEST"),
-        help="numbers of persons instead of a size: for training, for the test, in the gallery alone",
+        help="numbers of persons instead of a size: for training, for the test, only in the gallery",
     )
     made.add_argument(
         "--cameras",
         type=int,
         default=FEWEST,
         metavar="N",
-        help="more than the usual six, for the plugin's dataset only (default: %(default)s)",
+        help="number of cameras; more than six only for the plugin's dataset (default: %(default)s)",
     )
-    made.add_argument("--seed", type=int, default=1, help="another seed is another benchmark (default: %(default)s)")
+    made.add_argument("--seed", type=int, default=1, help="another seed gives another benchmark (default: %(default)s)")
     made.add_argument(
         "--layout",
         default=LAYOUTS[0],
         choices=LAYOUTS,
-        help="where below the root: as the plugin's dataset, or as torchreid's market1501 expects it",
+        help="folders below the root: those of the plugin's dataset, or those of torchreid's market1501",
     )
-    made.add_argument("--workers", type=int, default=None, help="processes that render (default: one per core)")
-    made.add_argument("--sheet", default="", metavar="FILE", help="draw a contact sheet, nothing else")
-    made.add_argument(
-        "--random-ranking", action="store_true", help="print what a random ranking scores in the test, nothing else"
-    )
+    made.add_argument("--workers", type=int, default=None, help="rendering processes (default: one per core)")
+    made.add_argument("--sheet", default="", metavar="FILE", help="only draw a contact sheet")
+    made.add_argument("--random-ranking", action="store_true", help="only print the test scores of a random ranking")
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; 2 for a wrong argument, of which one line is said."""
+    """Runs the command. Returns 0, or 2 after it has printed one line about a wrong argument."""
     given = parser().parse_args(argv)
     try:
         run(given)
@@ -66,18 +62,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(given: argparse.Namespace) -> None:
-    """Renders what the arguments ask for.
+    """Does what the arguments say.
 
     Raises:
-        CCAFLError: impossible numbers, or a folder that exists already or can't be written.
+        CCAFLError: an argument is out of range, or the folder exists already or could not be written.
     """
     size = SIZES[given.size] if given.identities is None else _size(given.identities)
     if given.sheet:
         sheet = contact_sheet(plan_benchmark(size, given.seed, given.cameras))
         try:
             sheet.save(given.sheet)
-        except (OSError, ValueError) as error:  # Pillow knows a picture's kind by its ending
-            raise CCAFLError(f"--sheet: {given.sheet!r} can't be written: {error}.") from error
+        except (OSError, ValueError) as error:  # Pillow raises ValueError for an unknown file extension
+            raise CCAFLError(f"--sheet: could not write {given.sheet!r}: {error}.") from error
         print(written_line(Path(given.sheet).parent, [Path(given.sheet).name]))
         return
     if given.random_ranking:
@@ -86,21 +82,23 @@ def run(given: argparse.Namespace) -> None:
     if given.layout == "market1501":
         if given.cameras != FEWEST:
             raise CCAFLError(
-                f"--cameras: torchreid's market1501 reads {FEWEST} cameras; render {given.cameras} for the plugin's "
-                "dataset, without --layout."
+                f"--cameras: torchreid's market1501 reads {FEWEST} cameras only. To render {given.cameras} cameras for "
+                "the plugin's dataset, leave out --layout."
             )
         folder = Path(given.root).expanduser().absolute() / "market1501" / "Market-1501-v15.09.15"
     elif given.identities is None:
         folder = folder_of(given.root, given.size, given.seed, given.cameras)
     else:
-        raise CCAFLError("--identities: the dataset synthetic_persons has named sizes; use --layout market1501.")
+        raise CCAFLError(
+            "--identities: the dataset synthetic_persons has named sizes only. Use --size, or --layout market1501."
+        )
     watch = FolderWatch(folder)
     generate(folder, size, given.seed, given.workers, given.cameras)
     print(written_line(folder, watch.written()))
 
 
 def chance_level(plan: Plan) -> str:
-    """One line: the expected scores of a random ranking of the benchmark's gallery, per query."""
+    """One line with the expected scores of a random ranking of the benchmark's gallery for each query."""
     parts = [[picture for picture in plan.pictures if picture.folder == folder] for folder in (QUERY, GALLERY)]
     queries, gallery = ([int(picture.name[:4]) for picture in part] for part in parts)
     asking, asked = ([picture.frame.camera for picture in part] for part in parts)
@@ -112,5 +110,7 @@ def chance_level(plan: Plan) -> str:
 
 def _size(numbers: Sequence[int]) -> Size:
     if not 2 <= len(numbers) <= 3:
-        raise CCAFLError("--identities: two or three numbers: for training, for the test, in the gallery alone.")
+        raise CCAFLError(
+            "--identities: expected two or three numbers of persons: for training, for the test, only in the gallery."
+        )
     return Size(*numbers, *[0] * (3 - len(numbers)))

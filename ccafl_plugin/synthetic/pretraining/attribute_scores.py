@@ -1,4 +1,4 @@
-"""What a CLIP knows about persons without being trained for it: attributes named by the most similar text."""
+"""Zero-shot evaluation of a CLIP: the most similar text names an attribute of a person."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Attribute:
     """A question about a person.
 
     Attributes:
-        of: the true answer.
-        words: every possible answer, and words for it without an article; an answer with several is their mean.
+        of: gives the true answer.
+        words: every possible answer with texts for it, without an article; several texts of an answer are averaged.
     """
 
     of: Callable[[Identity], str]
@@ -33,11 +33,11 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How often an attribute was named rightly.
+    """How often an attribute was named correctly.
 
     Attributes:
-        accuracy: share of the pictures with each true answer that got it, mean over the answers that occur.
-        chance: the same for guessing, or for always giving one answer: 1 / number of answers that occur.
+        accuracy: share of the pictures of a true answer that got this answer; mean over the answers that occur.
+        chance: the accuracy of guessing, or of always giving one answer: 1 / number of answers that occur.
     """
 
     accuracy: float
@@ -64,7 +64,7 @@ ATTRIBUTES: dict[str, Attribute] = {
 
 @torch.no_grad()
 def zero_shot(model: ClipReID, pairs: Pairs, attributes: dict[str, Attribute] = ATTRIBUTES) -> dict[str, Accuracy]:
-    """Names attributes of the persons in ``pairs`` by comparing pictures with a text for each answer.
+    """Names attributes of the persons in ``pairs``: it compares each picture with a text for each answer.
 
     Args:
         model: in eval mode.
@@ -77,7 +77,7 @@ def zero_shot(model: ClipReID, pairs: Pairs, attributes: dict[str, Attribute] = 
 
 @torch.no_grad()
 def retrieval(model: ClipReID, pairs: Pairs, batch_size: int = 128) -> float:
-    """Share of pictures that find their own full caption among those of a batch; each person's first picture."""
+    """Share of pictures that find their own full caption in a batch; it uses each person's first picture."""
     numbers = torch.stack([numbers[0] for numbers in pairs.of_each()])
     seen = image_features(model, pairs.images[numbers])
     said = text_features(model, [f"A photo of {person.caption()}." for person in pairs.persons])
@@ -97,7 +97,7 @@ def text_features(model: ClipReID, texts: list[str], chunk: int = 256) -> Tensor
 
 
 def texts_about(words: str) -> list[str]:
-    """The sentences that say ``words`` and nothing else."""
+    """The sentences that contain only ``words``."""
     return [f"{PROMPT_BEFORE} person with {with_article(words)}.", f"{PROMPT_BEFORE} {words} {PROMPT_AFTER}"]
 
 

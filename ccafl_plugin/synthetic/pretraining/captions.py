@@ -1,4 +1,4 @@
-"""Sentences about a person: all there is to say, a part of it, or words in the form of CCAFL's prompt."""
+"""Captions of a person: all attributes, some attributes, or words in the form of CCAFL's prompt."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from ccafl_plugin.synthetic.renderer.dice import Dice
 from ccafl_plugin.synthetic.renderer.identity import Identity
 
 ANY_TOP = "top"
-"""Any upper garment, as in "a red top"."""
+"""A word for any upper garment, as in "a red top"."""
 NO_BAG, NO_HAT = "no bag", "no hat"
 
 
 def draw_caption(person: Identity, dice: Dice) -> str:
-    """One of the many true sentences about ``person``.
+    """Draws a random true sentence about ``person``.
 
-    Half of them say everything, a quarter some things in any order ("A photo of a woman with a red top, no bag."), a
-    quarter is formed like CCAFL's prompt, with words where it has its learnable tokens ("A photo of a red T-shirt
-    blue trousers woman person.").
+    Half of the sentences name all attributes. A quarter names some in any order ("A photo of a woman with a red top, no
+    bag."). A quarter has the form of CCAFL's prompt, with words in the places of the learnable tokens ("A photo of a
+    red T-shirt blue trousers woman person.").
     """
     form = max(dice.between(0, 3) - 1, 0)
     if form == 0:
@@ -33,14 +33,14 @@ def draw_caption(person: Identity, dice: Dice) -> str:
 
 
 def draw_phrases(person: Identity, dice: Dice) -> list[str]:
-    """One to all of the person's attributes in words without articles, in random order; more of them are likelier."""
+    """One to all of the person's attributes, without articles, in random order; larger numbers are more likely."""
     ways = phrases(person)
     count = max(dice.between(1, len(ways)), dice.between(1, len(ways)))
     return [dice.choose(ways[name]) for name in dice.sample(tuple(ways), count)]
 
 
 def phrases(person: Identity) -> dict[str, tuple[str, ...]]:
-    """For every attribute the ways to say it, e.g. ``{"bottom": ("blue trousers",), "bag": ("black bag", ...)}``."""
+    """For each attribute its possible wordings, e.g. ``{"bottom": ("blue trousers",), "bag": ("black bag", ...)}``."""
     ways = {
         "hair": (_hair(person),),
         "top": _top(person),

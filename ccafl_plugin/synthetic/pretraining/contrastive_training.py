@@ -21,30 +21,30 @@ from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.seeds import generator
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""torchreid's normalisation, which trained models will see too."""
+"""torchreid's normalisation, which is also applied when the trained model is used."""
 FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0
-"""Of the logits: CLIP's values."""
+"""First and largest factor of the logits: CLIP's values."""
 LAST_SCALE = 20.0
-"""What trainings of 6000 steps end with."""
+"""Factor of the logits at the end of trainings with 6000 steps."""
 ALIKE = 16
-"""Texts that are encoded together."""
+"""Number of texts of similar length that are encoded together."""
 SHIFT = 5
-"""Pixels by which a picture is moved at most."""
+"""Largest shift of a picture, in pixels."""
 TINT = 0.1
-"""Largest change of brightness, and of each channel on its own."""
+"""Largest relative change of the brightness, and of each channel."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast.
+    """Length and learning rate of a training.
 
     Attributes:
-        steps: iterations.
-        batch_size: pairs of a batch, all of different persons.
-        learning_rate: the largest, after the warm-up; it then falls to 0 along a cosine.
-        weight_decay: on weight matrices alone.
-        warmup: iterations of linear warm-up.
-        seed: of all draws.
+        steps: number of iterations.
+        batch_size: pairs per batch, all of different persons.
+        learning_rate: the largest learning rate, after the warm-up; it then falls to 0 along a cosine.
+        weight_decay: applied to weight matrices only.
+        warmup: number of iterations of linear warm-up.
+        seed: seed of all random draws.
     """
 
     steps: int = 6000
@@ -59,23 +59,23 @@ class Schedule:
             raise CCAFLError("pretraining: there must be a step, a positive learning rate and two pairs in a batch.")
 
     def factor(self, step: int) -> float:
-        """Of the learning rate, at a step from 0."""
+        """Factor of the learning rate at a step, counted from 0."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         return half_cosine(1.0, 0.0, (step - self.warmup) / max(self.steps - self.warmup, 1))
 
 
 class WordTable(nn.Module):
-    """The token embeddings of the words that captions are made of, as a small table of their own.
+    """A separate small table with the token embeddings of the words in captions.
 
-    An optimizer that carried all 49408 rows along would spend more time on them than on the images.
+    With all 49408 rows, the optimizer would spend more time on them than on the images.
 
     Args:
-        encoder: whose embeddings to start from.
-        texts: with all words that will be asked for.
+        encoder: its token embeddings are the initial values.
+        texts: texts that contain all words that are needed.
 
     Attributes:
-        tokens: (k,) int64, ascending: CLIP's numbers of the rows.
+        tokens: (k,) int64, ascending: CLIP's token numbers of the rows.
     """
 
     def __init__(self, encoder: TextEncoder, texts: list[str]) -> None:
@@ -94,32 +94,33 @@ class WordTable(nn.Module):
         unknown = tokens[self.tokens[places] != tokens]
         if unknown.numel():
             raise KeyError(f"token {int(unknown[0])} is not in the table of words")
-        end_of_text = tokens.argmax(dim=1)  # it is the last word of the vocabulary
+        end_of_text = tokens.argmax(dim=1)  # the end-of-text token has the highest number in the vocabulary
         order = end_of_text.argsort()
         features = []
-        for part in order.split(ALIKE):  # texts of about one length: half the work
+        for part in order.split(ALIKE):  # texts of similar length together: half the work
             length = int(end_of_text[part[-1]]) + 1
             features.append(encoder.encode(self.rows[places[part, :length]], end_of_text[part]))
         return torch.cat(features)[order.argsort()]
 
     @torch.no_grad()
     def write_back(self, encoder: TextEncoder) -> None:
-        """Puts the rows where the encoder looks for them."""
+        """Copies the rows into the encoder's table."""
         encoder.token_embedding.weight[self.tokens] = self.rows
 
 
 def train(model: ClipReID, pairs: Pairs, schedule: Schedule, log: Callable[[str], None] = print) -> list[float]:
-    """Trains image and text encoder, in place, on the CPU.
+    """Trains the image and text encoder, in place, on the CPU.
 
-    Both of an image's features are compared with the caption: v, which CLIP is made of, with the text feature, and the
-    retrieval feature with a linear map of it that nobody needs afterwards. What 400 million images do for OpenAI's
-    encoders, a pooled map that tells persons apart before any training for it, 16000 do only if they are asked for it.
+    Two features of an image are compared with the caption: v with the text feature, as in CLIP, and the retrieval
+    feature with a linear map of the text feature, which is discarded afterwards. OpenAI's encoders, trained on 400
+    million images, have a pooled map that distinguishes persons without any training for it. With 16000 images this
+    needs the second loss.
 
     Args:
-        model: its neck stays as it is; its text encoder is frozen again afterwards.
+        model: its neck does not change; its text encoder is frozen again afterwards.
         pairs: at least as many persons as pairs in a batch.
-        schedule: how long and how fast.
-        log: told the loss twenty times.
+        schedule: length and learning rate.
+        log: function that gets a line with the loss, twenty times.
 
     Returns:
         The loss of every step.
@@ -171,14 +172,14 @@ def train(model: ClipReID, pairs: Pairs, schedule: Schedule, log: Callable[[str]
 def set_lengths(model: ClipReID, pairs: Pairs, scale: float = LAST_SCALE, count: int = 512) -> None:
     """Rescales both projections, in place, so that v . t is on average ``scale`` times their cosine.
 
-    CLIP's loss doesn't see how long features are; CCAFL compares them as they are, at temperature 1. Without this,
-    lengths are what chance made them, and a softmax over v . t may be all but a maximum.
+    CLIP's loss normalises features, but CCAFL compares them unnormalised, at temperature 1. Without this step their
+    lengths would be arbitrary, and a softmax over v . t could be nearly a maximum.
 
     Args:
         model: in eval mode, on the CPU.
-        pairs: whose first ``count`` pictures and full captions are measured.
-        scale: about what CLIP's loss multiplies cosines by at the end of training.
-        count: of pictures.
+        pairs: the lengths are measured on its first ``count`` pictures and their full captions.
+        scale: about the factor of the cosines in CLIP's loss at the end of training.
+        count: number of pictures.
     """
     images, owners = pairs.images[:count], pairs.owners[:count].unique().tolist()
     seen = torch.cat([model.image_embedding(normalised(part)) for part in images.split(128)])
@@ -191,17 +192,17 @@ def set_lengths(model: ClipReID, pairs: Pairs, scale: float = LAST_SCALE, count:
 
 
 def matched(images: Tensor, texts: Tensor) -> float:
-    """Share of the rows of ``images`` (B, E) whose most similar row of ``texts`` (B, E), both unit, is their own."""
+    """Share of rows of ``images`` (B, E) whose most similar row of ``texts`` (B, E) has the same index; unit rows."""
     return (images @ texts.T).argmax(dim=1).eq(torch.arange(len(images))).float().mean().item()
 
 
 def normalised(images: Tensor) -> Tensor:
-    """(B, 3, H, W) uint8 -> float as models take it."""
+    """(B, 3, H, W) uint8 -> normalised float, the input of models."""
     return (images.float() / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
 
 
 def augmented(images: Tensor, draws: torch.Generator) -> Tensor:
-    """(B, 3, H, W) uint8 -> the same, each flipped or not, moved a little (black comes in) and tinted; float."""
+    """(B, 3, H, W) uint8 -> (B, 3, H, W) float: randomly flipped, shifted (padded with black) and tinted."""
     count, _, height, width = images.shape
     flipped = torch.where(torch.rand(count, 1, 1, 1, generator=draws) < 0.5, images.flip(3), images)
     padded = F.pad(flipped, [SHIFT] * 4)
@@ -221,10 +222,10 @@ def tokenize(texts: list[str]) -> Tensor:
 
 
 def _batches(pairs: Pairs, schedule: Schedule) -> Iterator[tuple[Tensor, list[str]]]:
-    """Random pictures of random different persons, with a new caption each time.
+    """Random pictures of different random persons, each with a newly drawn caption.
 
-    Persons come in couples of neighbours, who are mostly relatives: to tell them apart, a bag must be learned where
-    colours would do among strangers.
+    Persons are drawn in pairs of neighbours, which are mostly relatives. To distinguish relatives the model must learn
+    details such as a bag; among strangers, colours would be enough.
     """
     draws, dice = generator(schedule.seed, "pretraining", "batches"), Dice(schedule.seed, "pretraining", "captions")
     of_each = pairs.of_each()

@@ -1,4 +1,4 @@
-"""Pictures of persons, held in memory, each with the person whom a caption can be drawn for."""
+"""Rendered pictures in memory, each with the person that it shows, from which captions are drawn."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from ccafl_plugin.synthetic.renderer.identity import Identity
 from ccafl_plugin.utils.seeds import derive_seed
 
 SCENE_SEEDS = 8
-"""How many times each kind of place is built anew."""
+"""Number of different places that are built of each kind."""
 FEW = 64
 """Below this number of pictures, starting processes takes longer than rendering."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pictures with persons.
+    """Pictures and the persons that they show.
 
     Attributes:
         images: (M, 3, height, width) uint8.
         owners: (M,) int64, index into ``persons``.
-        persons: who is to be seen.
+        persons: the persons in the pictures.
     """
 
     images: Tensor
@@ -42,7 +42,7 @@ class Pairs:
     persons: tuple[Identity, ...]
 
     def of_each(self) -> list[Tensor]:
-        """For every person the numbers of their pictures."""
+        """For each person, the indices of their pictures."""
         return [torch.nonzero(self.owners == owner).flatten() for owner in range(len(self.persons))]
 
 
@@ -62,18 +62,18 @@ def render_pairs(
     purpose: str,
     workers: int | None = None,
 ) -> Pairs:
-    """Every person ``pictures`` times, as that many of the cameras see them (all different where there are enough).
+    """Renders every person ``pictures`` times, each time in another camera if there are enough cameras.
 
-    Places, poses and light are drawn from ``seed`` and ``purpose`` and are not those of any benchmark.
+    Places, poses and light are drawn from ``seed`` and ``purpose``; no benchmark has the same.
 
     Args:
-        persons: whom to show.
-        cameras: to choose from.
-        pictures: of each person.
+        persons: the persons to render.
+        cameras: the cameras to choose from.
+        pictures: number of pictures of each person.
         size: (height, width) of the pictures in pixels.
-        seed: of all draws.
-        purpose: a word that tells draws of one seed apart.
-        workers: processes that render; one per core by default.
+        seed: seed of all random draws.
+        purpose: a word that separates the draws of one seed.
+        workers: rendering processes; one per core by default.
     """
     dice = Dice(seed, "pretraining", purpose)
     shots: list[_Shot] = []
@@ -89,7 +89,7 @@ def render_pairs(
 
 
 def _take(shot: _Shot) -> np.ndarray:
-    """(height, width, 3) uint8: rendered, compressed as the camera does it, and resized as training does it."""
+    """(height, width, 3) uint8: rendered, compressed with the camera's JPEG quality, and resized as in training."""
     compressed = io.BytesIO()
     Image.fromarray(render(shot.frame, shot.camera)).save(compressed, "JPEG", quality=shot.camera.quality)
     height, width = shot.size
@@ -101,9 +101,9 @@ def _take_all(shots: Sequence[_Shot], workers: int) -> list[np.ndarray]:
         return [_take(shot) for shot in shots]
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     with warnings.catch_warnings():
-        # Python 3.12 warns of forking a process with threads; ours touch NumPy and Pillow only.
+        # Python 3.12 warns when a process with threads is forked; these processes use NumPy and Pillow only.
         warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
-        quiet = (signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends these processes
+        quiet = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which ends these processes
         with multiprocessing.get_context(method).Pool(workers, signal.signal, quiet) as pool:
             return pool.map(_take, shots, chunksize=16)
 

@@ -1,4 +1,4 @@
-"""Cameras at random, so that an encoder learns to see clothes through any light and not through six lenses."""
+"""Random cameras for pretraining, so that the encoder learns clothes under any light and not in six cameras only."""
 
 from __future__ import annotations
 

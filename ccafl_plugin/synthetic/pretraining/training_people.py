@@ -1,4 +1,4 @@
-"""Who the pictures show: nobody of any benchmark, and for judging the result nobody of those it was trained on."""
+"""The persons for pretraining. None is in a benchmark, and none is both in the training and in the held-out set."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ccafl_plugin.synthetic.renderer.identity import Identity, draw_identities
 from ccafl_plugin.synthetic.renderer.picture_plan import SIZES, plan_persons
 
 BENCHMARK_SEEDS = range(11)
-"""Seeds of ``synthetic_persons`` none of whose persons is used here."""
+"""Seeds of ``synthetic_persons`` whose persons are not used here."""
 
 
 @dataclass(frozen=True)
 class People:
-    """Persons to learn from and persons to be judged on; no two of all these are alike.
+    """Persons for training and for evaluation; no two of them are equal.
 
     Attributes:
-        train: for training.
-        held_out: for measuring.
+        train: persons for training.
+        held_out: persons for evaluation.
     """
 
     train: tuple[Identity, ...]
@@ -28,14 +28,14 @@ class People:
 
 @cache
 def benchmark_people() -> frozenset[Identity]:
-    """Everybody in ``synthetic_persons`` of every size and of the seeds in ``BENCHMARK_SEEDS``."""
+    """All persons in ``synthetic_persons``, for every size and the seeds in ``BENCHMARK_SEEDS``."""
     return frozenset(
         person for size in SIZES.values() for seed in BENCHMARK_SEEDS for _, person in plan_persons(size, seed).values()
     )
 
 
 def draw_people(train: int, held_out: int, seed: int) -> People:
-    """As many different persons as asked for; equal arguments give equal persons on every machine."""
+    """Draws different persons; equal arguments give equal persons on every machine."""
     dice = Dice(seed, "pretraining", "persons")
     taken = set(benchmark_people())
     return People(tuple(draw_identities(train, dice, taken)), tuple(draw_identities(held_out, dice, taken)))

@@ -1,4 +1,4 @@
-"""The small file of weights that comes with the package, and what it says about itself."""
+"""Writes the small weight file that comes with the package, and reads its metadata."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ccafl_plugin.synthetic.pretraining.contrastive_training import tokenize
 from ccafl_plugin.utils.errors import CCAFLError
 
 LICENCE = "MIT"
-"""Of the weights; the same as the package's."""
+"""Licence of the weights; the same as the package's."""
 
 
 def described_data(persons: int, pictures: int, cameras: int, size: tuple[int, int], renderer: int) -> str:
-    """What a model was trained on, in one sentence.
+    """Describes the training data of a model in one sentence.
 
     Args:
-        persons: how many people were rendered.
-        pictures: of each of them.
-        cameras: how many cameras took the pictures.
+        persons: number of rendered people.
+        pictures: number of pictures of each person.
+        cameras: number of cameras.
         size: (height, width) of a picture in pixels.
         renderer: version of the renderer.
     """
@@ -34,18 +34,18 @@ def described_data(persons: int, pictures: int, cameras: int, size: tuple[int, i
 
 
 def save_weights(model: ClipReID, path: Path, metadata: dict[str, str]) -> None:
-    """Writes a model's CLIP for ``pretrained=True``: safetensors, matrices in half precision, the words of captions.
+    """Writes the CLIP of a model as safetensors, for ``pretrained=True``.
 
-    Vectors stay in float32: they are few, and a batch norm's variances may be too small for half precision.
+    Matrices are in half precision, and only the token embeddings of words in captions are stored. Vectors stay in
+    float32: they are few, and a batch norm's variances may be too small for half precision.
 
     Args:
-        model: whose CLIP to write.
-        path: the file; its folder is made.
-        metadata: what is to be said about it in safetensors' header, such as ``command``, ``seed`` and ``data``;
-            ``licence`` is added.
+        model: the model whose CLIP is written.
+        path: the file; its folder is created if needed.
+        metadata: entries of the safetensors header, such as ``command``, ``seed`` and ``data``; ``licence`` is added.
 
     Raises:
-        CCAFLError: the file can't be written.
+        CCAFLError: the file could not be written.
     """
     from safetensors.torch import save_file
 
@@ -55,11 +55,11 @@ def save_weights(model: ClipReID, path: Path, metadata: dict[str, str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(state, path, {"licence": LICENCE, **metadata})
     except OSError as error:
-        raise CCAFLError(f"{path} can't be written: {error.strerror or error}.") from error
+        raise CCAFLError(f"could not write {path}: {error.strerror or error}.") from error
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a file of :func:`save_weights` says about itself."""
+    """The metadata of a file that :func:`save_weights` wrote."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:

@@ -1,12 +1,13 @@
-"""``synthetic_persons``: rendered pedestrians before six or more cameras, in Market-1501's layout and file names.
+"""``synthetic_persons``: rendered pedestrians in six or more cameras, with Market-1501's folders and file names.
 
-Everything is drawn in whole numbers from one seed, so a size and a seed name the same pixels on every machine.
+All drawing uses whole numbers and one seed, so equal sizes and seeds give equal pixels on every machine.
 
-- ``identity``: who somebody is, and the words for it;
-- ``person``, ``surfaces``, ``raster``: a body in a pose, what is painted on it, and how it gets onto a canvas;
-- ``scene``, ``camera``, ``frame``: what is behind people, what a camera makes of it, and one picture of it all;
-- ``network``: the cameras that a benchmark has;
-- ``plan``, ``generate``: who is seen where, and the files.
+- ``identity``: the attributes of a person, and a caption;
+- ``person``, ``surfaces``, ``raster``: a body in a pose, its painted surfaces, and drawing on a canvas;
+- ``scene``, ``camera``, ``frame``: the background, the effects of a camera, and one complete picture;
+- ``cameras``: the cameras of a benchmark;
+- ``picture_plan``, ``generate``: which camera sees which person, and the files;
+- ``contact_sheet``: an overview picture; ``dice``: random numbers.
 """
 
 from ccafl_plugin.synthetic.renderer.generate import NAME, ensure, folder_of, generate

@@ -1,4 +1,4 @@
-"""What a camera makes of what is before it: view, distance, light, colours, blur, noise and compression."""
+"""The effects of a camera: view, distance, light, colours, blur, noise and compression."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ccafl_plugin.synthetic.renderer.dice import Dice
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera of the network. Brightness and colours are whole percentages, so that every machine rounds alike.
+    """One camera. Brightness and colours are whole percentages, so that all machines round equally.
 
     Attributes:
-        scene: what is behind people.
-        yaws: directions people walk in, degrees (0 towards the camera, 180 away), with weights.
-        crowd: how many people it sees, relative to the other cameras.
+        scene: name of the background.
+        yaws: directions in which people walk, degrees (0 towards the camera, 180 away), with weights.
+        crowd: number of people that it sees, relative to the other cameras.
         lines: height in pixels of a crop on the sensor, before it is scaled to the size of the file.
         tilt: how far it looks down, see ``person.Placing``.
-        light: where the light comes from, -100 (left) .. 100 (right).
+        light: direction of the light, -100 (left) .. 100 (right).
         exposure: brightness.
         balance: gains of red, green and blue.
-        gamma: eighths; 8 is linear, more is darker in the middle.
-        saturation: 0 is grey, 100 as it is.
+        gamma: in eighths; 8 is linear, a larger value darkens the middle tones.
+        saturation: 0 is grey, 100 leaves colours unchanged.
         haze: light added to black, 0 .. 255; white stays white.
         blur: how often pixels are mixed with their neighbours.
-        noise: largest error of a pixel of middle brightness.
-        quality: of the JPEG file.
-        hidden: per cent of the pictures in which something stands before the person.
+        noise: largest error of a pixel of medium brightness.
+        quality: quality of the JPEG file.
+        hidden: per cent of the pictures in which something occludes the person.
         jitter: largest error of the detector's box, per cent of its size.
         place: cameras of one scene and one place have the same background.
     """
@@ -61,17 +61,17 @@ CAMERAS: tuple[Camera, ...] = (
     Camera("night", ((0, 3), (320, 4), (140, 4)), 50, 84, 22, -60, 68, (128, 94, 60), 9, 60, 8, 1, 14, 74, 10, 6),
     Camera("entrance", ((180, 4), (225, 4), (30, 4)), 60, 104, 18, 0, 130, (94, 100, 112), 7, 72, 30, 0, 6, 84, 8, 6),
 )
-"""The six cameras of every benchmark. No two agree in what they do to a colour."""
+"""The six cameras of every benchmark. Each changes colours differently."""
 
 
 def take_picture(light: np.ndarray, camera: Camera, brightness: int, dice: Dice) -> np.ndarray:
-    """The picture that a camera makes of what falls onto its sensor.
+    """Applies the effects of a camera to the light on its sensor.
 
     Args:
-        light: (H, W, 3) uint8, what there is to see, one pixel per pixel of the sensor.
+        light: (H, W, 3) uint8, the light on the sensor, one value per sensor pixel.
         camera: the camera.
-        brightness: per cent, of this moment: clouds and lamps.
-        dice: of this picture's noise.
+        brightness: per cent; the current brightness of the place, such as from clouds and lamps.
+        dice: source of the noise.
 
     Returns:
         (H, W, 3) uint8.
@@ -90,7 +90,7 @@ def take_picture(light: np.ndarray, camera: Camera, brightness: int, dice: Dice)
 
 
 def enlarge(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The picture scaled to (height, width, 3) by straight lines between pixel centres, in whole numbers."""
+    """Scales a picture to (height, width, 3) by linear interpolation in whole numbers."""
     rows, down = _taps(picture.shape[0], height)
     columns, right = _taps(picture.shape[1], width)
     values = picture.astype(np.int32)
@@ -101,7 +101,7 @@ def enlarge(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 
 @cache
 def _taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """For every new pixel the old one before its centre, and in 1/256 how much of the next one it gets."""
+    """For each new pixel, the old pixel before its centre, and the weight of the next old pixel in 1/256."""
     centres = ((2 * np.arange(new_size) + 1) * size * 128 // new_size - 128).clip(0, (size - 1) * 256)
     first = (centres // 256).clip(0, size - 2)
     return first, centres - first * 256
@@ -109,7 +109,7 @@ def _taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def _response(camera: Camera, channel: int) -> np.ndarray:
-    """(512,) int32: the value the file gets for the light that falls in, of one channel."""
+    """(512,) int32: the value in the file for each amount of light, for one channel."""
     gain = camera.exposure * camera.balance[channel]
     table = []
     for value in range(512):
@@ -124,19 +124,19 @@ def _darker(lit: int, camera: Camera) -> int:
 
 
 def _root(number: int, degree: int) -> int:
-    """The largest whole number whose power is not above ``number``, for roots below 256."""
+    """The largest whole number below 256 whose power is at most ``number``."""
     return max(root for root in range(256) if root**degree <= number)
 
 
 def _blurred(values: np.ndarray) -> np.ndarray:
-    """Each pixel mixed with its four neighbours; the border counts itself."""
+    """Mixes each pixel with its four neighbours; the border is extended by its own pixels."""
     edge = np.pad(values, ((1, 1), (1, 1), (0, 0)), mode="edge")
     around = edge[:-2, 1:-1] + edge[2:, 1:-1] + edge[1:-1, :-2] + edge[1:-1, 2:]
     return values + (around - 4 * values) // 8
 
 
 def _noise(shape: tuple[int, int, int], amount: int, dice: Dice) -> np.ndarray:
-    """Bell-shaped errors: three quarters of them alike in all channels, as of a dark sensor."""
+    """Bell-shaped errors; three quarters of them are equal in all channels, as for a dark sensor."""
     height, width, _ = shape
     common = dice.bytes(4, height, width).astype(np.int32).sum(axis=0) - 510
     own = dice.bytes(2, height, width, 3).astype(np.int32).sum(axis=0) - 255

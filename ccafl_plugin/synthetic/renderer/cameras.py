@@ -1,4 +1,4 @@
-"""The cameras of a benchmark: the same six always, and as many more as are wanted, drawn at random."""
+"""The cameras of a benchmark: always the same six, and any number of additional random cameras."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ccafl_plugin.synthetic.renderer.scene import SCENES
 from ccafl_plugin.utils.errors import WrongArgument
 
 FEWEST, MOST = len(CAMERAS), 99
-"""How many cameras a benchmark may have."""
+"""Smallest and largest number of cameras of a benchmark."""
 
 
 def check_cameras(count: int) -> None:
-    """Refuses a number of cameras that a benchmark can't have.
+    """Checks the number of cameras of a benchmark.
 
     Raises:
         CCAFLError: fewer than ``FEWEST`` or more than ``MOST``.
@@ -27,7 +27,7 @@ def check_cameras(count: int) -> None:
 
 @cache
 def camera_of(number: int) -> Camera:
-    """The camera of a number from 0: one of ``CAMERAS``, or from 6 on one drawn; equal in every benchmark."""
+    """The camera with a number, from 0: one of ``CAMERAS``, or from 6 on a random one; equal in all benchmarks."""
     if number < len(CAMERAS):
         return CAMERAS[number]
     dice = Dice("further camera", number)
@@ -35,7 +35,7 @@ def camera_of(number: int) -> Camera:
 
 
 def draw_camera(dice: Dice) -> Camera:
-    """A camera with properties from ranges around the six's; it looks at people from three directions."""
+    """Draws a camera with properties in ranges around those of the six; it sees people from three directions."""
     scenes: Sequence[str] = tuple(SCENES)
     warm = dice.around(28)
     return Camera(

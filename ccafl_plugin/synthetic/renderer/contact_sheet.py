@@ -1,4 +1,4 @@
-"""A contact sheet: who looks how in which camera."""
+"""A contact sheet: how persons look in each camera."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _GAP = 2
 
 
 def contact_sheet(plan: Plan, persons: int = 10, per_camera: int = 2, folder: str = TRAIN) -> Image.Image:
-    """Persons in rows, cameras in columns; a blank field where a camera has no picture of somebody.
+    """Draws persons in rows and cameras in columns; a field is blank if the camera has no picture of the person.
 
     Args:
         plan: the benchmark.
-        persons: rows; those of the part whom most cameras have seen, of equals the lower number first.
-        per_camera: pictures of a person by one camera.
-        folder: the part, one of the plan's folders.
+        persons: number of rows. Persons seen by the most cameras come first; on ties, the lower identity number.
+        per_camera: number of pictures of a person per camera.
+        folder: one of the plan's folders.
     """
     by_person: dict[int, dict[int, list[Picture]]] = {}
     for picture in plan.pictures:
@@ -44,7 +44,7 @@ def _row(seen: dict[int, list[Picture]], cameras: int, per_camera: int) -> np.nd
 
 
 def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
-    """``count`` of them from first to last."""
+    """``count`` pictures, evenly spread from first to last."""
     if len(pictures) <= count:
         return list(pictures)
     return [pictures[i * len(pictures) // count] for i in range(count)]

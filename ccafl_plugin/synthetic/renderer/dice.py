@@ -1,4 +1,4 @@
-"""Random numbers in integer arithmetic: equal on every machine, for every version of Python and NumPy."""
+"""Random numbers in integer arithmetic, equal on every machine and for every version of Python and NumPy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MIX_2 = 0x94D049BB133111EB
 
 
 class Dice:
-    """A stream of draws that depends on nothing but the words it was made from (splitmix64).
+    """A stream of random draws that depends only on the words that it is created from (splitmix64).
 
     Args:
-        parts: what is drawn, e.g. ``Dice(seed, "pose", pid, camera, frame)``.
+        parts: the purpose of the draws, e.g. ``Dice(seed, "pose", pid, camera, frame)``.
     """
 
     def __init__(self, *parts: int | str) -> None:
@@ -40,15 +40,15 @@ class Dice:
         return low + ((self.word() * (high - low + 1)) >> 64)
 
     def around(self, spread: int) -> int:
-        """A whole number from ``-spread`` to ``spread``, likelier near 0 (the mean of two draws, rounded down)."""
+        """A whole number from ``-spread`` to ``spread``, more likely near 0 (mean of two draws, rounded down)."""
         return (self.between(-spread, spread) + self.between(-spread, spread)) >> 1
 
     def chance(self, percent: int) -> bool:
-        """True in ``percent`` of a hundred cases."""
+        """True with a probability of ``percent`` per cent."""
         return self.between(0, 99) < percent
 
     def choose(self, items: Sequence[Item]) -> Item:
-        """One of ``items``, all alike."""
+        """One of ``items``, with equal probability."""
         return items[self.between(0, len(items) - 1)]
 
     def weighted(self, weights: dict[Item, int]) -> Item:
@@ -69,7 +69,7 @@ class Dice:
         """An array of that shape, uint8, uniform over 0 .. 255."""
         size = int(np.prod(shape))
         words = np.arange(1, size // 8 + 2, dtype=np.uint64)
-        bits = words * np.uint64(_STEP) + np.uint64(self.word())  # unsigned arrays wrap around without a word
+        bits = words * np.uint64(_STEP) + np.uint64(self.word())  # unsigned arrays wrap around without a warning
         bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(_MIX_1)
         bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(_MIX_2)
         bits ^= bits >> np.uint64(31)

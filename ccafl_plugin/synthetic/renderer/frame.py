@@ -1,4 +1,4 @@
-"""One picture of the benchmark: a person before a camera at a moment."""
+"""Renders one picture of the benchmark: a person in a camera at one moment."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ IMAGE_HEIGHT, IMAGE_WIDTH = 128, 64
 
 @dataclass(frozen=True)
 class Frame:
-    """What there is to know about a picture before it is rendered.
+    """The description of a picture before it is rendered.
 
     Attributes:
-        person: who.
-        camera: number from 0, see ``network.camera_of``.
-        track: a number of this person's way past this camera: frames of a track share direction, place and light.
-        number: of the frame in its track.
-        seed: of the benchmark.
+        person: the person in it.
+        camera: number of the camera, from 0, see ``cameras.camera_of``.
+        track: number of the track. A track is one walk of a person past a camera; its frames share direction, place
+            and light.
+        number: number of the frame in its track.
+        seed: seed of the benchmark.
     """
 
     person: Identity
@@ -40,7 +41,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class _Track:
-    """What the frames of one way past a camera have in common."""
+    """What the frames of one track have in common."""
 
     yaw: int
     left: int
@@ -56,7 +57,7 @@ def render(frame: Frame, camera: Camera | None = None) -> np.ndarray:
 
     Args:
         frame: what to render.
-        camera: instead of the benchmark's camera of the frame's number.
+        camera: a camera to use instead of the benchmark's camera.
     """
     camera = camera or camera_of(frame.camera)
     track = _draw_track(camera, Dice(frame.seed, "track", frame.track))
@@ -102,7 +103,7 @@ def _background(camera: Camera, track: _Track, seed: int, lines: int, dice: Dice
 
 
 def _passer_by(canvas: Canvas, camera: Camera, place: Placing, dice: Dice, behind: bool) -> None:
-    """Somebody else, whom nobody was asked to find, at the border of the picture."""
+    """Draws another person at the border of the picture."""
     side = dice.choose((-1, 1)) * canvas.pixels.shape[1] * UNIT * dice.between(36, 52) // 100
     size = place.height * (dice.between(72, 92) if behind else dice.between(100, 112)) // 100
     y = place.y - (place.y * dice.between(3, 10) // 100 if behind else -place.y * dice.between(1, 8) // 100)
@@ -114,7 +115,7 @@ _THINGS: Sequence[tuple[int, int, int]] = ((60, 62, 66), (120, 90, 58), (58, 92,
 
 
 def _hide(canvas: Canvas, camera: Camera, place: Placing, dice: Dice) -> None:
-    """Something before the person: another one, a thing on the ground, or a post."""
+    """Draws something in front of the person: another person, an object on the ground, or a post."""
     height, width = canvas.pixels.shape[:2]
     what = dice.between(0, 2)
     if what == 0:

@@ -1,4 +1,4 @@
-"""Rendering a benchmark to files, on all cores, in one piece or not at all."""
+"""Renders a benchmark to files on all cores; the folder appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from ccafl_plugin.synthetic.renderer.picture_plan import (
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 RENDERER = 3
-"""Counts the changes of what is rendered. The folder's name has it, so that old pictures are not taken for new ones."""
+"""Version of the renderer. It is part of the folder's name, so that old pictures are not taken for new ones."""
 
 NAME = "synthetic_persons"
 PERSONS_FILE = "persons.json"
 CAMERAS_FILE = "cameras.json"
-"""Of benchmarks with more cameras than the usual six."""
+"""File of benchmarks with more than six cameras."""
 
 PARTIAL = ".partial"
 STALE_SECONDS = 3600
@@ -46,10 +46,10 @@ FEW = 64
 
 
 def folder_of(root: str | os.PathLike[str], size: str, seed: int, cameras: int = FEWEST) -> Path:
-    """Where below the data root a benchmark lies.
+    """The folder of a benchmark below the data root.
 
     Raises:
-        CCAFLError: there is no size of that name, or no benchmark with so many cameras.
+        CCAFLError: the size is unknown, or the number of cameras is out of range.
     """
     if size not in SIZES:
         raise unknown_name("synthetic_size", size, SIZES)
@@ -65,20 +65,20 @@ def ensure(
     workers: int | None = None,
     cameras: int = FEWEST,
 ) -> Path:
-    """The benchmark's folder below the data root, rendered now if it isn't there.
+    """The benchmark's folder below the data root; the benchmark is rendered if the folder does not exist.
 
     Args:
-        root: the data root; made if it is missing.
+        root: the data root; created if it does not exist.
         size: "tiny", "small", "medium" or "large".
-        seed: another seed is another benchmark: other people, other pictures.
-        workers: processes that render; one per core by default.
-        cameras: 6 by default; more are drawn beside these.
+        seed: another seed gives another benchmark, with other people and pictures.
+        workers: rendering processes; one per core by default.
+        cameras: number of cameras, 6 by default; additional cameras are random.
 
     Returns:
         The folder with ``bounding_box_train``, ``query`` and ``bounding_box_test``.
 
     Raises:
-        CCAFLError: an unknown size, an impossible number of cameras, or a folder that can't be written.
+        CCAFLError: an unknown size, a number of cameras out of range, or a folder that could not be written.
     """
     folder = folder_of(root, size, seed, cameras)
     if not folder.is_dir():
@@ -91,27 +91,27 @@ def generate(
 ) -> Path:
     """Renders a benchmark into a folder that does not exist yet.
 
-    The pictures are written beside it and moved as a whole: whoever interrupts this leaves no half benchmark, and of
-    two processes that do the same at once, one takes the other's result.
+    The pictures are written into a temporary folder, which is then renamed. So an interrupted run leaves no partial
+    benchmark. If two processes render the same benchmark at once, one of them uses the other's result.
 
     Args:
-        folder: where ``bounding_box_train``, ``query`` and ``bounding_box_test`` are to be.
-        size: how many persons.
-        seed: of all draws.
-        workers: processes that render; one per core by default.
-        cameras: 6 by default; more are drawn beside these.
+        folder: the folder that will contain ``bounding_box_train``, ``query`` and ``bounding_box_test``.
+        size: numbers of persons.
+        seed: seed of all random draws.
+        workers: rendering processes; one per core by default.
+        cameras: number of cameras, 6 by default; additional cameras are random.
 
     Returns:
         The folder.
 
     Raises:
-        CCAFLError: the folder exists already or can't be written, or an impossible number of cameras or processes.
+        CCAFLError: the folder exists already or could not be written, or a number of cameras or processes is invalid.
     """
     folder = Path(folder)
     if folder.exists():
-        raise CCAFLError(f"{folder} exists already: remove it first, or choose another folder.")
+        raise CCAFLError(f"{folder} already exists. Remove it first, or choose another folder.")
     if workers is not None and workers < 1:
-        raise CCAFLError(f"--workers: {workers} is not a number of processes.")
+        raise CCAFLError(f"--workers: {workers} is not a number of processes. Use at least 1.")
     plan = plan_benchmark(size, seed, cameras)
     print(f"Rendering {len(plan.pictures)} pictures of {len(plan.persons)} persons into {folder} ...", flush=True)
     started = time.monotonic()
@@ -124,7 +124,7 @@ def generate(
         partial.chmod(0o755)  # temporary folders are private
         _move(partial, folder)
     except OSError as error:
-        raise CCAFLError(f"{folder} can't be written: {error.strerror or error}.") from error
+        raise CCAFLError(f"could not write {folder}: {error.strerror or error}.") from error
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
@@ -158,13 +158,13 @@ def _write(plan: Plan, folder: Path, workers: int) -> None:
 
 
 def _render_in_processes(shares: Sequence[Sequence[Picture]], folder: Path) -> None:
-    # Forked processes start at once and need no guarded main module; other systems have to start them from nothing.
+    # Forked processes start quickly and need no guarded main module; some systems only support spawn.
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)  # typeshed gives the base class no Process
     processes = [context.Process(target=_work, args=(share, folder, os.getpid())) for share in shares]
     try:
         with warnings.catch_warnings():
-            # Python 3.12 warns of forking a process with threads; ours touch NumPy and Pillow only.
+            # Python 3.12 warns when a process with threads is forked; these processes use NumPy and Pillow only.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
             for process in processes:
                 process.start()
@@ -180,12 +180,12 @@ def _render_in_processes(shares: Sequence[Sequence[Picture]], folder: Path) -> N
 
 
 def _work(pictures: Sequence[Picture], folder: Path, parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which ends this process
     _render_all(pictures, folder, parent)
 
 
 def _render_all(pictures: Sequence[Picture], folder: Path, parent: int | None = None) -> None:
-    """Renders and writes; stops when ``parent`` is gone, so that nobody renders for a run that was killed."""
+    """Renders and writes pictures; stops if ``parent`` has ended, so that a killed run leaves no working processes."""
     for picture in pictures:
         if parent is not None and os.getppid() != parent:
             return
@@ -194,7 +194,7 @@ def _render_all(pictures: Sequence[Picture], folder: Path, parent: int | None = 
 
 
 def _remove_stale(folder: Path) -> None:
-    """Removes what a run that was killed long ago has left of this folder."""
+    """Removes old temporary folders that a killed run has left."""
     for partial in folder.parent.glob(f".{folder.name}.*{PARTIAL}"):
         if time.time() - partial.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(partial, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Who a rendered person is: body, hair, clothes and what they carry, and the words for it."""
+"""The attributes of a rendered person: body, hair, clothes, bags and hats; how they are drawn at random; a caption."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLOURS: dict[str, Colour] = {
     "brown": (108, 74, 50),
     "beige": (190, 168, 132),
 }
-"""Colours of clothes by their names, before any camera sees them."""
+"""Colours of clothes by name, before the effects of a camera."""
 
 SKIN: dict[str, Colour] = {
     "pale": (232, 198, 176),
@@ -65,7 +65,7 @@ BUILDS = {"slim": 3, "average": 5, "heavy": 2}
 
 @dataclass(frozen=True)
 class Identity:
-    """All that is the same about a person in every camera. Two persons of a benchmark differ in at least one field.
+    """The attributes of a person that all cameras see. Two persons of a benchmark differ in at least one attribute.
 
     ``side`` is the side of the body, left or right, on which a shoulder bag or a handbag is carried.
     """
@@ -91,7 +91,7 @@ class Identity:
     hat_colour: str
 
     def caption(self) -> str:
-        """What can be said about the person, as in "a woman with long brown hair, a red striped shirt, ..."."""
+        """A description with all attributes, as in "a woman with long brown hair, a red striped shirt, ..."."""
         hair = "a bald head" if self.hairstyle == "bald" else self._hair_words()
         words = [f"{_with_article(self.sex)} with {hair}", self._top_words()]
         if self.print_place != "none":
@@ -126,11 +126,11 @@ CHANGES = {
     "top_colour": 6, "bottom_colour": 5, "pattern": 4, "second_colour": 2, "print": 3, "bag": 5, "bag_colour": 3,
     "hat": 2, "hair": 3, "hairstyle": 3, "shoes": 2, "build": 2, "bottom": 2, "top": 3, "skin": 2,
 }  # fmt: skip
-"""What tells the members of a family apart, by weight."""
+"""Attributes in which members of a family differ, with weights."""
 
 
 def draw_identity(dice: Dice) -> Identity:
-    """A person from scratch. What can't be seen is put into one form: a bag that isn't there has no colour."""
+    """Draws a new person. An attribute that cannot be seen gets a fixed value: a missing bag has the colour "none"."""
     sex = dice.choose(("man", "woman"))
     return _tidy(
         Identity(
@@ -158,7 +158,7 @@ def draw_identity(dice: Dice) -> Identity:
 
 
 def draw_relative(person: Identity, dice: Dice) -> Identity:
-    """Somebody who differs from ``person`` in one or two attributes."""
+    """Draws a person who differs from ``person`` in one or two attributes."""
     other = draw_identity(dice)
     changed = person
     for _ in range(dice.between(1, 2)):
@@ -175,7 +175,7 @@ def draw_relative(person: Identity, dice: Dice) -> Identity:
 
 
 def draw_identities(count: int, dice: Dice, taken: set[Identity]) -> list[Identity]:
-    """``count`` persons in families of one to four relatives, none of them in ``taken``, to which they are added."""
+    """Draws ``count`` persons in families of one to four relatives; none is in ``taken``, and all are added to it."""
     return list(islice(_families(dice, taken), count))
 
 
@@ -190,7 +190,7 @@ def _families(dice: Dice, taken: set[Identity]) -> Iterator[Identity]:
 
 
 def _tidy(person: Identity) -> Identity:
-    """The same person with attributes that fit together and one form for each that can't be seen."""
+    """The same person with consistent attributes; attributes that cannot be seen get a fixed value."""
     jacket = person.top == "open jacket"
     pattern = "plain" if jacket else person.pattern
     print_place = "none" if jacket and person.print_place == "front" else person.print_place

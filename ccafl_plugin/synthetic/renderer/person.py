@@ -1,4 +1,4 @@
-"""A person in a pose, put together from tubes: joints in three dimensions, turned, seen by a slightly raised camera."""
+"""Draws a person in a pose from tubes between 3-D joints, as seen by a slightly raised camera."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ccafl_plugin.synthetic.renderer.raster import Canvas, cosine, sine
 
 WIDTH_PERCENT = {"slim": 87, "average": 100, "heavy": 120}
 ELLIPSE = ((0, 22), (14, 52), (40, 80), (80, 97), (118, 100), (160, 94), (205, 74), (240, 44), (255, 26))
-"""Half widths of a head in per cent of its largest, by height."""
+"""(height, half width) of a head; the half width is in per cent of the largest."""
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How a body stands in one frame.
+    """The pose of a body in one frame.
 
     Attributes:
         yaw: degrees turned to its left: 0 faces the camera, 90 shows its right side, 180 its back.
         head_turn: degrees the head is turned beyond the body.
-        phase: where in the step, 0 .. 359.
-        stride: largest swing of the legs in degrees, 0 for a person that stands.
-        raised: an arm that is bent up, as for a telephone: "left", "right" or "none".
+        phase: phase of the step, 0 .. 359.
+        stride: largest swing of the legs in degrees, 0 for a standing person.
+        raised: the arm that is bent up, as for a telephone: "left", "right" or "none".
     """
 
     yaw: int
@@ -36,7 +36,7 @@ class Pose:
 
     @classmethod
     def draw(cls, yaw: int, dice: Dice) -> Pose:
-        """A pose of somebody whose walking direction is about ``yaw``."""
+        """Draws a pose of a person who walks in about the direction ``yaw``."""
         stride = dice.between(14, 30) if dice.chance(82) else dice.between(0, 5)
         raised = dice.choose(("left", "right")) if dice.chance(12) else "none"
         return cls(yaw + dice.around(16), dice.around(34), dice.between(0, 359), stride, raised)
@@ -44,13 +44,14 @@ class Pose:
 
 @dataclass(frozen=True)
 class Placing:
-    """Where on the canvas a body stands.
+    """Place and size of a body on the canvas.
 
     Attributes:
         x: column of the body's axis, in sixteenths of a pixel.
         y: row of the feet, in sixteenths of a pixel.
-        height: of the body, in sixteenths of a pixel.
-        tilt: how far the camera looks down: what is nearer by a length appears lower by ``tilt`` hundredths of it.
+        height: height of the body, in sixteenths of a pixel.
+        tilt: how far the camera looks down: a point that is nearer by a length appears lower by ``tilt`` per cent of
+            that length.
     """
 
     x: int
@@ -60,7 +61,7 @@ class Placing:
 
 
 def draw_person(canvas: Canvas, person: Identity, pose: Pose, place: Placing) -> None:
-    """Draws ``person`` onto the canvas, farther parts first."""
+    """Draws ``person`` onto the canvas, far parts first."""
     _Body(canvas, person, pose, place).draw()
 
 
@@ -81,7 +82,7 @@ class _Body:
         return length * self.place.height // 1000
 
     def depth(self, x: int, z: int) -> int:
-        """How much nearer to the camera than the body's axis."""
+        """How much nearer to the camera a point is than the body's axis."""
         return (z * self.cos - x * self.sin) >> 12
 
     def point(self, x: int, y: int, z: int) -> tuple[int, int]:
@@ -90,7 +91,7 @@ class _Body:
         return self.place.x + self.scale(across), self.place.y + self.scale(down)
 
     def seen_width(self, width: int, depth: int) -> int:
-        """Half of what is seen of an oval body that is 2 ``width`` wide and 2 ``depth`` deep."""
+        """Half of the visible width of an oval body that is 2 ``width`` wide and 2 ``depth`` deep."""
         return isqrt((width * self.cos) ** 2 + (depth * self.sin) ** 2) >> 12
 
     def add(self, depth: int, start, end, widths, paint, *, yaw: int | None = None, rounds: str = "") -> None:
@@ -240,6 +241,6 @@ class _Body:
 
     @staticmethod
     def _hang(joint: tuple[int, int, int], length: int, forward: int, outward: int = 0) -> tuple[int, int, int]:
-        """The next joint of a limb that is swung ``forward`` by some degrees; ``outward`` in lengths."""
+        """The next joint of a limb that is swung ``forward`` by some degrees; ``outward`` is a length."""
         x, y, z = joint
         return x + outward, y + (length * cosine(forward) >> 12), z + (length * sine(forward) >> 12)

@@ -1,4 +1,4 @@
-"""Who is seen where and how often: the benchmark as a list of pictures, before any is rendered."""
+"""Plans a benchmark: which camera sees which person how often. The result is a list of pictures to render."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ccafl_plugin.synthetic.renderer.identity import Identity, draw_identities
 from ccafl_plugin.utils.errors import CCAFLError
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
-"""Folders, as Market-1501 names them."""
+"""Names of the folders, the same as Market-1501's."""
 
 MOST_PERSONS = 1501
-"""The largest identity number that torchreid's market1501 class takes."""
+"""The largest identity number that torchreid's market1501 class accepts."""
 
 CAMERAS_PER_PERSON = {2: 3, 3: 4, 4: 3, 5: 2}
-"""How many cameras see a person whom more than one sees, with weights."""
+"""Number of cameras that see a person, with weights, for persons seen by more than one camera."""
 
 SINGLE_CAMERA_PERCENT = 15
-"""Training identities that one camera alone sees, so that no association can be right about them."""
+"""Per cent of the training identities that only one camera sees, so that no association of them can be correct."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many persons a benchmark has.
+    """Numbers of persons in a benchmark.
 
     Attributes:
         train: identities for training.
-        test: identities that are searched for, none of them a training identity.
-        bystanders: identities of the gallery alone, each seen by one camera.
+        test: query identities; none of them is a training identity.
+        bystanders: identities that are only in the gallery, each seen by one camera.
     """
 
     train: int
@@ -41,7 +41,7 @@ class Size:
 
     def __post_init__(self) -> None:
         if min(self.train, self.test) < 1 or self.bystanders < 0:
-            raise CCAFLError("synthetic_persons: there must be at least one person for training and one for the test.")
+            raise CCAFLError("synthetic_persons: at least one person for training and one for the test are needed.")
         if self.train + self.test + self.bystanders > MOST_PERSONS:
             raise CCAFLError(
                 f"synthetic_persons: {self.train} + {self.test} + {self.bystanders} persons are too many; "
@@ -69,12 +69,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole benchmark.
+    """A complete benchmark.
 
     Attributes:
-        persons: identity number (from 1) and part ("train", "test", "bystander") of everybody, by number.
-        pictures: all files, by folder and name.
-        cameras: how many there are.
+        persons: identity number (from 1) -> part ("train", "test", "bystander") and person, sorted by number.
+        pictures: all files, sorted by folder and name.
+        cameras: number of cameras.
     """
 
     persons: dict[int, tuple[str, Identity]]
@@ -84,7 +84,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Visit:
-    """A person's way past a camera. A person may come by a second time, from elsewhere."""
+    """One walk of a person past a camera. A person may pass a second time, from another direction."""
 
     pid: int
     part: str
@@ -94,19 +94,19 @@ class _Visit:
 
 
 def plan_persons(size: Size, seed: int) -> dict[int, tuple[str, Identity]]:
-    """Everybody of a benchmark by identity number, as in :class:`Plan`."""
+    """All persons of a benchmark by identity number, as in :class:`Plan`."""
     dice = Dice(seed, "persons")
     taken: set[Identity] = set()
     parts = [("train", size.train), ("test", size.test), ("bystander", size.bystanders)]
     people = [(part, person) for part, count in parts for person in draw_identities(count, dice, taken)]
-    numbers = dice.sample(range(1, len(people) + 1), len(people))  # the number says nothing about the part
+    numbers = dice.sample(range(1, len(people) + 1), len(people))  # so that the number does not reveal the part
     return dict(sorted(zip(numbers, people, strict=True)))
 
 
 def plan_benchmark(size: Size, seed: int, cameras: int = FEWEST) -> Plan:
-    """The benchmark of that size, seed and number of cameras; equal arguments give equal plans on every machine.
+    """Plans the benchmark of a size, a seed and a number of cameras; equal arguments give equal plans on every machine.
 
-    With more cameras the same people are seen elsewhere.
+    With more cameras, the same people are seen by other cameras.
 
     Raises:
         CCAFLError: too few or too many cameras.
@@ -145,10 +145,10 @@ def _meet_cameras(count: int, cameras: int, dice: Dice) -> list[int]:
 def _plan_pictures(
     persons: dict[int, tuple[str, Identity]], visits: Sequence[_Visit], seed: int, dice: Dice
 ) -> list[Picture]:
-    """File names and frames. The first picture of a searched person at a camera is the query there."""
+    """File names and frames. The first picture of a test person in a camera is the query of that camera."""
     clocks: defaultdict[int, int] = defaultdict(int)
     pictures = []
-    for track in dice.sample(range(len(visits)), len(visits)):  # people come by in random order
+    for track in dice.sample(range(len(visits)), len(visits)):  # people pass in random order
         visit = visits[track]
         clocks[visit.camera] += dice.between(40, 90)
         for number in range(visit.frames):

@@ -1,7 +1,7 @@
-"""Drawing in whole numbers: tapered tubes with a painted surface on an RGB canvas.
+"""Draws tapered tubes with a painted surface on an RGB canvas, in whole numbers.
 
-Coordinates are in sixteenths of a pixel, angles in degrees, angles' sines in 1/4096. Nothing here rounds a float, so a
-drawing has the same pixels on every machine.
+Coordinates are in sixteenths of a pixel, angles in degrees, sines in 1/4096. No float is rounded, so a drawing has the
+same pixels on every machine.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ def cosine(degrees: int) -> int:
 
 
 _ARCSINE = np.searchsorted(np.array(_QUADRANT), np.arange(4097), side="left").astype(np.int32)
-"""Degrees in 0 .. 90 for a sine of 0 .. 4096 / 4096."""
+"""Degrees in 0 .. 90 for a sine of 0 .. 4096, in 1/4096."""
 
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Gives colours (n, 3) of surface points: angle around the body (0 front, 90 its left, 180 back), height 0 .. 255."""
+"""Maps surface points to colours (n, 3): angle around the body (0 front, 90 its left, 180 back), height 0 .. 255."""
 
 
 class Canvas:
-    """An RGB picture under construction.
+    """An RGB picture that can be drawn on.
 
     Args:
-        pixels: (height, width, 3) uint8, drawn upon in place.
-        light: where the light comes from, -100 (left) .. 100 (right): how much brighter that side of a round thing is.
-        folds: (32, 64) uint8, unevenness of all surfaces, of which a few per cent show.
+        pixels: (height, width, 3) uint8, changed in place.
+        light: direction of the light, -100 (left) .. 100 (right): how much brighter that side of a round body is.
+        folds: (32, 64) uint8, unevenness of all surfaces; it changes brightness by a few per cent.
     """
 
     def __init__(self, pixels: np.ndarray, light: int, folds: np.ndarray) -> None:
@@ -68,16 +68,16 @@ class Canvas:
         round_start: bool = False,
         round_end: bool = False,
     ) -> None:
-        """A body of revolution around the line from ``start`` to ``end``, as seen from the side.
+        """Draws a body of revolution around the line from ``start`` to ``end``, as seen from the side.
 
         Args:
-            start: (x, y) of the axis's upper end.
+            start: (x, y) of the upper end of the axis.
             end: (x, y) of its lower end.
-            widths: (height, half width) knots; height rises from 0 (start) to 255 (end), straight in between.
-            yaw: how far the body is turned to its left, which decides what part of the surface is seen.
+            widths: (height, half width) knots; height rises from 0 (start) to 255 (end), linear in between.
+            yaw: degrees by which the body is turned to its left; this decides which part of the surface is visible.
             paint: the surface.
-            round_start: add half a ball at the upper end.
-            round_end: add half a ball at the lower end.
+            round_start: add a hemisphere at the upper end.
+            round_end: add a hemisphere at the lower end.
         """
         profile = _profile(widths)
         dx, dy = end[0] - start[0], end[1] - start[1]
@@ -106,7 +106,7 @@ class Canvas:
         self.pixels[rows + box[2], columns + box[0]] = ((colours * shade[:, None]) >> 8).clip(0, 255)
 
     def ellipse(self, centre: tuple[int, int], radii: tuple[int, int], percent: int) -> None:
-        """Multiplies what lies in an ellipse by ``percent`` of a hundred: a shadow."""
+        """Darkens an ellipse to ``percent`` per cent, for a shadow."""
         box = self._box(centre, centre, max(radii))
         if box is None:
             return
@@ -119,7 +119,7 @@ class Canvas:
         part[:] = part * factor[:, :, None] // 100
 
     def _box(self, start: tuple[int, int], end: tuple[int, int], margin: int) -> tuple[int, int, int, int] | None:
-        """(left, right, top, bottom) in pixels of what may be touched, or None if it is off the canvas."""
+        """(left, right, top, bottom) in pixels of the area that may change; None if it is outside the canvas."""
         height, width = self.pixels.shape[:2]
         left = max((min(start[0], end[0]) - margin) // UNIT, 0)
         right = min((max(start[0], end[0]) + margin) // UNIT + 1, width)
@@ -129,7 +129,7 @@ class Canvas:
 
 
 def _profile(widths: Sequence[tuple[int, int]]) -> np.ndarray:
-    """(256,) int64: the half width at every height, by straight lines between the knots."""
+    """(256,) int64: the half width at every height, linear between the knots."""
     heights = np.arange(256)
     profile = np.full(256, widths[0][1], dtype=np.int64)
     for (low, first), (high, last) in pairwise(widths):

@@ -1,4 +1,4 @@
-"""What is behind people: one place per camera, built from noise, bands and boxes in whole numbers."""
+"""The backgrounds: one place per camera, drawn from noise, bands and boxes in whole numbers."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ HEIGHT, WIDTH = 384, 768
 
 
 class Place:
-    """A scene under construction: (HEIGHT, WIDTH, 3) int32 and the dice it is thrown with."""
+    """A scene that can be drawn on: (HEIGHT, WIDTH, 3) int32 pixels, and the dice for its random draws."""
 
     def __init__(self, dice: Dice) -> None:
         self.dice = dice
         self.pixels = np.zeros((HEIGHT, WIDTH, 3), dtype=np.int32)
 
     def band(self, top: int, bottom: int, colour: Colour, grain: int = 24, cell: int = 16) -> None:
-        """A strip over the whole width, of uneven colour."""
+        """Draws a strip of uneven colour over the whole width."""
         noise = value_noise(bottom - top, WIDTH, cell, self.dice) + value_noise(bottom - top, WIDTH, 4, self.dice)
         self.pixels[top:bottom] = np.array(colour) + ((noise - 256) * grain >> 8)[:, :, None]
 
     def box(self, left: int, top: int, width: int, height: int, colour: Colour, grain: int = 10) -> None:
-        """A rectangle with a darker lower edge; what is off the scene is cut."""
+        """Draws a rectangle with a darker lower edge; parts outside the scene are cut off."""
         area = self.pixels[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
         noise = self.dice.bytes(*area.shape[:2]).astype(np.int32)
         area[:] = np.array(colour) + ((noise - 128) * grain >> 7)[:, :, None]
         area[-3:] = area[-3:] * 3 // 5
 
     def lines(self, top: int, bottom: int, step: int, percent: int, across: bool, thick: int = 2) -> None:
-        """Joints of paving: every ``step`` pixels a line of ``percent`` of the brightness."""
+        """Draws the joints of paving: every ``step`` pixels, a line with ``percent`` per cent of the brightness."""
         strip = self.pixels[top:bottom]
         for offset in range(thick):
             joint = strip[:, offset::step] if across else strip[offset::step]
@@ -46,7 +46,7 @@ class Place:
 
 
 def plaza(place: Place) -> None:
-    """Light paving before a sandstone wall with windows."""
+    """Light paving in front of a sandstone wall with windows."""
     place.band(0, 170, (176, 156, 126), grain=20)
     for left in range(10, WIDTH, 96):
         place.box(left, 30, 46, 84, (70, 82, 96))
@@ -102,7 +102,7 @@ def night(place: Place) -> None:
 
 
 def entrance(place: Place) -> None:
-    """A glass front with mullions over pale tiles."""
+    """A glass front with mullions above pale tiles."""
     place.band(0, 230, (164, 190, 206), grain=40, cell=64)
     for left in range(0, WIDTH, 74):
         place.box(left, 0, 7, 230, (60, 66, 72))
@@ -119,15 +119,15 @@ SCENES: dict[str, Callable[[Place], None]] = {
 
 @cache
 def draw_scene(name: str, seed: int, place: int = 0) -> np.ndarray:
-    """A whole scene, (HEIGHT, WIDTH, 3) uint8; to be read only.
+    """Draws a whole scene, (HEIGHT, WIDTH, 3) uint8, read-only.
 
     Args:
-        name: what kind of place it is.
-        seed: of the benchmark.
-        place: another number is another place of that kind.
+        name: kind of the place.
+        seed: seed of the benchmark.
+        place: another number gives another place of that kind.
 
     Raises:
-        CCAFLError: there is no scene of that name.
+        CCAFLError: the name is unknown.
     """
     if name not in SCENES:
         raise unknown_name("scene", name, SCENES)
@@ -139,7 +139,7 @@ def draw_scene(name: str, seed: int, place: int = 0) -> np.ndarray:
 
 
 def value_noise(height: int, width: int, cell: int, dice: Dice) -> np.ndarray:
-    """Smooth noise, (height, width) int32 in 0 .. 255: random values every ``cell`` pixels, straight in between."""
+    """Smooth noise, (height, width) int32 in 0 .. 255: random values every ``cell`` pixels, linear in between."""
     grid = dice.bytes(height // cell + 2, width // cell + 2).astype(np.int32)
     y, x = np.arange(height), np.arange(width)
     row, down = y // cell, (y % cell)[:, None]

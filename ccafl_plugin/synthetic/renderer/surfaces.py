@@ -1,7 +1,7 @@
-"""What is painted on the bodies of ``person``: cloth with its patterns, prints and straps, hair and faces.
+"""The surfaces that ``person`` paints on bodies: cloth with patterns, prints and straps, hair and faces.
 
-A surface is a function of the angle around the body (degrees in 0 .. 359: 0 front, 90 the person's left, 180 back)
-and the height on the part (0 top, 255 bottom); so what is on the back of a coat can't be seen from the front.
+A surface is a function of the angle around the body (degrees in 0 .. 359: 0 front, 90 the person's left, 180 back) and
+the height on the part (0 top, 255 bottom). So a print on the back of a coat cannot be seen from the front.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ccafl_plugin.synthetic.renderer.raster import Paint
 
 
 def plain(colour: Colour) -> Paint:
-    """One colour all over."""
+    """One colour everywhere."""
     row = np.array([colour], dtype=np.int64)
     return lambda angle, _height: row.repeat(len(angle), axis=0)
 
@@ -24,7 +24,7 @@ def from_front(angle: np.ndarray, centre: int = 0) -> np.ndarray:
 
 
 def _pattern(name: str, angle: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Where a pattern shows its second colour."""
+    """True where a pattern shows its second colour."""
     if name == "striped":
         return height // 26 % 2 == 1
     if name == "pinstriped":
@@ -39,7 +39,7 @@ def _pattern(name: str, angle: np.ndarray, height: np.ndarray) -> np.ndarray:
 
 
 def torso(person: Identity) -> Paint:
-    """The upper garment on the trunk with its pattern, print, zip, lapels, and the straps of bags."""
+    """The upper garment on the trunk: pattern, print, zip, lapels, and the straps of bags."""
     main, second = COLOURS[person.top_colour], COLOURS.get(person.second_colour)
     under = second or main
     mark, bag = COLOURS.get(person.print_colour), COLOURS.get(person.bag_colour, main)
@@ -76,7 +76,7 @@ def torso(person: Identity) -> Paint:
 
 
 def sleeve(person: Identity, bare_from: int) -> Paint:
-    """An arm or a part of one: cloth above ``bare_from`` (0 .. 256), skin below."""
+    """An arm or a part of it: cloth above ``bare_from`` (0 .. 256), skin below."""
     main, skin = COLOURS[person.top_colour], SKIN[person.skin]
     second = COLOURS.get(person.second_colour, main)
 
@@ -92,7 +92,7 @@ def sleeve(person: Identity, bare_from: int) -> Paint:
 
 
 def leg(person: Identity, bare_from: int) -> Paint:
-    """A leg or a part of one: cloth above ``bare_from``, skin below."""
+    """A leg or a part of it: cloth above ``bare_from``, skin below."""
     cloth, skin = COLOURS[person.bottom_colour], SKIN[person.skin]
 
     def paint(angle: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -105,7 +105,7 @@ def leg(person: Identity, bare_from: int) -> Paint:
 
 
 def head(person: Identity) -> Paint:
-    """Face, hair or what is bald of it, and a hat."""
+    """The face, the hair unless the person is bald, and a hat."""
     skin = np.array(SKIN[person.skin], dtype=np.int64)
     hair, hat = HAIR.get(person.hair), COLOURS.get(person.hat_colour)
 
@@ -126,7 +126,7 @@ def head(person: Identity) -> Paint:
 
 
 def bag(person: Identity) -> Paint:
-    """The bag itself: a darker flap on the upper third."""
+    """A bag with a darker flap on the upper third."""
     colour = np.array(COLOURS[person.bag_colour], dtype=np.int64)
 
     def paint(_angle: np.ndarray, height: np.ndarray) -> np.ndarray:

@@ -126,7 +126,7 @@ def test_a_process_that_fails(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "FEW", 0)
     monkeypatch.setattr(module, "render", fail)
-    with pytest.raises(CCAFLError, match="can't be written: a process that renders pictures has failed"):
+    with pytest.raises(CCAFLError, match=r"could not write .*: a process that renders pictures has failed"):
         generate(tmp_path / "x", MINI, workers=2)
     assert not list(tmp_path.iterdir())
 
@@ -155,14 +155,14 @@ def test_two_at_once(mini, tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_there_is_not_touched(mini):
-    with pytest.raises(CCAFLError, match="exists already"):
+    with pytest.raises(CCAFLError, match="already exists"):
         generate(mini, MINI)
 
 
 def test_a_root_that_is_a_file(tmp_path, monkeypatch):
     monkeypatch.setitem(SIZES, "mini", MINI)
     (tmp_path / "root").touch()
-    with pytest.raises(CCAFLError, match="can't be written"):
+    with pytest.raises(CCAFLError, match="could not write"):
         ensure(tmp_path / "root", "mini")
 
 
@@ -190,10 +190,10 @@ def test_contact_sheet(tmp_path, capsys):
 
 def test_impossible_commands_are_one_line(tmp_path, capsys):
     for arguments, fragment in {
-        ("--workers", "-2"): "error: --workers: -2 is not a number of processes.",
-        ("--workers", "0"): "error: --workers: 0 is not a number of processes.",
-        ("--sheet", str(tmp_path / "sheet.unknown")): "sheet.unknown' can't be written: ",
-        ("--sheet", str(tmp_path / "nowhere" / "sheet.png")): "sheet.png' can't be written: ",
+        ("--workers", "-2"): "error: --workers: -2 is not a number of processes. Use at least 1.",
+        ("--workers", "0"): "error: --workers: 0 is not a number of processes. Use at least 1.",
+        ("--sheet", str(tmp_path / "sheet.unknown")): "sheet.unknown': ",
+        ("--sheet", str(tmp_path / "nowhere" / "sheet.png")): "sheet.png': ",
     }.items():
         assert main(["--root", str(tmp_path / "root"), *arguments]) == 2
         printed = capsys.readouterr().err
@@ -221,7 +221,7 @@ def test_random_ranking(tmp_path, capsys):
 def test_wrong_arguments(tmp_path, capsys):
     for arguments, message in (
         (["--identities", "3", "3"], "--identities: the dataset synthetic_persons has named sizes"),
-        (["--identities", "3"], "--identities: two or three numbers"),
+        (["--identities", "3"], "--identities: expected two or three numbers"),
         (["--identities", "0", "3", "--layout", "market1501"], "at least one person"),
     ):
         assert main(["--root", str(tmp_path), *arguments]) == 2
