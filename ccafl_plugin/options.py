@@ -23,6 +23,7 @@ from typing import Any
 
 from ccafl_plugin.own_settings import DEFAULTS, OwnData
 from ccafl_plugin.utils import paper_values
+from ccafl_plugin.utils.camera_moments import check_mode
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.ranges import check_argument
 
@@ -48,6 +49,11 @@ class Options:
         channels_last: CLIP's ResNets use the channels-last memory format.
         fast_evaluation: whether torchreid's evaluation and re-ranking run on ``ccafl_plugin.metrics``, which give the
             same numbers without full distance matrices.
+        camera_normalization: ``mean`` takes each camera's mean out of the test features, ``mean_std`` its mean and
+            standard deviation, ``none`` nothing; see docs/cameras.md.
+        camera_statistics: which images these means and deviations are of: ``gallery``, ``training``, or those of a file
+            that a test has written.
+        camera_rerank: whether re-ranking takes an image's neighbours from its own camera and from the others apart.
         synthetic_size: name of a size of the dataset ``synthetic_persons``.
         synthetic_seed: seed of ``synthetic_persons``; another seed gives other people and places.
         synthetic_cameras: number of cameras in ``synthetic_persons``; at least 6.
@@ -69,6 +75,9 @@ class Options:
     gradient_checkpointing: bool = False
     channels_last: bool = True
     fast_evaluation: bool = True
+    camera_normalization: str = "none"
+    camera_statistics: str = "gallery"
+    camera_rerank: bool = False
     synthetic_size: str = "tiny"
     synthetic_seed: int = 1
     synthetic_cameras: int = 6
@@ -118,6 +127,8 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     if type(value) is not expected:
         raise CCAFLError(f"options.{name}: {value!r} is not of type {expected.__name__}, such as {default!r}.")
     check_argument(f"options.{name}", value)
+    if name == "camera_normalization":
+        check_mode(f"options.{name}", value, ["none"])
     return value
 
 

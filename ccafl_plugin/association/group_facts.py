@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ccafl_plugin.association.margin import standardise
+from ccafl_plugin.utils.camera_moments import without_cameras
 
 MARGIN_PROXIES = 2048
 """The mean margin is that of whole groups until so many proxies are looked at, groups spread over all of them."""
@@ -96,7 +96,7 @@ def _mean_margin(pseudo: NDArray[np.int64], cameras: NDArray[np.int64], features
     if not groups:
         return None
     camera = np.unique(cameras, return_inverse=True)[1]
-    unit = standardise(features, camera)
+    unit = without_cameras(features, camera)
     rows = np.concatenate(groups)
     place = {proxy: index for index, proxy in enumerate(rows.tolist())}
     best = _means_of_two(unit, camera, rows)

@@ -9,15 +9,15 @@ from torch import Tensor
 from ccafl_plugin.association.best_matches import best_matches, cosines
 from ccafl_plugin.association.linkage import average_linkage
 from ccafl_plugin.association.registry import number_groups, register_association
-
-SHRINKAGE = 2  # weight, in proxies, of the whole set's statistics when they are mixed with those of a camera
+from ccafl_plugin.utils.camera_moments import without_cameras
 
 
 @register_association("margin")
 def margin(features: Tensor, cameras: Tensor) -> Tensor:
     """Pseudo identities from the margins between best matches and second-best matches.
 
-    1. Features are standardised per camera (:func:`standardise`) and scaled to unit length; s(a, b) is their cosine.
+    1. Features are standardised per camera and scaled to unit length
+       (:func:`~ccafl_plugin.utils.camera_moments.without_cameras`); s(a, b) is their cosine.
     2. m(a, c) is the mean of a's two highest cosines among the proxies of camera c. If c has a single proxy, m(a, c) is
        the cosine with this proxy: such a camera gives no evidence.
     3. margin(a, b) = 2 s(a, b) - m(a, camera of b) - m(b, camera of a). It is above 0 only if the two are, on balance,
@@ -38,7 +38,7 @@ def margin(features: Tensor, cameras: Tensor) -> Tensor:
     if len(cameras) == 0:
         return cameras.clone()
     camera = np.unique(cameras.numpy(), return_inverse=True)[1]
-    unit = standardise(features.numpy(), camera)
+    unit = without_cameras(features.numpy(), camera)
     best = best_matches(unit, camera)
 
     def margins(a: NDArray[np.int64], b: NDArray[np.int64], cosine: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -52,30 +52,3 @@ def margin(features: Tensor, cameras: Tensor) -> Tensor:
         first[kept], second[kept], value[kept], camera, lambda a, b: margins(a, b, cosines(unit, a, b))
     )
     return number_groups(groups)
-
-
-def standardise(features: NDArray[np.floating], camera: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Standardises features with the mean and variance of their camera, mixed with those of all cameras.
-
-    All features have mean mu and variance s2; the n features of camera c have mu_c and s2_c. x becomes
-    (x - mu_c') / sqrt(s2_c' + 1e-12), scaled to length 1. Here mu_c' = (n mu_c + 2 mu) / (n + 2), and s2_c' likewise.
-
-    Args:
-        features: (N, D) float, N > 0.
-        camera: (N,) int64.
-
-    Returns:
-        (N, D) float64, rows of length 1; a row that becomes 0 stays 0.
-    """
-    x = features.astype(np.float64)
-    mean, variance = x.mean(axis=0), x.var(axis=0)
-    for c in np.unique(camera):
-        members = np.flatnonzero(camera == c)
-        own, n = x[members], len(members)
-        centre = (n * own.mean(axis=0) + SHRINKAGE * mean) / (n + SHRINKAGE)
-        spread = (n * own.var(axis=0) + SHRINKAGE * variance) / (n + SHRINKAGE)
-        own -= centre
-        own /= np.sqrt(spread + 1e-12)
-        length = np.sqrt(np.square(own).sum(axis=1, keepdims=True))
-        x[members] = own / np.where(length > 0, length, 1)
-    return x

@@ -6,15 +6,18 @@ import math
 from collections.abc import Iterable
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ccafl_plugin.association.closest import closest_pairs
 from ccafl_plugin.association.registry import number_groups, register_association
+from ccafl_plugin.utils.camera_moments import check_mode, without_cameras
 from ccafl_plugin.utils.ranges import check_arguments
 
 
 @register_association("nearest_pairs")
-def nearest_pairs(features: Tensor, cameras: Tensor, rate: float = 1.7) -> Tensor:
+def nearest_pairs(features: Tensor, cameras: Tensor, rate: float = 1.7, camera_normalization: str = "none") -> Tensor:
     """Pseudo identities from the ``floor(rate * N)`` nearest cross-camera pairs of proxies.
 
     The pairs are visited from the nearest on (squared Euclidean distance in float64, as
@@ -27,15 +30,21 @@ def nearest_pairs(features: Tensor, cameras: Tensor, rate: float = 1.7) -> Tenso
         features: (N, D) float, normalised mean feature of each proxy.
         cameras: (N,) int64.
         rate: R, number of pairs considered per proxy; 1.7 for Market-1501, 1.5 DukeMTMC-reID, 1.3 MSMT17.
+        camera_normalization: ``none`` in the paper; with ``mean`` or ``mean_std`` each camera's mean, or mean and
+            standard deviation, is taken out of its proxies' features first, as ``margin`` does.
 
     Returns:
         (N,) int64 as :func:`~ccafl_plugin.association.registry.associate` describes.
 
     Raises:
-        CCAFLError: the rate is negative or not finite.
+        CCAFLError: the rate is negative or not finite; an unknown normalisation.
     """
     check_arguments(rate=rate)
-    pairs = closest_pairs(features.numpy(), cameras.numpy(), pairs_to_look_at(rate, len(features)))
+    check_mode("option 'camera_normalization' of association 'nearest_pairs'", camera_normalization, ["none"])
+    rows: NDArray[np.floating] = features.numpy()
+    if camera_normalization != "none" and len(rows):
+        rows = without_cameras(rows, cameras.numpy(), camera_normalization)
+    pairs = closest_pairs(rows, cameras.numpy(), pairs_to_look_at(rate, len(features)))
     accepted = one_partner_per_camera(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True), cameras.tolist())
     return number_groups(connect(accepted, len(features)))
 

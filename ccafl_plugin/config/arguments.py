@@ -6,7 +6,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from ccafl_plugin.config.tree import OF_ENGINE, OF_OPTIONS, OF_OWN_DATA, OF_SYNTHETIC
+from ccafl_plugin.config.tree import OF_ENGINE, OF_OPTIONS, OF_OWN_DATA, OF_SYNTHETIC, OF_TESTS
 from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.own_settings import CropRules, OwnData
 from ccafl_plugin.terms import TERMS, Term
@@ -21,6 +21,7 @@ def option_values(config: CfgNode) -> dict[str, Any]:
         "input_size": (config.data.height, config.data.width),
         **{name: ccafl[name] for name in OF_OPTIONS},
         **{f"synthetic_{name}": ccafl.synthetic[name] for name in OF_SYNTHETIC},
+        **{name: config.test[name] for name in OF_TESTS},
         "own_data": own_data(config),
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ccafl_plugin.association import ASSOCIATIONS
 from ccafl_plugin.config.key_sentences import SENTENCES
-from ccafl_plugin.config.tree import OF_ENGINE, OF_OPTIONS, OF_OWN_DATA, OF_SYNTHETIC, default_config
+from ccafl_plugin.config.tree import OF_ENGINE, OF_OPTIONS, OF_OWN_DATA, OF_SYNTHETIC, OF_TESTS, default_config
 from ccafl_plugin.config.validation import allowed_names
 from ccafl_plugin.data.label_noise import LabelNoise
 from ccafl_plugin.engine import ImageCCAFLEngine
@@ -29,6 +29,7 @@ def key_sentences() -> dict[str, str]:
     found = dict(SENTENCES)
     options, engine = argument_sentences(Options), argument_sentences(ImageCCAFLEngine)
     found |= {f"ccafl.{name}": options.get(name, "") for name in OF_OPTIONS}
+    found |= {f"test.{name}": options.get(name, "") for name in OF_TESTS}
     found |= {f"ccafl.synthetic.{name}": options.get(f"synthetic_{name}", "") for name in OF_SYNTHETIC}
     found |= {f"ccafl.{name}": engine.get(name, "") for name in (*OF_ENGINE, "keep_epochs")}
     own_data = argument_sentences(OwnData)

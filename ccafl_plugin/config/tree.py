@@ -1,6 +1,7 @@
 """The tree of keys with its defaults.
 
-Names and defaults outside ``ccafl`` are those of torchreid's own main script, so its files load here unchanged.
+Names and defaults outside ``ccafl`` are those of torchreid's own main script, so its files load here unchanged; a test
+has three keys more, ``test.camera_...``.
 Below ``ccafl`` a key is an argument of the class that it is for, or an option, and has that one's default.
 Below ``ccafl.terms`` and ``ccafl.association`` the keys are the arguments of whatever is registered there.
 """
@@ -39,6 +40,9 @@ OF_OPTIONS = (
 
 OF_SYNTHETIC = ("size", "seed", "cameras")
 """Keys below ``ccafl.synthetic``; the options are called ``synthetic_size`` and so on."""
+
+OF_TESTS = ("camera_normalization", "camera_statistics", "camera_rerank")
+"""Keys below ``test``, beside torchreid's, that set an option of the same name; its default is the key's."""
 
 OF_OWN_DATA = ("ids", "pattern", "table", "queries", "test_share", "seed")
 """Keys below ``ccafl.data`` that are arguments of ``OwnData``, whose defaults are the keys'."""
@@ -167,4 +171,6 @@ def _arguments(function: Callable[..., Any]) -> dict[str, Any]:
 
 def default_config() -> CfgNode:
     """A new tree with all defaults: torchreid's, and the paper's Market-1501 values below ``ccafl``."""
-    return CfgNode({**_torchreid_tree(), "ccafl": _ccafl_tree()})
+    tree, option = _torchreid_tree(), vars(Options())
+    tree["test"] |= {name: option[name] for name in OF_TESTS}
+    return CfgNode({**tree, "ccafl": _ccafl_tree()})

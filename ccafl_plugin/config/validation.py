@@ -25,11 +25,13 @@ from ccafl_plugin.engine.stage1 import SCOPES, PromptStage
 from ccafl_plugin.engine.supervision import SUPERVISIONS, Supervision, check_ids
 from ccafl_plugin.integration import torchreid_names as names
 from ccafl_plugin.losses.icdl import REDUCTIONS
+from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.models import BACKBONES, check_compile, check_prompt_length
 from ccafl_plugin.own_settings import ID_SCOPES
 from ccafl_plugin.synthetic.renderer.cameras import check_cameras
 from ccafl_plugin.synthetic.renderer.picture_plan import SIZES
 from ccafl_plugin.terms import check_windows, order_by_needs
+from ccafl_plugin.utils.camera_moments import MODES
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.ranges import check_argument
 from ccafl_plugin.utils.trees import leaves
@@ -51,9 +53,11 @@ def allowed_names() -> dict[str, Callable[[], list[str]]]:
         "train.lr_scheduler": names.scheduler_names,
         "loss.name": lambda: list(LOSSES),
         "test.dist_metric": lambda: ["euclidean", "cosine"],
+        "test.camera_normalization": lambda: ["none", *MODES],
         "ccafl.supervision": lambda: list(SUPERVISIONS),
         "ccafl.data.ids": lambda: list(ID_SCOPES),
         "ccafl.association.name": lambda: list(ASSOCIATIONS),
+        "ccafl.association.nearest_pairs.camera_normalization": lambda: ["none", *MODES],
         "ccafl.stage1.scope": lambda: list(SCOPES),
         "ccafl.terms.icdl.reduction": lambda: list(REDUCTIONS),
         "ccafl.synthetic.size": lambda: list(SIZES),
@@ -90,6 +94,7 @@ def _check(config: CfgNode) -> None:
         check_sizes(config.train.batch_size, config.sampler.num_instances, config.ccafl.iters_per_epoch)
     check_cameras(config.ccafl.synthetic.cameras)
     _check_data(config)
+    _check_cameras(config)
     own_data(config)
     _check_switches(config)
     if config.loss.name == "ccafl":
@@ -130,6 +135,31 @@ def _check_data(config: CfgNode) -> None:
         raise CCAFLError("data.load_train_targets: True only where no dataset is both a source and a target.")
     if train.lr_scheduler == "single_step" and not train.stepsize:
         raise CCAFLError("train.stepsize: single_step needs a number of epochs, e.g. [20].")
+
+
+def _check_cameras(config: CfgNode) -> None:
+    """What a test makes of cameras: where statistics come from."""
+    test, targets = config.test, config.data.targets
+    if test.camera_rerank and not test.rerank:
+        raise CCAFLError("test.camera_rerank: it is a form of re-ranking; set test.rerank True, or this False.")
+    key, source = "test.camera_statistics", test.camera_statistics
+    if source == "training" and test.camera_normalization != "none":
+        for target in targets:
+            if names.source_with_cameras_of(target, config.data.sources) is None:
+                raise CCAFLError(
+                    f"{key}: the cameras of {target} took no training image of {', '.join(config.data.sources)}; set "
+                    "it to gallery, or add the source."
+                )
+    elif source not in ("gallery", "training"):
+        if not Path(source).is_file():
+            raise CCAFLError(f"{key}: no file at {source!r}; set it to gallery, training, or a file that a test wrote.")
+        statistics = CameraStatistics.load(source, key)
+        for target in targets:
+            statistics.check(dataset=target, what=f"{key}: {source!r}")
+        if not test.evaluate:
+            raise CCAFLError(
+                f"{key}: a file's statistics are of finished weights; set test.evaluate True, or it to gallery."
+            )
 
 
 def _check_switches(config: CfgNode) -> None:

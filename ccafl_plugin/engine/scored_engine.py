@@ -8,7 +8,7 @@ from typing import Any
 import torchreid
 
 from ccafl_plugin.engine.state import History
-from ccafl_plugin.metrics.watched_scores import RANKS, watched_scores
+from ccafl_plugin.metrics.watched_scores import RANKS, camera_pairs_of, named_scores, print_more, watched_scores
 
 
 class ScoredEngine(torchreid.engine.Engine):
@@ -18,17 +18,19 @@ class ScoredEngine(torchreid.engine.Engine):
 
     Attributes:
         results: per target dataset the scores of its last test, shares in [0, 1]: ``mAP``, ``rank1``, and the other
-            ranks that are printed.
+            ranks that are printed, and ``mINP``.
+        camera_pairs: per target dataset the mAP of its last test by cameras of query and gallery.
         history: of the run.
     """
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.results: dict[str, dict[str, float]] = {}
+        self.camera_pairs: dict[str, dict[str, Any]] = {}
         self.history = History()
 
     def _evaluate(self, dataset_name: str = "", ranks: Sequence[int] = RANKS, **settings: Any) -> tuple[float, float]:
-        """torchreid's. Ranks beyond the gallery's size are left out.
+        """torchreid's, with mINP and mAP by pairs of cameras. Ranks beyond the gallery's size are left out.
 
         Returns:
             Rank-1 and mAP as plain numbers: a checkpoint with NumPy's could not be read again.
@@ -37,6 +39,8 @@ class ScoredEngine(torchreid.engine.Engine):
         shown = [rank for rank in ranks if rank <= images]
         with watched_scores() as seen:
             rank1, mean_average_precision = super()._evaluate(dataset_name=dataset_name, ranks=shown, **settings)
-        curve = {f"rank{rank}": float(scores.cmc[rank - 1]) for scores in seen for rank in shown}
-        self.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": float(rank1), **curve}
+        more = named_scores(seen, shown)
+        self.results[dataset_name] = {"mAP": float(mean_average_precision), "rank1": float(rank1), **more}
+        self.camera_pairs[dataset_name] = camera_pairs_of(seen)
+        print_more(seen)
         return float(rank1), float(mean_average_precision)

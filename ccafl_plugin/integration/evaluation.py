@@ -1,17 +1,20 @@
 """torchreid's evaluation and re-ranking on :mod:`ccafl_plugin.metrics`, its engines' without full distance matrices.
 
 ``Engine._evaluate`` itself stays torchreid's. It hands a matrix of distances from ``compute_distance_matrix`` to
-``re_ranking`` and ``evaluate_rank``; here that matrix becomes one that computes its rows when they are read.
+``re_ranking`` and ``evaluate_rank``; here that matrix becomes one that computes its rows when they are read, if asked
+for of features without what their cameras add (:mod:`~ccafl_plugin.integration.camera_evaluation`).
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from ccafl_plugin import metrics as fast
+from ccafl_plugin.integration import camera_evaluation
 from ccafl_plugin.integration.changes import Change, replace_everywhere, set_attribute
 from ccafl_plugin.integration.torchreid_layout import (
     IncompatibleTorchreid,
@@ -19,7 +22,7 @@ from ccafl_plugin.integration.torchreid_layout import (
     require_parameters,
     torchreid_module,
 )
-from ccafl_plugin.metrics.watched_scores import show_scores
+from ccafl_plugin.metrics.watched_scores import Scores, is_watched, show_scores
 from ccafl_plugin.options import options
 
 
@@ -41,6 +44,9 @@ class EngineMetrics(ModuleType):
 
     def compute_distance_matrix(self, input1: Any, input2: Any, metric: str = "euclidean") -> Any:
         """torchreid's matrix, or distances on demand in its place."""
+        test = camera_evaluation.running()
+        if test is not None:
+            input1, input2 = test.normalized(input1, input2)
         if self._readers_in_place():
             return fast.FeatureDistances(input1, input2, metric)
         return self._metrics.compute_distance_matrix(input1, input2, metric)
@@ -54,18 +60,30 @@ def evaluation_changes() -> list[Change]:
     compute_distance_matrix = attribute("metrics", "compute_distance_matrix")
     original_rank = attribute("metrics.rank", "evaluate_rank")
     original_reranking = attribute("utils.rerank", "re_ranking")
+    own_rank = inspect.signature(fast.evaluate_rank)
     require_parameters(compute_distance_matrix, "input1", "input2", "metric")
     require_parameters(original_rank, "distmat", "q_pids", "g_pids", "q_camids", "g_camids", "max_rank")
     require_parameters(original_reranking, "q_g_dist", "q_q_dist", "g_g_dist", "k1", "k2", "lambda_value")
 
     @functools.wraps(original_rank)
     def evaluate_rank(*args: Any, **kwargs: Any) -> Any:
-        result = (fast.evaluate_rank if options.fast_evaluation else original_rank)(*args, **kwargs)
-        show_scores(*result)
-        return result
+        if not options.fast_evaluation:
+            scores = Scores(*original_rank(*args, **kwargs))
+        elif is_watched():
+            given = own_rank.bind(*args, **kwargs).arguments
+            given.pop("use_cython", None)
+            scores = Scores(*fast.rank_scores(**given, camera_pairs=True))
+        else:
+            return fast.evaluate_rank(*args, **kwargs)
+        show_scores(scores)
+        return scores.cmc, scores.mean_average_precision
 
     @functools.wraps(original_reranking)
     def re_ranking(*args: Any, **kwargs: Any) -> Any:
+        test = camera_evaluation.running()
+        if test is not None and options.camera_rerank:
+            kwargs["neighbours"] = test.neighbours()
+            return fast.re_ranking(*args, **kwargs)
         return (fast.re_ranking if options.fast_evaluation else original_reranking)(*args, **kwargs)
 
     def readers_in_place() -> bool:

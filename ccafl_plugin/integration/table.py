@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ccafl_plugin.integration import builders, data_manager, evaluation, images, new_names
+from ccafl_plugin.integration import builders, camera_evaluation, data_manager, evaluation, images, new_names
 from ccafl_plugin.integration.changes import Change
 
 BY_NAME = "only where the name is asked for"
@@ -120,6 +120,13 @@ TABLE = (
         "the same scores faster, without full distance matrices; ties by place in the gallery",
         "`options.fast_evaluation = False`, `ccafl.fast_evaluation False`",
         evaluation.evaluation_changes,
+    ),
+    Row(
+        "cameras in tests",
+        ("engine.engine.Engine._evaluate",),
+        "camera-wise normalisation of features, re-ranking that knows cameras ([cameras](cameras.md))",
+        "off by default: `options.camera_normalization`, `options.camera_rerank`",
+        camera_evaluation.evaluate_changes,
     ),
     Row(
         "engine `ImageCCAFLEngine`",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ccafl_plugin.integration.images import TRANSFORMS
 from ccafl_plugin.integration.torchreid_layout import attribute
 
@@ -34,3 +36,26 @@ def scheduler_names() -> list[str]:
 def dataset_classes() -> dict[str, type]:
     """torchreid's image datasets by name."""
     return dict(attribute("data.datasets", "__image_datasets", dict))
+
+
+def source_with_cameras_of(target: str, sources: Sequence[str]) -> int | None:
+    """Which of the training sets was taken by a test set's own cameras.
+
+    Args:
+        target: name of the test set.
+        sources: names of the training sets.
+
+    Returns:
+        Its place among the sources: the target itself, else one that torchreid reads from the same folder
+        (``msmt17_trainval`` for ``msmt17``); None if there is none.
+    """
+    classes = dataset_classes()
+
+    def folder(name: str) -> str:
+        return getattr(classes.get(name), "dataset_dir", None) or name
+
+    for same in (lambda source: source == target, lambda source: folder(source) == folder(target)):
+        for place, source in enumerate(sources):
+            if same(source):
+                return place
+    return None

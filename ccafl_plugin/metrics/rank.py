@@ -1,4 +1,4 @@
-"""mAP and CMC: torchreid's numbers without a sorted gallery per query."""
+"""mAP, CMC and mINP: torchreid's numbers, and one that it lacks, without a sorted gallery per query."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ccafl_plugin.metrics.camera_pairs import CameraPairs, CameraPairScores
 from ccafl_plugin.metrics.distances import Distances, FeatureDistances
 from ccafl_plugin.metrics.single_shot import SingleShot
+from ccafl_plugin.metrics.stable_ranks import stable_ranks
 from ccafl_plugin.utils.errors import CCAFLError
 
 ROWS_AT_ONCE = 64  # of a matrix whose rows don't lie in one piece
 MAX_RANK = 50
 """torchreid's default length of a CMC curve."""
-
-SORTED_FROM = 400  # images of one identity from which sorting a row costs less than counting for each
 
 
 class NoValidQuery(CCAFLError, AssertionError):
@@ -29,6 +29,15 @@ class Ranking(NamedTuple):
 
     positions: NDArray[np.int64]  # (k,) ascending, from 0; k >= 1
     length: int  # gallery images without those of the query's identity and camera
+
+
+class RankScores(NamedTuple):
+    """Scores of a ranking, shares in [0, 1]."""
+
+    cmc: NDArray[np.float32]  # (max_rank,)
+    mean_average_precision: np.float64
+    mean_inverse_negative_penalty: np.float64
+    camera_pairs: CameraPairScores | None  # None unless asked for
 
 
 def evaluate_rank(
@@ -67,6 +76,38 @@ def evaluate_rank(
         NoValidQuery: no query has a right match.
         CCAFLError: shapes that don't fit.
     """
+    return rank_scores(distmat, q_pids, g_pids, q_camids, g_camids, max_rank, use_metric_cuhk03)[:2]
+
+
+def rank_scores(
+    distmat: ArrayLike | Distances,
+    q_pids: ArrayLike,
+    g_pids: ArrayLike,
+    q_camids: ArrayLike,
+    g_camids: ArrayLike,
+    max_rank: int = MAX_RANK,
+    use_metric_cuhk03: bool = False,
+    camera_pairs: bool = False,
+) -> RankScores:
+    """:func:`evaluate_rank` with mINP, and if asked for mAP by pairs of cameras, from one reading of the distances.
+
+    The inverse negative penalty (Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook", TPAMI
+    2021) of a query with k right matches is k / (place of the last one, from 1): the work of whoever wants them all.
+
+    Args:
+        distmat: see :func:`evaluate_rank`, as all that follow up to ``camera_pairs``.
+        q_pids: (Q,) identities of the queries.
+        g_pids: (G,) identities of the gallery.
+        q_camids: (Q,) cameras of the queries.
+        g_camids: (G,) cameras of the gallery.
+        max_rank: length of the CMC curve.
+        use_metric_cuhk03: CMC by drawing one gallery image per identity; the other scores are of the whole gallery.
+        camera_pairs: also mAP by :class:`~ccafl_plugin.metrics.camera_pairs.CameraPairs`.
+
+    Raises:
+        NoValidQuery: no query has a right match.
+        CCAFLError: shapes that don't fit.
+    """
     distances = distmat if isinstance(distmat, Distances) else np.asarray(distmat)
     labels = [np.asarray(given) for given in (q_pids, g_pids, q_camids, g_camids)]
     query_ids, gallery_ids, query_cameras, gallery_cameras = labels
@@ -78,7 +119,8 @@ def evaluate_rank(
     members, starts, stops = _images_of_identity(gallery_ids, query_ids)
     precision_at = np.zeros(distances.shape[1])  # precision at the right matches, 0 elsewhere; empty between queries
     single_shot = SingleShot(gallery_ids, max_rank) if use_metric_cuhk03 else None
-    first_matches, precisions = [], []
+    pairs = CameraPairs(query_cameras, gallery_cameras) if camera_pairs else None
+    first_matches, precisions, penalties = [], [], []
     for query, row in _rows(distances):
         same = members[starts[query] : stops[query]]
         junk = gallery_cameras[same] == query_cameras[query]
@@ -87,15 +129,23 @@ def evaluate_rank(
         ranking = _rank(row, same, junk)
         first_matches.append(ranking.positions[0])
         precisions.append(_average_precision(ranking, precision_at))
+        penalties.append(len(ranking.positions) / (ranking.positions[-1] + 1.0))
         if single_shot is not None:
             single_shot.add(row, same[junk], query_ids[query])
+        if pairs is not None:
+            pairs.add(query, row, same[~junk])
     if not precisions:
         raise NoValidQuery(
             "Error: all query identities do not appear in gallery, or only before the query's own camera. "
             "Check that query and gallery belong together."
         )
     cmc = _curve(first_matches, max_rank) if single_shot is None else single_shot.curve()
-    return cmc, np.float64(np.mean(precisions))
+    return RankScores(
+        cmc,
+        np.float64(np.mean(precisions)),
+        np.float64(np.mean(penalties)),
+        None if pairs is None else pairs.scores(),
+    )
 
 
 def evaluate_features(
@@ -132,30 +182,6 @@ def evaluate_features(
     """
     distances = FeatureDistances(query_features, gallery_features, metric)
     return evaluate_rank(distances, q_pids, g_pids, q_camids, g_camids, max_rank, use_metric_cuhk03)
-
-
-def stable_ranks(row: NDArray[Any], places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The places' positions in a stable sort of a row, by counting.
-
-    Args:
-        row: (G,) numbers.
-        places: (k,) places in it.
-
-    Returns:
-        (k,) positions from 0.
-    """
-    values = row[places]
-    if len(places) >= SORTED_FROM or np.isnan(values).any():  # NaN is last in a sort but compares as False
-        ranks = np.empty(len(row), dtype=np.int64)
-        ranks[np.argsort(row, kind="stable")] = np.arange(len(row))
-        return ranks[places]
-    before = np.empty(len(row), dtype=bool)
-    counts = []
-    for place, value in zip(places.tolist(), values, strict=True):
-        np.less_equal(row[:place], value, out=before[:place])
-        np.less(row[place:], value, out=before[place:])
-        counts.append(np.count_nonzero(before))
-    return np.array(counts, dtype=np.int64)
 
 
 def _check(shape: tuple[int, ...], labels: list[NDArray[Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
 
@@ -38,8 +38,15 @@ def expanded_neighbours(ranking: NDArray[np.int32], k1: int, rows: int) -> Itera
 
 
 def reciprocal(ranking: NDArray[np.int32]) -> sparse.csr_matrix:
-    """(N, N) 0/1 int32: image i's list holds j and image j's list holds i."""
-    total, count = ranking.shape
-    indptr = np.arange(0, total * count + 1, count)
-    listed = sparse.csr_matrix((np.ones(total * count, dtype=np.int32), ranking.ravel(), indptr), (total, total))
+    """(N, N) 0/1 int32: image i's list holds j and image j's list holds i. A list may be short: -1 is no image."""
+    listed = membership(ranking, np.int32)
     return listed.multiply(listed.T.tocsr()).tocsr()
+
+
+def membership(ranking: NDArray[np.int32], dtype: DTypeLike) -> sparse.csr_matrix:
+    """(N, N) 0/1: image i's list holds j; its indices stand in the list's order. -1 in a list is no image."""
+    total = len(ranking)
+    images = ranking >= 0
+    indptr = np.concatenate([[0], np.cumsum(images.sum(axis=1))])
+    indices = ranking[images]
+    return sparse.csr_matrix((np.ones(len(indices), dtype=dtype), indices, indptr), (total, total))

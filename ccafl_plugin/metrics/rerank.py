@@ -1,5 +1,7 @@
 """k-reciprocal re-ranking (Zhong et al., CVPR 2017): torchreid's distances without its dense matrices.
 
+With :class:`~ccafl_plugin.metrics.camera_neighbours.CameraNeighbours` it is camera-aware.
+
 Each image is described by a vector over all images (queries and gallery together) that is positive on the image's
 k-reciprocal neighbours only. These vectors are kept sparse; everything that needs a distance reads a block of rows.
 """
@@ -16,13 +18,13 @@ from torch import Tensor
 
 from ccafl_plugin.metrics.all_pairs import AllPairs, FeaturePairs, MatrixPairs
 from ccafl_plugin.metrics.distances import Distances, FeatureDistances
-from ccafl_plugin.metrics.nearest import nearest
-from ccafl_plugin.metrics.reciprocal import expanded_neighbours
+from ccafl_plugin.metrics.neighbours import K1, K2, NearestNeighbours, Neighbours
+from ccafl_plugin.metrics.reciprocal import membership
 from ccafl_plugin.utils.errors import CCAFLError
 
 ROWS_AT_ONCE = 1 << 13  # images whose neighbourhoods are worked out together
-K1, K2, LAMBDA = 20, 6, 0.3
-"""torchreid's defaults, those of the paper."""
+LAMBDA = 0.3
+"""torchreid's default, the paper's."""
 
 
 class RerankedDistances(Distances):
@@ -33,23 +35,21 @@ class RerankedDistances(Distances):
 
     Args:
         pairs: the distances among all images.
-        k1: neighbours among which reciprocal ones are sought.
-        k2: nearest images over whose vectors an image's vector is averaged; 1 for none.
+        neighbours: which images describe an image, and over which it is averaged.
         lambda_value: weight of the original distance, lambda in the paper.
 
     Raises:
-        CCAFLError: k1 or k2 below 1, or distances that aren't finite.
+        CCAFLError: distances that aren't finite, or neighbours of another number of images.
     """
 
-    def __init__(self, pairs: AllPairs, k1: int = K1, k2: int = K2, lambda_value: float = LAMBDA) -> None:
-        if k1 < 1 or k2 < 1:
-            raise CCAFLError(f"re_ranking: k1 and k2 must be at least 1, got k1={k1} and k2={k2}.")
+    def __init__(self, pairs: AllPairs, neighbours: Neighbours, lambda_value: float = LAMBDA) -> None:
         self.pairs, self.lambda_value = pairs, lambda_value
         self.shape = (pairs.num_query, pairs.total - pairs.num_query)
-        self._largest, ranking = _rankings(pairs, max(k1 + 1, k2))
-        vectors = _neighbourhood_vectors(pairs, self._largest, ranking, k1)
-        if k2 > 1:
-            vectors = _averaged(vectors, ranking[:, :k2])
+        self._largest = _read(pairs, neighbours)
+        vectors = _neighbourhood_vectors(pairs, self._largest, neighbours)
+        companions = neighbours.companions()
+        if companions is not None:
+            vectors = _averaged(vectors, companions)
         self._query_vectors = vectors[: pairs.num_query]
         self._gallery_vectors = vectors[pairs.num_query :].tocsc()
 
@@ -84,6 +84,7 @@ def re_ranking(
     k1: int = K1,
     k2: int = K2,
     lambda_value: float = LAMBDA,
+    neighbours: Neighbours | None = None,
 ) -> NDArray[np.float32] | Distances:
     """Re-ranked distances, in place of torchreid's function of this name.
 
@@ -97,6 +98,8 @@ def re_ranking(
         k1: neighbours among which reciprocal ones are sought.
         k2: nearest images over whose vectors an image's vector is averaged; 1 for none.
         lambda_value: weight of the original distance.
+        neighbours: others than the nearest, in place of ``k1`` and ``k2``:
+            :class:`~ccafl_plugin.metrics.camera_neighbours.CameraNeighbours` make the re-ranking camera-aware.
 
     Returns:
         (Q, G) float32. If all three are :class:`~ccafl_plugin.metrics.distances.FeatureDistances`, no matrix is made
@@ -105,11 +108,11 @@ def re_ranking(
     Raises:
         CCAFLError: shapes that don't fit, distances that aren't finite, k1 or k2 below 1.
     """
-    others = isinstance(q_q_dist, FeatureDistances) and isinstance(g_g_dist, FeatureDistances)
-    if others and isinstance(q_g_dist, FeatureDistances):
-        return rerank_features(q_g_dist.query, q_g_dist.gallery, q_g_dist.metric, k1, k2, lambda_value)
+    given = (q_g_dist, q_q_dist, g_g_dist)
+    if isinstance(q_g_dist, FeatureDistances) and all(isinstance(each, FeatureDistances) for each in given):
+        return rerank_features(q_g_dist.query, q_g_dist.gallery, q_g_dist.metric, k1, k2, lambda_value, neighbours)
     pairs = MatrixPairs(np.asarray(q_g_dist), np.asarray(q_q_dist), np.asarray(g_g_dist))
-    return np.asarray(RerankedDistances(pairs, k1, k2, lambda_value))
+    return np.asarray(RerankedDistances(pairs, neighbours or NearestNeighbours(k1, k2), lambda_value))
 
 
 def rerank_features(
@@ -119,6 +122,7 @@ def rerank_features(
     k1: int = K1,
     k2: int = K2,
     lambda_value: float = LAMBDA,
+    neighbours: Neighbours | None = None,
 ) -> RerankedDistances:
     """:func:`re_ranking` from features, in memory that grows with the number of images only.
 
@@ -129,6 +133,7 @@ def rerank_features(
         k1: neighbours among which reciprocal ones are sought.
         k2: nearest images over whose vectors an image's vector is averaged; 1 for none.
         lambda_value: weight of the original distance.
+        neighbours: others than the nearest, in place of ``k1`` and ``k2``.
 
     Returns:
         (Q, G) distances for :func:`~ccafl_plugin.metrics.rank.evaluate_rank`; ``numpy.asarray`` makes a matrix of them.
@@ -136,7 +141,8 @@ def rerank_features(
     Raises:
         CCAFLError: shapes that don't fit, features that aren't finite, an unknown metric, k1 or k2 below 1.
     """
-    return RerankedDistances(FeaturePairs(query_features, gallery_features, metric), k1, k2, lambda_value)
+    pairs = FeaturePairs(query_features, gallery_features, metric)
+    return RerankedDistances(pairs, neighbours or NearestNeighbours(k1, k2), lambda_value)
 
 
 def _normalized(rows: NDArray[np.float32], largest: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -145,46 +151,41 @@ def _normalized(rows: NDArray[np.float32], largest: NDArray[np.float32]) -> NDAr
     return rows
 
 
-def _rankings(pairs: AllPairs, count: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Each image's largest squared distance, and its ``count`` nearest images in order, as far as there are so many."""
+def _read(pairs: AllPairs, neighbours: Neighbours) -> NDArray[np.float32]:
+    """Each image's largest squared distance; its neighbours are found on the way."""
     largest = np.empty(pairs.total, dtype=np.float32)
-    ranking = np.empty((pairs.total, min(count, pairs.total)), dtype=np.int32)
+    neighbours.start(pairs.total)
     for first, rows in pairs.rows():
         some = slice(first, first + len(rows))
         largest[some] = rows.max(axis=1)
         if not np.isfinite(largest[some]).all():
             raise CCAFLError("re_ranking: some distances are not finite. Check the features for NaN.")
-        for place, row in enumerate(_normalized(rows, largest[some]), first):
-            ranking[place] = nearest(row, count)
-    return largest, ranking
+        for image, row in enumerate(_normalized(rows, largest[some]), first):
+            neighbours.add(image, row)
+    return largest
 
 
-def _neighbourhood_vectors(
-    pairs: AllPairs, largest: NDArray[np.float32], ranking: NDArray[np.int32], k1: int
-) -> sparse.csr_matrix:
-    """(N, N): row i is exp(-distance) on the expanded k-reciprocal neighbours of image i, divided by its sum."""
+def _neighbourhood_vectors(pairs: AllPairs, largest: NDArray[np.float32], neighbours: Neighbours) -> sparse.csr_matrix:
+    """(N, N): row i is exp(-distance) on the images that describe image i, divided by its sum."""
     parts = []
-    for first, neighbours in expanded_neighbours(ranking, k1, ROWS_AT_ONCE):
-        counts = np.diff(neighbours.indptr)
+    for first, sets in neighbours.sets(ROWS_AT_ONCE):
+        counts = np.diff(sets.indptr)
         images = np.repeat(np.arange(first, first + len(counts)), counts)
-        distances = pairs.entries(images, neighbours.indices)
+        distances = pairs.entries(images, sets.indices)
         distances /= np.where(largest > 0, largest, 1)[images]
         weights = np.exp(-distances)
         # One sum per row, as NumPy adds up a vector: numpy.add.reduceat rounds otherwise.
-        sums = [weights[start:stop].sum() for start, stop in itertools.pairwise(neighbours.indptr.tolist())]
+        sums = [weights[start:stop].sum() for start, stop in itertools.pairwise(sets.indptr.tolist())]
         weights /= np.repeat(np.array(sums, dtype=np.float32), counts)
-        parts.append(sparse.csr_matrix((weights, neighbours.indices, neighbours.indptr), neighbours.shape))
+        parts.append(sparse.csr_matrix((weights, sets.indices, sets.indptr), sets.shape))
     return sparse.vstack(parts, format="csr")
 
 
-def _averaged(vectors: sparse.csr_matrix, ranking: NDArray[np.int32]) -> sparse.csr_matrix:
-    """Row i becomes the mean of the rows of the images nearest to image i (local query expansion)."""
-    total, count = ranking.shape
+def _averaged(vectors: sparse.csr_matrix, companions: NDArray[np.int32]) -> sparse.csr_matrix:
+    """Row i becomes the mean of the rows of image i's companions (local query expansion)."""
     # The nearest first, so that the sum is rounded as the mean of stacked rows is; no sorting of indices before it.
-    chosen = sparse.csr_matrix(
-        (np.ones(total * count, np.float32), ranking.ravel(), np.arange(0, total * count + 1, count)), (total, total)
-    )
+    chosen = membership(companions, np.float32)
     averaged = chosen @ vectors
-    averaged.data /= np.float32(count)
+    averaged.data /= np.repeat(np.diff(chosen.indptr).astype(np.float32), np.diff(averaged.indptr))
     averaged.sort_indices()
     return averaged

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import torch
 from torch import nn
 
 from ccafl_plugin.models.checkpoint_file import read_part
@@ -44,3 +47,17 @@ def load_weights(model: nn.Module, path: str) -> None:
     if problem:
         raise CCAFLError(f"model.load_weights: {path!r} is a checkpoint of another model than model.name: {problem}.")
     print(f'Loaded {len(state)} of {len(own)} tensors from "{path}"')
+
+
+def fingerprint_of(model: nn.Module) -> str:
+    """16 hexadecimal digits that name the weights by which a model makes features; its classifier has no part in them.
+
+    Args:
+        model: any model, also inside ``nn.DataParallel``.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(unwrap(model).state_dict().items()):
+        if not name.startswith("classifier.") and not name.endswith("num_batches_tracked"):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]

@@ -60,17 +60,17 @@ def setting_leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def parse_scores(text: str) -> dict[str, float]:
-    """The scores that torchreid prints after a test, as shares (a printed 93.1 % is 0.931).
+    """The scores that are printed after a test, as shares (a printed 93.1 % is 0.931).
 
     Args:
         text: one block from ``** Results **`` on; of several, the last one's scores are given.
 
     Returns:
-        ``mAP`` and ``rank1``, ``rank5``, ... as far as they stand there.
+        ``mAP``, ``mINP`` and ``rank1``, ``rank5``, ... as far as they stand there.
     """
     scores = {f"rank{rank}": float(value) / 100 for rank, value in re.findall(r"Rank-(\d+)\s*: ([\d.]+)%", text)}
-    found = re.findall(r"mAP: ([\d.]+)%", text)
-    return {"mAP": float(found[-1]) / 100, **scores} if found else scores
+    means = {name: float(value) / 100 for name, value in re.findall(r"(mAP|mINP): ([\d.]+)%", text)}
+    return {**means, **scores}
 
 
 def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
@@ -82,15 +82,17 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         seconds: that the process took so far, with data, tests and all.
 
     Returns:
-        ``scores`` (per target dataset, shares in [0, 1]), ``association`` (per epoch), ``camera_probe`` (per target
-        dataset; empty unless ``ccafl.camera_probe``), ``training_seconds`` (stage 1 and all epochs, those before a
-        resumption or a branch too; without tests), ``model`` (as torchreid's model zoo describes one),
+        ``scores`` (per target dataset, shares in [0, 1]), ``camera_pairs`` (per target dataset mAP by cameras of query
+        and gallery, null where no query counts, and how many count), ``association`` (per epoch), ``camera_probe`` (per
+        target dataset; empty unless ``ccafl.camera_probe``), ``training_seconds`` (stage 1 and all epochs, those before
+        a resumption or a branch too; without tests), ``model`` (as torchreid's model zoo describes one),
         ``effective_settings``, ``settings``, ``config_digest``, ``code_digest`` and ``earlier_code`` (of the processes
         that it goes on from), ``versions``, ``machine``, ...
     """
     settings = settings_of(config)
     return {
         "scores": engine.results,
+        "camera_pairs": engine.camera_pairs,
         "association": engine.history.association,
         "camera_probe": probe_cameras(engine, config.train.seed) if config.ccafl.camera_probe else {},
         "training_seconds": engine.history.training_seconds,

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ccafl_plugin.association import associate
 from ccafl_plugin.association import group_facts as module
 from ccafl_plugin.association.group_facts import group_facts, stability
-from ccafl_plugin.association.margin import standardise
+from ccafl_plugin.utils.camera_moments import without_cameras
 
 
 def problem(
@@ -36,7 +36,7 @@ def pairs(pseudo: list[int], cameras: list[int]) -> set[tuple[int, int]]:
 
 
 def slow_margin(features: torch.Tensor, cameras: list[int], pseudo: list[int]) -> float | None:
-    unit = standardise(features.numpy(), np.unique(cameras, return_inverse=True)[1])
+    unit = without_cameras(features.numpy(), np.unique(cameras, return_inverse=True)[1])
     cosine = unit @ unit.T
 
     def mean_of_two(a: int, camera: int) -> float:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ccafl_plugin.association import ASSOCIATIONS, associate, best_matches, blocks
-from ccafl_plugin.association.margin import standardise
+from ccafl_plugin.utils.camera_moments import without_cameras
 
 
 def slow_rows(features: NDArray, cameras: list[int]) -> list[NDArray]:
@@ -132,10 +132,10 @@ def test_pieces_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @given(n=st.integers(1, 14), d=st.integers(1, 6), cameras=st.integers(1, 5), seed=st.integers(0, 2**31))
-def test_standardise(n: int, d: int, cameras: int, seed: int) -> None:
+def test_features_are_standardised(n: int, d: int, cameras: int, seed: int) -> None:
     features, seen_by = draw("people", n, d, cameras, seed)
     before = features.copy()
-    unit = standardise(features, np.array(seen_by))
+    unit = without_cameras(features, np.array(seen_by))
     np.testing.assert_array_equal(unit, slow_rows(features, seen_by))
     if n > 1:
         np.testing.assert_allclose(np.square(unit).sum(axis=1), 1)
@@ -143,7 +143,7 @@ def test_standardise(n: int, d: int, cameras: int, seed: int) -> None:
 
 
 def test_standardising_leaves_nothing_of_equal_features() -> None:
-    assert not standardise(np.full((4, 3), 0.5), np.array([0, 0, 1, 1])).any()
+    assert not without_cameras(np.full((4, 3), 0.5), np.array([0, 0, 1, 1])).any()
 
 
 def test_cameras_biases_do_not_matter() -> None:

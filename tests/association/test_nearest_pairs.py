@@ -106,3 +106,41 @@ def test_one_partner_per_camera() -> None:
 
 def test_connect() -> None:
     assert connect([(3, 4), (1, 2), (2, 4)], 6) == [0, 1, 1, 1, 1, 5]
+
+
+@pytest.mark.parametrize("mode", ["mean", "mean_std"])
+@given(n=st.integers(0, 20), cameras=st.integers(1, 4), seed=st.integers(0, 2**31))
+def test_with_camera_normalization(mode: str, n: int, cameras: int, seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    features, seen_by = (
+        torch.randn(n, 4, generator=rng, dtype=torch.float64),
+        torch.randint(cameras, (n,), generator=rng),
+    )
+    before = features.clone()
+    mu, s2 = features.mean(0), features.var(0, correction=0) if n else features.sum(0)
+    rows = []
+    for row, camera in zip(features, seen_by, strict=True):
+        own = features[seen_by == camera]
+        k = len(own)
+        row = row - (k * own.mean(0) + 2 * mu) / (k + 2)
+        if mode == "mean_std":
+            row = row / ((k * own.var(0, correction=0) + 2 * s2) / (k + 2) + 1e-12).sqrt()
+        rows.append(row / row.norm() if bool(row.norm() > 0) else row)
+    expected = slow_association(torch.stack(rows) if n else features, seen_by.tolist(), math.floor(1.7 * n + 1e-9))
+    assert associate(features, seen_by, camera_normalization=mode).tolist() == expected
+    assert torch.equal(features, before)
+
+
+def test_cameras_biases_matter_without_normalization_only() -> None:
+    rng = torch.Generator().manual_seed(0)
+    people = torch.randn(40, 32, generator=rng)
+    features = torch.cat([people + 5 * torch.randn(32, generator=rng) for _ in range(3)])
+    cameras, truth = torch.arange(3).repeat_interleave(40), torch.arange(40).repeat(3).tolist()
+    assert associate(features, cameras, rate=1.0).tolist() != truth
+    for mode in ("mean", "mean_std"):
+        assert associate(features, cameras, rate=1.0, camera_normalization=mode).tolist() == truth
+
+
+def test_unknown_normalization() -> None:
+    with pytest.raises(CCAFLError, match=r"'camera_normalization' of association .*'std' is not available.*none"):
+        associate(torch.eye(2), torch.arange(2), camera_normalization="std")

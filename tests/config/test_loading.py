@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from ccafl_plugin.config import default_config, load_config
+from ccafl_plugin.config.arguments import option_values
+from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.terms import TERMS
 from ccafl_plugin.utils.errors import CCAFLError
 
@@ -82,6 +85,17 @@ MISTAKES = [
     (["model.resume", "nowhere"], ["model.resume: nothing at 'nowhere'"]),
     (["ccafl.clip_weights", "nowhere.pt"], ["ccafl.clip_weights: no file"]),
     (["test.visrank", "True"], ["test.visrank", "test.evaluate True"]),
+    (["test.camera_normalization", "std"], ["test.camera_normalization: 'std'", "Choose one of: mean, mean_std, none"]),
+    (["ccafl.association.nearest_pairs.camera_normalization", "std"], ["nearest_pairs.camera_normalization: 'std'"]),
+    (
+        ["test.camera_statistics", "galery"],
+        ["test.camera_statistics: no file at 'galery'; set it to gallery, training"],
+    ),
+    (
+        ["data.targets", "grid", "test.camera_normalization", "mean", "test.camera_statistics", "training"],
+        ["test.camera_statistics: the cameras of grid took no training image of market1501; set it to gallery"],
+    ),
+    (["test.camera_rerank", "True"], ["test.camera_rerank: it is a form of re-ranking; set test.rerank True"]),
     (["data.sources", "[]"], ["data.sources: no dataset is named"]),
     (["data.targets", "[]"], ["data.targets: no dataset is named"]),
     (["data.load_train_targets", "True"], ["data.load_train_targets", "no dataset is both a source and a target"]),
@@ -163,4 +177,30 @@ def test_torchreids_own_defaults() -> None:
     """torchreid's tree of keys is not installed with it; these are the values of its scripts/default_config.py."""
     config = default_config()
     del config["ccafl"]
+    for name in [name for name in config.test if name.startswith("camera_")]:  # the plugin's own
+        del config.test[name]
     assert config.dump() == Path(__file__).with_name("torchreid_defaults.yaml").read_text()
+
+
+def test_files_of_camera_statistics(tmp_path: Path) -> None:
+    file = str(tmp_path / "cameras.safetensors")
+    pairs = ["test.camera_normalization", "mean", "test.camera_statistics", file]
+    Path(file).write_text("no tensors")
+    with pytest.raises(CCAFLError, match=r"^test.camera_statistics: '.*' can't be read as a safetensors file"):
+        load_config(None, pairs)
+    CameraStatistics.of(torch.eye(3), [0, 1, 1], dataset="market1501").save(file)
+    with pytest.raises(CCAFLError, match=r"^test.camera_statistics: a file's .* set test.evaluate True, or it to"):
+        load_config(None, pairs)
+    config = load_config(None, [*pairs, "test.evaluate", "True"])
+    assert option_values(config)["camera_statistics"] == file
+    assert option_values(config)["camera_normalization"] == "mean"
+    with pytest.raises(CCAFLError, match=r"^test.camera_statistics: '.*': of the cameras of market1501, but .* grid"):
+        load_config(None, [*pairs, "test.evaluate", "True", "data.targets", "grid"])
+
+
+def test_statistics_of_training_images_of_the_same_cameras() -> None:
+    """msmt17_trainval is read from msmt17's folder."""
+    more = ["test.camera_normalization", "mean_std", "test.camera_statistics", "training", "data.targets", "msmt17"]
+    assert load_config(None, [*more, "data.sources", "['market1501', 'msmt17_trainval']"]).test.camera_statistics
+    with pytest.raises(CCAFLError, match="the cameras of msmt17 took no training image of market1501"):
+        load_config(None, more)

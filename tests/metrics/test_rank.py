@@ -8,7 +8,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ccafl_plugin.metrics import NoValidQuery, evaluate_features, evaluate_rank, rank
+from ccafl_plugin.metrics import NoValidQuery, evaluate_features, evaluate_rank, rank_scores, stable_ranks
 from ccafl_plugin.utils.errors import CCAFLError
 from tests.metrics import problems
 from tests.metrics.torchreid_stable import slow_evaluate_rank
@@ -79,6 +79,36 @@ def test_by_hand():
     cmc, mean_average_precision = evaluate_rank(distances, q_pids, g_pids, q_camids, g_camids, max_rank=4)
     assert cmc.tolist() == [0, 1, 1, 1]  # three images count, the curve goes on at its last value
     assert mean_average_precision == pytest.approx((1 / 2 + 2 / 3) / 2)
+    # The last of two right matches is third.
+    assert rank_scores(distances, q_pids, g_pids, q_camids, g_camids).mean_inverse_negative_penalty == 2 / 3
+
+
+def slow_penalty(matrix, q_pids, g_pids, q_camids, g_camids) -> float:
+    """mINP from whole sorted galleries."""
+    penalties = []
+    for row, pid, camid in zip(matrix, q_pids, q_camids, strict=True):
+        ranked = sorted(range(len(row)), key=lambda place: (row[place], place))
+        ranked = [place for place in ranked if (g_pids[place], g_camids[place]) != (pid, camid)]
+        right = [position for position, place in enumerate(ranked, 1) if g_pids[place] == pid]
+        if right:
+            penalties.append(len(right) / right[-1])
+    return float(np.mean(penalties))
+
+
+@given(**sizes)
+def test_penalty_equals_a_sorted_gallery(queries, gallery, identities, cameras, coarse, seed):
+    rng = np.random.default_rng(seed)
+    matrix = problems.distances(rng, queries, gallery, coarse)
+    given_labels = problems.labels(rng, queries, gallery, identities, cameras)
+    try:
+        cmc, mean_average_precision = evaluate_rank(matrix, *given_labels)
+    except NoValidQuery:
+        assume(False)
+    scores = rank_scores(matrix, *given_labels)
+    np.testing.assert_array_equal(scores.cmc, cmc)
+    assert scores.mean_average_precision == mean_average_precision
+    assert scores.mean_inverse_negative_penalty == pytest.approx(slow_penalty(matrix, *given_labels), rel=1e-12)
+    assert scores.camera_pairs is None
 
 
 def test_equal_distances_are_ranked_by_place():
@@ -137,7 +167,7 @@ def test_sorting_and_counting_agree(monkeypatch):
     rng = np.random.default_rng(0)
     matrix, labels = problems.distances(rng, 8, 90, coarse=True), problems.labels(rng, 8, 90, 2, 2)
     counted = evaluate_rank(matrix, *labels)
-    monkeypatch.setattr(rank, "SORTED_FROM", 1)
+    monkeypatch.setattr(stable_ranks, "SORTED_FROM", 1)
     by_sorting = evaluate_rank(matrix, *labels)
     np.testing.assert_array_equal(counted[0], by_sorting[0])
     assert counted[1] == by_sorting[1]

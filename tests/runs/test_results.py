@@ -42,6 +42,8 @@ def test_a_run_of_ccafl(root: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert {name: scores[name] for name in ("mAP", "rank1")} == pytest.approx(
         {name: printed[name] for name in ("mAP", "rank1")}, abs=5.1e-4
     )
+    assert scores["mINP"] == pytest.approx(printed["mINP"], abs=5.1e-4)
+    assert_camera_pairs(written)
     (step,) = written["association"]
     assert step["epoch"] == 1
     assert set(step) == {"epoch", "pseudo_identities", "proxies", "precision", "recall"}
@@ -79,10 +81,23 @@ def test_runs_of_torchreids_own_engines(
     assert probe["chance"] == pytest.approx(1 / CAMERAS)
     assert 0 <= probe["accuracy"] <= 1
     printed = results.parse_scores(capsys.readouterr().out)
-    assert set(printed) == {"mAP", "rank1", "rank5", "rank10"}
+    assert set(printed) == {"mAP", "mINP", "rank1", "rank5", "rank10"}
     assert written["scores"]["market1501"] == pytest.approx(printed, abs=5.1e-4)
+    assert_camera_pairs(written)
     assert written["association"] == []
     assert written["training_seconds"] > 0
+
+
+def assert_camera_pairs(written: dict) -> None:
+    """Each query is one of its camera's and counts before every other camera."""
+    pairs, scores = written["camera_pairs"]["market1501"], written["scores"]["market1501"]
+    assert pairs["query_cameras"] == pairs["gallery_cameras"] == list(range(CAMERAS))
+    other = [[a != b for b in range(CAMERAS)] for a in range(CAMERAS)]
+    assert pairs["queries"] == [[IDENTITIES * cell for cell in row] for row in other]
+    assert [[share is not None for share in row] for row in pairs["mAP"]] == other
+    shares = [share for row in pairs["mAP"] for share in row if share is not None]
+    assert all(0 < share <= 1 for share in shares)
+    assert max(shares) >= scores["mAP"] - 0.05
 
 
 def test_a_test_alone_writes_nothing(root: Path, tmp_path: Path) -> None:
