@@ -74,15 +74,18 @@ def _work_table(
     gpu: Mapping[str, Any] | None,
 ) -> str:
     headers = ["what", "every", "work", *(f"{letter} = {size:.0e}" for size in sizes)]
-    for name, results in (("CPU", cpu), ("GPU", gpu)):
-        headers += [f"{name}, {size:.0e}" for size in sizes] if results is not None else []
+    known = {
+        name: results
+        for name, results in (("CPU", cpu), ("GPU", gpu))
+        if results is not None and any(_measured_rate(part, results) is not None for part in parts)
+    }
+    headers += [f"{name}, {size:.0e}" for name in known for size in sizes]
     rows = []
     for part in parts:
         row = [part.name, part.often, part.formula, *(f"{part.amount(given):.1e} {part.unit}" for given in settings)]
-        for results in (cpu, gpu):
-            if results is not None:
-                rate = _measured_rate(part, results)
-                row += ["-" if rate is None else _duration(part.amount(given) / rate) for given in settings]
+        for results in known.values():
+            rate = _measured_rate(part, results)
+            row += ["-" if rate is None else _duration(part.amount(given) / rate) for given in settings]
         rows.append(row)
     return _table(rows, headers, 3)
 

@@ -29,7 +29,9 @@ def make_table(results: Results, on_gpu: Results | None = None) -> str:
     rows = [_cells(row) for row in results["rows"]]
     headers, align = [*HEADERS], ["left", "left", *["right"] * 7, "left"]
     if on_gpu is not None:
-        heads.append(f"GPU columns: {_head(on_gpu['head'])}")
+        what = "columns" if on_gpu["rows"] else "reports"
+        heads.append(" ".join(filter(None, [f"GPU {what}: {_head(on_gpu['head'])}.", on_gpu.get("note", "")])))
+    if on_gpu is not None and on_gpu["rows"]:
         there = {row["name"]: row for row in on_gpu["rows"]}
         rows = [[*cells, *_gpu_cells(there.get(row["name"]))] for cells, row in zip(rows, results["rows"], strict=True)]
         headers, align = [*headers, *GPU_HEADERS], [*align, *["right"] * len(GPU_HEADERS)]
