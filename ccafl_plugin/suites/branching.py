@@ -1,4 +1,4 @@
-"""Whether a run that goes on from another run's checkpoint is the run that it would have been alone."""
+"""Checks that a run that continues from another run's checkpoint gives the same result as the run on its own."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ccafl_plugin.runs.results import WITHOUT_EFFECT, setting_leaves
 from ccafl_plugin.terms import TERMS
 
 _LATER = ("train.max_epoch", "ccafl.camera_probe", "data.targets")
-"""Settings that are read after the last epoch only."""
+"""Settings that are only read after the last epoch."""
 
 _SCHEDULERS_OF_MAX_EPOCH = ("cosine", "warmup_cosine")
 
 _OF_CLASSES = ("softmax", "triplet")
-"""Terms that tell apart what the supervision makes classes."""
+"""Terms whose classes depend on the supervision."""
 
 _OF_FEATURES = "test.batch_size"
-"""Images whose features are taken at once at an epoch's start; another number rounds otherwise."""
+"""Batch size of the feature extraction at the start of an epoch; another size rounds differently."""
 
 _SUPERVISION = "ccafl.supervision"
 
@@ -28,22 +28,22 @@ _WINDOW = ("enabled", "first_epoch", "last_epoch")
 """Settings of a term that decide when it is active."""
 
 _NEVER_MOVES_THE_ENCODER = "proxy_classifier"
-"""A term that a source may have beyond the row: it learns from detached features."""
+"""A term that a source may have although the row does not: it learns from detached features."""
 
 
 def difference_before(row: CfgNode, source: CfgNode, epoch: int) -> str:
-    """The first setting in which two runs differ before an epoch.
+    """Finds the first setting in which two runs differ before an epoch.
 
-    Terms that are active in neither run's first epochs may differ, and so may association and supervision while no
-    active term needs them, and how long the runs are.
+    These settings may differ: terms that are not active before the epoch, association and supervision while no active
+    term needs them, and the number of epochs.
 
     Args:
         row: configuration of the run that branches.
-        source: configuration of the run whose checkpoint it takes.
-        epoch: number of epochs that the two share.
+        source: configuration of the run whose checkpoint it starts from.
+        epoch: number of epochs that the two runs share.
 
     Returns:
-        Its key; empty if there is none.
+        The key of the setting; empty if there is none.
     """
     for found in (
         _outside_terms(row, source),
@@ -57,7 +57,7 @@ def difference_before(row: CfgNode, source: CfgNode, epoch: int) -> str:
 
 
 def _outside_terms(row: CfgNode, source: CfgNode) -> str:
-    """The first setting that differs, terms, association and supervision left aside."""
+    """The first setting that differs, without terms, association and supervision."""
     ours, theirs = dict(setting_leaves(row)), dict(setting_leaves(source))
     for key in ours:
         if ours[key] == theirs[key] or key in WITHOUT_EFFECT or key in _LATER:
@@ -70,7 +70,7 @@ def _outside_terms(row: CfgNode, source: CfgNode) -> str:
 
 
 def _of_stage1(row: CfgNode, source: CfgNode) -> str:
-    """Why the row learns prompts and its source does not; empty if both do, or the row does not."""
+    """The setting that makes the row learn prompts and its source not; empty if both do, or if the row does not."""
     if not _has_stage1(row) or _has_stage1(source):
         return ""
     ours, theirs = dict(setting_leaves(row)), dict(setting_leaves(source))
@@ -81,7 +81,7 @@ def _of_stage1(row: CfgNode, source: CfgNode) -> str:
 
 
 def _of_terms(row: CfgNode, source: CfgNode, epoch: int) -> str:
-    """The first setting of a term that differs and matters before an epoch."""
+    """The first setting of a term that differs and has an effect before an epoch."""
     for name in row.ccafl.terms:
         mine, other = row.ccafl.terms[name], source.ccafl.terms[name]
         if not mine.enabled and name == _NEVER_MOVES_THE_ENCODER:
@@ -96,7 +96,7 @@ def _of_terms(row: CfgNode, source: CfgNode, epoch: int) -> str:
 
 
 def _of_pseudo_identities(row: CfgNode, source: CfgNode, epoch: int) -> str:
-    """The first setting of supervision or association that differs, if a term of the row's first epochs reads it."""
+    """The first setting of supervision or association that differs, if a term active before the epoch reads it."""
     active = [name for name, term in row.ccafl.terms.items() if _window(term, epoch)]
     associates = any(TERMS[name].needs_association for name in active)
     supervised = any(name in _OF_CLASSES for name in active)
@@ -108,10 +108,10 @@ def _of_pseudo_identities(row: CfgNode, source: CfgNode, epoch: int) -> str:
 
 
 def _of_what_is_built(config: CfgNode) -> list[str]:
-    """Settings on which it depends whether the models of two runs have the same parameters.
+    """Settings that decide which parameters a model has.
 
-    A CLIP model has a classifier if the term softmax is on, other models always have one; the supervision decides how
-    many classes it tells apart.
+    A CLIP model has a classifier if the term softmax is enabled; other models always have one. The supervision decides
+    the number of its classes.
     """
     clip = config.model.name in BACKBONES
     softmax = "ccafl.terms.softmax.enabled"
@@ -121,11 +121,11 @@ def _of_what_is_built(config: CfgNode) -> list[str]:
 
 
 def _has_stage1(config: CfgNode) -> bool:
-    """Whether a run learns prompts before its first epoch."""
+    """True if a run learns prompts before its first epoch."""
     return any(term.needs_text and term.window(config.train.max_epoch) for term in make_terms(config))
 
 
 def _window(term: Any, epochs: int) -> list[int]:
-    """The first epochs in which a term is active."""
+    """The epochs below ``epochs`` in which a term is active."""
     last = term.last_epoch if term.last_epoch >= 0 else epochs
     return [epoch for epoch in range(epochs) if term.enabled and term.first_epoch <= epoch <= last]

@@ -1,4 +1,4 @@
-"""Groups of columns by name: each gives headers and one cell per row."""
+"""Groups of table columns by name; each group gives headers and one cell per row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ccafl_plugin.suites.suite import Row
 
 Cell = str
 Column = tuple[str, Callable[[Row], Cell]]
-"""A header, and what gives the cell of a row; empty where there is nothing to say."""
+"""A header, and a function that gives the cell of a row; the cell is empty without a result."""
 
 
 def scores(outcomes: Outcomes) -> list[Column]:
@@ -36,7 +36,7 @@ def model_zoo(outcomes: Outcomes) -> list[Column]:
 
 
 def difference(outcomes: Outcomes) -> list[Column]:
-    """mAP less that of the row above (or the one that the row names), with a 95 % interval over paired seeds."""
+    """mAP minus the mAP of the row above (or of the row in ``compare``), with a 95 % interval over paired seeds."""
 
     def cell(row: Row, pair: Pair) -> Cell:
         if not row.compare:
@@ -65,7 +65,7 @@ def association(outcomes: Outcomes) -> list[Column]:
 
 
 def camera(outcomes: Outcomes) -> list[Column]:
-    """Accuracy of a linear probe that tells the camera from a test feature, beside chance, in percent."""
+    """Accuracy of a linear probe that predicts the camera from a test feature, and its chance level, in percent."""
 
     def cell(row: Row, pair: Pair) -> Cell:
         accuracy, chance = (
@@ -78,7 +78,7 @@ def camera(outcomes: Outcomes) -> list[Column]:
 
 
 def time(outcomes: Outcomes) -> list[Column]:
-    """Minutes of training: stage 1 and all epochs, those before a branch too; without tests."""
+    """Minutes of training: stage 1 and all epochs, including those before a branch; without tests."""
 
     def cell(row: Row, pair: Pair) -> Cell:
         found = spread(outcomes.values(row.name, pair, lambda content: content["training_seconds"] / 60).values())
@@ -88,7 +88,7 @@ def time(outcomes: Outcomes) -> list[Column]:
 
 
 def model(outcomes: Outcomes) -> list[Column]:
-    """What torchreid's model zoo says of a model."""
+    """The facts that torchreid's model zoo lists for a model."""
 
     def cell(row: Row, read: Callable[[dict[str, Any]], str]) -> Cell:
         found = {read(content["model"]) for content in outcomes.of(row.name).values() if "model" in content}
@@ -107,7 +107,7 @@ def model(outcomes: Outcomes) -> list[Column]:
 
 
 def published(outcomes: Outcomes) -> list[Column]:
-    """Figures that somebody else has published for a row, as the suite gives them."""
+    """Published scores of other authors for a row, from the suite's file."""
     names = dict.fromkeys(name for row in outcomes.suite.shown for name in row.published)
 
     def cell(row: Row, name: str) -> Cell:
@@ -155,7 +155,7 @@ def _score_columns(outcomes: Outcomes, names: dict[str, str]) -> list[Column]:
 
 
 def _percent(*path: Any) -> Callable[[dict[str, Any]], float]:
-    """Reads the share that lies in the results under several keys, in percent."""
+    """A function that reads a share from nested results, in percent."""
 
     def read(content: Any) -> float:
         for key in path:
@@ -166,7 +166,7 @@ def _percent(*path: Any) -> Callable[[dict[str, Any]], float]:
 
 
 def _one_per_dataset(outcomes: Outcomes) -> list[Pair]:
-    """One pair per dataset, for what is of the training and not of a target."""
+    """One pair per dataset, for columns that do not depend on the target."""
     return list({pair.dataset: pair for pair in reversed(outcomes.pairs)}.values())[::-1]
 
 

@@ -1,4 +1,4 @@
-"""Some rows of a suite under names of their own, for a page with little room."""
+"""Some rows of a suite under other names, for a short table on a page."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ccafl_plugin.utils.errors import unknown_name
 
 
 def excerpt(outcomes: Outcomes, labels: Mapping[str, str]) -> Outcomes:
-    """The same outcomes, of which only some rows are shown.
+    """The same outcomes, but the table shows only some rows.
 
-    Rows that are left out stay there for differences to them.
+    Rows that are not shown are kept, because differences may refer to them.
 
     Args:
-        outcomes: of a suite.
-        labels: name of a row -> what it is called here; shown in this order.
+        outcomes: outcomes of a suite.
+        labels: name of a row -> its name in the excerpt; rows are shown in this order.
 
     Raises:
         CCAFLError: the suite has no such row.

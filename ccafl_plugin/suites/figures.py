@@ -1,4 +1,4 @@
-"""One figure per axis of a parameter study: mAP over the setting's values."""
+"""Draws one figure per axis of a parameter study: mAP over the values of the setting."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ccafl_plugin.suites.suite import Axis
 from ccafl_plugin.utils.errors import CCAFLError
 
 SMALLEST_SPAN = 4.0
-"""Points of mAP that a figure shows at least: a setting that hardly matters looks like one."""
+"""Smallest range of mAP in a figure, in points, so that a small effect looks small."""
 
 LINE = 45
-"""Letters in a line of the note below a figure."""
+"""Characters per line of the note below a figure."""
 
 
 def draw_figures(outcomes: Outcomes, folder: Path) -> list[Path]:
-    """Draws every axis that has results; mean and standard deviation over the seeds, one line per dataset.
+    """Draws each axis that has results: mean and standard deviation over the seeds, one line per dataset.
 
     Args:
-        outcomes: of a suite with axes.
-        folder: where ``AXIS.svg`` go.
+        outcomes: outcomes of a suite with axes.
+        folder: folder of the files ``AXIS.svg``.
 
     Returns:
         The files.
 
     Raises:
-        CCAFLError: there is something to draw, and matplotlib is not installed.
+        CCAFLError: there are results to draw, but matplotlib is not installed.
     """
     drawn = [axis for axis in outcomes.suite.axes if any(outcomes.of(row) for row in axis.rows)]
     if drawn and importlib.util.find_spec("matplotlib") is None:

@@ -1,4 +1,4 @@
-"""What the runs of a plan have left in their folders, by row, dataset and seed."""
+"""The results of the runs of a plan, by row, dataset and seed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Results = dict[str, Any]
 
 @dataclass(frozen=True)
 class Pair:
-    """What a group of score columns is about.
+    """The dataset and target of a group of score columns.
 
     Attributes:
-        dataset: the suite's name of it; empty if the configurations decide.
-        target: name of the dataset that is tested on.
-        label: stands before the columns' names; empty if there is only one.
+        dataset: the suite's name of the dataset; empty if the configurations name it.
+        target: name of the dataset for the test.
+        label: prefix of the columns' names; empty if there is only one pair.
     """
 
     dataset: str
@@ -34,10 +34,10 @@ class Outcomes:
     """Results of a suite.
 
     Args:
-        suite: whose rows are asked for.
+        suite: the suite.
         found: (row, dataset, seed) -> results.
-        failures: name of a run -> its last line.
-        missing: names of runs without results that have not failed.
+        failures: name of a failed run -> its last line.
+        missing: names of runs that have neither results nor failed.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Outcomes:
 
     @classmethod
     def of_plan(cls, suite: Suite, plan: Plan, file: ResultsFile | None = None) -> Outcomes:
-        """What the folders of a plan hold; with a file of results, what that holds."""
+        """Reads the results from the folders of a plan, or from a file of results if one is given."""
         found: dict[Key, Results] = {}
         failures: dict[str, str] = {}
         missing: list[Run] = []
@@ -71,7 +71,7 @@ class Outcomes:
 
     @property
     def measured(self) -> dict[Key, Results]:
-        """The results of the rows that are shown, without published ones."""
+        """The results of the rows in the table, without published rows."""
         rows = {row.name for row in self.suite.shown if not row.is_published}
         return {key: content for key, content in self.found.items() if key[0] in rows}
 
@@ -88,12 +88,12 @@ class Outcomes:
         return pairs if len(pairs) != 1 else [Pair(pairs[0].dataset, pairs[0].target, "")]
 
     def of(self, row: str, dataset: str | None = None) -> dict[int, Results]:
-        """Seed -> results of a row on a dataset; on its first if none is given."""
+        """Seed -> results of a row on a dataset; by default on the first one."""
         name = dataset if dataset is not None else (self.pairs[0].dataset if self.pairs else "")
         return {seed: content for (r, d, seed), content in self.found.items() if (r, d) == (row, name)}
 
     def values(self, row: str, pair: Pair, read: Callable[[Results], Any]) -> dict[int, float]:
-        """Seed -> a number of a row's results; seeds whose results don't have it are left out."""
+        """Seed -> a number from a row's results; seeds without this number are left out."""
         found = {}
         for seed, content in self.of(row, pair.dataset).items():
             try:
@@ -109,13 +109,13 @@ class Outcomes:
         return self.values(row, pair, lambda content: 100 * content["scores"][pair.target][name])
 
     def seeds_of(self, row: Row) -> int:
-        """How many seeds of a row are finished on every dataset."""
+        """Number of seeds of a row that are finished on every dataset."""
         datasets = {dataset.name for dataset in self.suite.datasets} or {""}
         return min(len(self.of(row.name, dataset)) for dataset in datasets)
 
 
 def _names(plan: Plan, missing: Sequence[Run]) -> list[str]:
-    """Names of runs; a seed of which all runs are among them is named once."""
+    """Names of missing runs. If all runs of a seed are missing, the seed is named once instead."""
     whole = [
         seed
         for seed in dict.fromkeys(run.seed for run in plan.runs)

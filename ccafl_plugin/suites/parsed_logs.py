@@ -1,4 +1,4 @@
-"""Results out of the logs that torchreid's main script, and ours, write into a run's folder."""
+"""Reads results from the logs that torchreid's main script and ``ccafl-train`` write into a run's folder."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ LOGS = ("train.log-*", "test.log-*")
 def read_logs(folder: str | Path) -> Outcomes:
     """Collects every run below a folder.
 
-    A folder with a ``results.json`` is read from that, any other from the newest of its logs in which a test has
-    ended. Runs whose settings differ in the seed only are one row.
+    If a folder has a ``results.json``, it is read. Otherwise the newest log with a finished test is read. Runs whose
+    settings differ only in the seed are one row.
 
     Args:
-        folder: with folders of runs below it, at any depth.
+        folder: a folder that contains folders of runs, at any depth.
 
     Returns:
-        A row per setting; its name is its folder's, without a ``seed-N`` at the end. The folders of a row that has
-        several, or another name than its folder, stand below the table.
+        One row per setting, with the name of its folder, without a ``seed-N`` at the end. If a row has several folders,
+        or another name than its folder, its folders are listed below the table.
 
     Raises:
-        CCAFLError: there is no run.
+        CCAFLError: there is no finished run.
     """
     folder = Path(folder)
     found: dict[tuple[str, str, int], Results] = {}
@@ -68,12 +68,12 @@ def read_logs(folder: str | Path) -> Outcomes:
 
 
 def _places(name: str, folders: list[str]) -> str:
-    """Which folders a row is made of, where its name doesn't say so."""
+    """The folders of a row, if its name is not the folder's name."""
     return "" if folders == [name] else f"from {', '.join(folders)}"
 
 
 _OF_THE_COLUMNS = ("train.seed", "data.sources", "data.targets")
-"""Settings that a row's runs may differ in."""
+"""Settings in which the runs of one row may differ."""
 
 
 def _newest(run: Path) -> Results | None:
@@ -86,10 +86,10 @@ def _newest(run: Path) -> Results | None:
 
 
 def parse_log(text: str) -> Results | None:
-    """The results in one log; None if no test has ended in it.
+    """The results in one log; None if the log has no finished test.
 
     Args:
-        text: what ``scripts/main.py`` of torchreid, or ``tools/train.py``, has printed.
+        text: the output of torchreid's ``scripts/main.py`` or of ``tools/train.py``.
     """
     config = _configuration(text)
     scores = {name: found for name, block in _tests(text) if (found := results.parse_scores(block))}
@@ -118,7 +118,7 @@ def parse_log(text: str) -> Results | None:
 
 
 def _configuration(text: str) -> dict[str, Any] | None:
-    """Key -> value as a log shows them: all of them in torchreid's, those that are not the defaults in ours."""
+    """Key -> value in a log. torchreid's logs show all settings, ours those that are not the defaults."""
     whole = re.search(r"^Show configuration\n(.*?)^Collecting env info", text, re.DOTALL | re.MULTILINE)
     changed = re.search(rf"^{SETTINGS}:\n(.*?)^$", text, re.DOTALL | re.MULTILINE)
     shown = whole or changed
@@ -132,7 +132,7 @@ def _configuration(text: str) -> dict[str, Any] | None:
 
 
 def _versions(text: str) -> dict[str, str]:
-    """Name -> version, of what a log names: torch in torchreid's, all in ours."""
+    """Name -> version in a log. torchreid's logs name torch, ours all packages."""
     of_torch = re.search(r"^PyTorch version: (\S+)", text, re.MULTILINE)
     ours = re.search(rf"^{VERSIONS}(.+)$", text, re.MULTILINE)
     if ours is not None:
@@ -141,7 +141,7 @@ def _versions(text: str) -> dict[str, str]:
 
 
 def _seconds(text: str) -> float | None:
-    """What the last run in a log took, its tests included; None for a test alone."""
+    """Seconds of the last run in a log, including its tests; None for a run that only tests."""
     printed = re.findall(r"^Elapsed (?:(\d+) days?, )?(\d+):(\d\d):(\d\d)$", text, re.MULTILINE)
     if not printed:
         return None
@@ -149,13 +149,13 @@ def _seconds(text: str) -> float | None:
 
 
 def _tests(text: str) -> Iterator[tuple[str, str]]:
-    """(target, what was printed in its test), in the order of the log."""
+    """(target, output of its test), in the order of the log."""
     parts = re.split(r"^##### Evaluating (\S+) \(\w+\) #####$", text, flags=re.MULTILINE)
     yield from zip(parts[1::2], parts[2::2], strict=True)
 
 
 def _model(leaves: dict[str, Any], text: str) -> dict[str, Any]:
-    """What the model zoo says; counted in the model itself where it can be built, else torchreid's count in the log."""
+    """Facts about the model. Its complexity is counted in a new model; if it cannot be built, it comes from the log."""
     name, height, width = (leaves[key] for key in ("model.name", "data.height", "data.width"))
     try:
         built = torchreid.models.build_model(name, num_classes=1, loss="softmax", pretrained=False, use_gpu=False)

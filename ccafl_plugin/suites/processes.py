@@ -1,4 +1,4 @@
-"""Training processes: started apart from the terminal, one per folder, ended with all that they have started."""
+"""Training processes: each runs in its own session, locks its folder, and is ended together with its children."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from ccafl_plugin.utils.errors import CCAFLError
 
 try:
     import fcntl
-except ImportError:  # not on Windows; folders are not locked there
+except ImportError:  # Windows has no fcntl; folders are not locked there
     fcntl = None  # type: ignore[assignment]
 
 LOCK_FILE = ".lock"
 
 
 class Process(Protocol):
-    """What the runner asks of a process."""
+    """What the runner needs of a process."""
 
     def poll(self) -> int | None:
-        """Exit status; None while it runs; below 0: the signal that ended it."""
+        """Exit status; None while it runs; negative: the signal that ended it."""
 
     def stop(self) -> None:
-        """Asks it and its children to end."""
+        """Tells the process and its children to end."""
 
     def wait(self) -> None:
-        """Until it has ended; after some seconds it is made to."""
+        """Waits until it has ended; kills it after some seconds."""
 
 
 def launch(arguments: Sequence[str], log: Path, threads: int) -> Process:
-    """Starts ``ccafl-train`` in a process of its own.
+    """Starts ``ccafl-train`` in a new process.
 
     Args:
-        arguments: of the command line.
-        log: what it prints is appended to this file. The folder is locked while the process lives, whoever started
-            it, so that a suite that is started again doesn't write into the folder of a process it left behind.
-        threads: of torch.
+        arguments: arguments of the command line.
+        log: the output is appended to this file. The folder is locked while the process runs, even if the suite that
+            started it has ended. So a suite that is started again does not write into the folder of a running process.
+        threads: number of torch's threads.
 
     Raises:
-        CCAFLError: another process is at work in the folder.
+        CCAFLError: another process uses the folder.
     """
     lock = lock_folder(log.parent)
     path = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -71,14 +71,14 @@ def launch(arguments: Sequence[str], log: Path, threads: int) -> Process:
             )
     finally:
         if lock is not None:
-            os.close(lock)  # the child holds it
+            os.close(lock)  # the child keeps its own copy open
 
 
 def lock_folder(folder: Path) -> int | None:
-    """Locks a folder for as long as the file descriptor that is returned, or a child's copy of it, is open.
+    """Locks a folder while the returned file descriptor, or a child's copy of it, is open.
 
     Raises:
-        CCAFLError: somebody else has it.
+        CCAFLError: another process has locked it.
     """
     if fcntl is None:
         return None
@@ -87,7 +87,7 @@ def lock_folder(folder: Path) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise CCAFLError(f"another process is at work in {folder}; wait for it or end it.") from error
+        raise CCAFLError(f"another process is using {folder}. Wait for it, or end it.") from error
     return descriptor
 
 
@@ -105,12 +105,12 @@ class _Child:
     def wait(self) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(self.patience)
-        self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))  # data workers that are left, too
+        self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))  # also ends remaining data workers
         self.process.wait()
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if hasattr(os, "killpg"):
-                os.killpg(self.process.pid, number)  # it leads a group of its own
+                os.killpg(self.process.pid, number)  # the process is the leader of its own group
             else:
                 self.process.terminate()

@@ -1,4 +1,4 @@
-"""Published scores as rows of a table, always marked as such."""
+"""Adds published scores as rows of a table; they are always marked as published."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ FILE = "suites/published.yaml"
 MARK = " (published)"
 
 SAME_TEST_SET = {"msmt17_trainval": "msmt17"}
-"""Our names of targets whose query and gallery are those of another name."""
+"""Our names of targets -> the name of the dataset with the same query and gallery."""
 
 
 def with_published(outcomes: Outcomes, file: Path | None = None) -> Outcomes:
-    """The outcomes with a row for everything published on one of their targets.
+    """The outcomes with a row for each method that has published scores on one of the targets.
 
     Args:
-        outcomes: of a suite.
-        file: list of ``name``, ``source`` and ``scores`` (percent); None: the shipped one.
+        outcomes: outcomes of a suite.
+        file: YAML list of ``name``, ``source`` and ``scores`` (percent); None: the shipped file.
     """
     entries = yaml.safe_load((file or configs_folder() / FILE).read_text(encoding="utf-8"))
     rows, found = list(outcomes.suite.rows), dict(outcomes.found)

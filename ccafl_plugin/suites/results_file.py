@@ -1,4 +1,4 @@
-"""Numbers of finished runs in one file, which outlives the folders that they were made in."""
+"""Results of finished runs in one file, which can be kept when the folders of the runs are deleted."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ KEPT = (
     "machine",
     "finished",
 )
-"""What tables, figures and ``runs.csv`` are made of, in the order of the file."""
+"""Entries that tables, figures and ``runs.csv`` need, in the order of the file."""
 
 
 class ResultsFile:
     """Results of finished runs, one line each, sorted by row, dataset, seed and settings.
 
-    A run belongs to a line if the digests of their settings are equal, whatever its row is called. Lines of other
-    settings stay in the file and mean nothing to a suite that doesn't have them.
+    A line belongs to a run if the digests of their settings are equal; the row's name does not matter. Lines of other
+    settings stay in the file, and a suite without these settings ignores them.
 
     Args:
-        file: JSON; need not be there yet.
+        file: a JSON file; it need not exist yet.
 
     Raises:
-        CCAFLError: it is there and holds something else, or can't be read.
+        CCAFLError: the file exists, but has other content or could not be read.
     """
 
     def __init__(self, file: str | Path) -> None:
@@ -51,17 +51,15 @@ class ResultsFile:
         self._lines = self._read()
 
     def find(self, run: Run) -> dict[str, Any] | None:
-        """The results of a run's settings; None if the file doesn't have them."""
+        """The results of a run, found by its settings; None if the file does not have them."""
         return self._lines.get(run.digest)
 
     def add(self, run: Run, results: dict[str, Any]) -> None:
-        """Writes a finished run's line; the file is the old one or the new one, never half of it.
-
-        What others have written meanwhile is kept.
+        """Writes the line of a finished run, atomically. Lines that other processes have written meanwhile are kept.
 
         Args:
-            run: names the line.
-            results: the content of its ``results.json``; of the association the first and the last epoch are kept.
+            run: the run.
+            results: the content of its ``results.json``. For the association, only the first and last epoch are kept.
         """
         kept = {key: results[key] for key in KEPT if key in results}
         steps = kept.get("association", [])
@@ -80,14 +78,14 @@ class ResultsFile:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise CCAFLError(f"--results: can't read {str(self.file)!r}: {error.strerror}.") from error
+            raise CCAFLError(f"--results: could not read {str(self.file)!r}: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError) as error:
             raise CCAFLError(
-                f"--results: {str(self.file)!r} is not a file of results: it is JSON, {{'runs': [...]}}, as written "
-                "by this option; name another one or mend it."
+                f"--results: {str(self.file)!r} is not a results file, which is JSON with the content "
+                "{'runs': [...]}. Name another file, or repair this one."
             ) from error
 
 
 def _place(line: dict[str, Any]) -> tuple[str, str, int, str]:
-    """Where a line stands in the file."""
+    """Sort key of a line."""
     return line["row"], line["dataset"], line["seed"], line["config_digest"]

@@ -1,4 +1,4 @@
-"""The runs of a suite: for each row, dataset and seed a checked configuration and a folder."""
+"""Plans the runs of a suite: a checked configuration and a folder for each row, dataset and seed."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ Key = tuple[str, str, int]
 
 @dataclass
 class Run:
-    """One process.
+    """One training run, which is one process.
 
     Attributes:
-        row: name of the row that it was first planned for.
-        dataset: name of the dataset; empty: what the row's configuration says.
-        seed: of the run.
+        row: name of the first row that needs this run.
+        dataset: name of the dataset; empty: the dataset of the row's configuration.
+        seed: seed of the run.
         config: the configuration, without folder and checkpoint.
-        digest: names the settings; equal in runs with the same outcome.
-        folder: of everything that the run writes.
-        source: the run that it goes on from.
-        branch_epoch: after how many of the source's epochs.
-        kept_epochs: whose checkpoints others go on from.
+        digest: identifies the settings; runs with equal digests give equal results.
+        folder: folder for all files of the run.
+        source: the run from whose checkpoint it continues.
+        branch_epoch: number of the source's epochs in that checkpoint.
+        kept_epochs: epochs whose checkpoints are kept, because other runs continue from them.
     """
 
     row: str
@@ -50,23 +50,23 @@ class Run:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Name for messages."""
         return ", ".join(part for part in (self.row, self.dataset, f"seed {self.seed}") if part)
 
     @property
     def epochs(self) -> int:
-        """To be trained, those before the branch not counted."""
+        """Number of epochs to train, without those before the branch."""
         longest: int = self.config.train.max_epoch
         return longest - (self.branch_epoch if self.source is not None else 0)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be run.
+    """The runs of a suite.
 
     Attributes:
-        runs: each once, sources before those that go on from them, the first seed's first.
-        run_of: the run that a row takes its numbers from; rows with equal settings share one.
+        runs: each run once; sources come before the runs that continue from them, and the first seed comes first.
+        run_of: the run of each row, dataset and seed; rows with equal settings share a run.
     """
 
     runs: tuple[Run, ...]
@@ -78,19 +78,21 @@ def make_plan(suite: Suite, out: Path, root: str | None = None, pairs: Sequence[
 
     Args:
         suite: rows, seeds and datasets.
-        out: folder of all runs: each gets ``out/ROW/seed-N``, or ``out/ROW/DATASET/seed-N`` of several datasets.
-        root: data root; None: what the configurations say.
-        pairs: KEY VALUE KEY VALUE ..., which win over everything in the suite.
+        out: folder of all runs. A run gets ``out/ROW/seed-N``, or with several datasets ``out/ROW/DATASET/seed-N``.
+        root: data root; None: the root in the configurations.
+        pairs: KEY VALUE KEY VALUE ..., which override all settings in the suite.
 
     Raises:
-        CCAFLError: a configuration is wrong, or a row branches from a run that it has less in common with.
+        CCAFLError: a configuration is invalid, or a row branches from a run whose settings differ before the branch.
     """
     by_name = {row.name: row for row in suite.rows}
     order = _with_sources(suite, by_name)
     folders = [_slug(row.name) for row in order]
     for row, slug in zip(order, folders, strict=True):
         if folders.count(slug) > 1:
-            raise CCAFLError(f"{suite.name}: the name {row.name!r} gives the folder {slug!r}, another row's too.")
+            raise CCAFLError(
+                f"{suite.name}: the row {row.name!r} gets the folder {slug!r}, but another row has it too. Rename one."
+            )
     planned: dict[str, Run] = {}
     run_of: dict[Key, Run] = {}
     for seed in suite.seeds:
@@ -110,7 +112,7 @@ def make_plan(suite: Suite, out: Path, root: str | None = None, pairs: Sequence[
 
 
 def _with_sources(suite: Suite, by_name: dict[str, Row]) -> list[Row]:
-    """The rows that are shown and those they go on from, each after its source."""
+    """The rows of the table and the rows that they branch from; each comes after its source."""
     order: list[Row] = []
 
     def visit(row: Row, path: tuple[str, ...]) -> None:
@@ -140,28 +142,30 @@ def _configuration(
 
 
 def _attach(suite: Suite, run: Run, row: Row, source: Run) -> None:
-    """Makes a run go on from another one's checkpoint."""
+    """Sets the run and epoch from which a run continues."""
     epoch = row.branch.epoch if row.branch is not None else 0
     for side in (run, source):
         if epoch > side.config.train.max_epoch:
             raise CCAFLError(
-                f"{suite.name}: row {row.name!r}: branch.epoch {epoch} is beyond the {side.config.train.max_epoch} "
-                f"epochs of {side.row!r}."
+                f"{suite.name}: row {row.name!r}: branch.epoch {epoch} is larger than the number of epochs of "
+                f"{side.row!r}, {side.config.train.max_epoch}."
             )
         if side.config.loss.name != "ccafl":
-            raise CCAFLError(f"{suite.name}: row {row.name!r}: {side.row!r} can't branch, its loss.name isn't ccafl.")
+            raise CCAFLError(
+                f"{suite.name}: row {row.name!r}: {side.row!r} cannot branch, because its loss.name is not ccafl."
+            )
     key = difference_before(run.config, source.config, epoch)
     if key:
         raise CCAFLError(
-            f"{suite.name}: row {row.name!r} can't branch from {source.row!r} at epoch {epoch}: {key} makes them "
-            "differ before it."
+            f"{suite.name}: row {row.name!r} cannot branch from {source.row!r} at epoch {epoch}: the setting {key} "
+            "makes the two runs differ before that epoch."
         )
     run.source, run.branch_epoch = source, epoch
     source.kept_epochs.add(epoch)
 
 
 def as_word(value: Any) -> str:
-    """A value as it stands on the command line behind its key."""
+    """A value in the form that the command line needs after a key."""
     return json.dumps(value)
 
 

@@ -1,4 +1,4 @@
-"""Runs what is missing of a plan, several processes side by side."""
+"""Runs the missing runs of a plan, several processes at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ccafl_plugin.utils.trees import nested
 
 
 class Launcher(Protocol):
-    """Starts ``ccafl-train`` with arguments; what it prints is appended to a file."""
+    """Starts ``ccafl-train`` with arguments; its output is appended to a file."""
 
     def __call__(self, arguments: Sequence[str], log: Path, threads: int) -> Process: ...
 
@@ -39,17 +39,17 @@ class Launcher(Protocol):
 class Runner:
     """Runs a plan.
 
-    A finished run is not repeated, an interrupted one goes on from its newest checkpoint, a failed one doesn't stop
-    the others. What lies in a folder from other settings is moved aside, never removed. A run whose results are in
-    the file of results is finished, whether it has a folder or not.
+    A finished run is not repeated, and an interrupted run continues from its newest checkpoint. A failed run does not
+    stop the others. A folder of other settings is renamed, never removed. A run whose results are in the file of
+    results is finished, even without a folder.
 
     Args:
-        plan: what to run.
-        jobs: processes side by side; each computes with its share of the cores.
-        file: where the results of finished runs are written, too.
-        start: how a process is started.
-        report: takes lines about the progress; None: standard error.
-        pause: seconds between two looks at the processes.
+        plan: the runs.
+        jobs: number of processes at once; each uses an equal share of the cores.
+        file: results of finished runs are also written to this file.
+        start: function that starts a process.
+        report: function that gets lines about the progress; None: they go to standard error.
+        pause: seconds between two checks of the processes.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Runner:
         pause: float = 0.5,
     ) -> None:
         if jobs < 1:
-            raise CCAFLError(f"--jobs: {jobs} is not a number of processes.")
+            raise CCAFLError(f"--jobs: {jobs} is not a number of processes. Use at least 1.")
         self.plan = plan
         self.jobs = jobs
         self.file = file
@@ -73,13 +73,13 @@ class Runner:
         self._running: dict[str, tuple[Run, Process, float]] = {}
 
     def run(self) -> dict[str, str]:
-        """Runs until nothing is left that can be run.
+        """Runs until no run is left that can start.
 
         Returns:
             Name of each failed run -> its last line.
 
         Raises:
-            KeyboardInterrupt: passed on, after all processes have been ended; they can go on later.
+            KeyboardInterrupt: after Ctrl-C, when all processes have ended; they can continue later.
         """
         for run in self.plan.runs:
             if is_finished(run):
@@ -88,7 +88,7 @@ class Runner:
         self.total = len(self.plan.runs)
         done = self.total - len(waiting)
         if done:
-            self.report(f"{done} of {self.total} runs are finished already")
+            self.report(f"{done} of {self.total} runs are already finished")
         for run in waiting:
             move_aside(run, self.report)
         self._epochs_at_start = {run.digest: epochs_done(run) for run in waiting}
@@ -114,19 +114,21 @@ class Runner:
         return is_finished(run) or (self.file is not None and self.file.find(run) is not None)
 
     def _keep(self, run: Run) -> None:
-        """Writes a finished run's numbers to the file of results, unless they stand there."""
+        """Writes the results of a finished run to the file of results, unless the file has them."""
         if self.file is None or self.file.find(run) is not None:
             return
         try:
             self.file.add(run, results.read(run.folder) or {})
         except (OSError, CCAFLError) as error:
-            self.failures[run.name] = f"finished, but not written to {self.file.file}: {' '.join(str(error).split())}"
+            reason = " ".join(str(error).split())
+            self.failures[run.name] = f"finished, but could not write its results to {self.file.file}: {reason}"
             self.report(f"{run.name}: {self.failures[run.name]}")
 
     def _next(self, waiting: Sequence[Run]) -> Run | None:
-        """The first that can start; while fewer ends than jobs are left to start, the first that others wait for.
+        """The next run to start.
 
-        So no job stands still because the next seed's trunk was left to the end.
+        It is the first run that can start. If fewer runs than jobs can start that no other run waits for, it is the
+        first run that others wait for. So no job is idle because a trunk was left to the end.
         """
         ready = [run for run in waiting if self._is_ready(run)]
         if sum(not run.kept_epochs for run in ready) < self.jobs:
@@ -134,7 +136,7 @@ class Runner:
         return ready[0] if ready else None
 
     def _is_ready(self, run: Run) -> bool:
-        """False while the checkpoint that it goes on from may still come."""
+        """False while the run's source may still write the checkpoint that the run needs."""
         source = run.source
         if source is None or has_checkpoint(source, run.branch_epoch):
             return True
@@ -148,16 +150,16 @@ class Runner:
         how = ""
         if checkpoints.manifests(run.folder):
             pairs += ["model.resume", as_word(str(run.folder))]
-            how = f", going on after epoch {epochs_done(run)}"
+            how = f", continuing after epoch {epochs_done(run)}"
         elif source is not None:
             if has_checkpoint(source, run.branch_epoch):
                 pairs += ["ccafl.branch_from", as_word(str(checkpoint_of(source, run.branch_epoch)))]
                 how = f", from epoch {run.branch_epoch} of {source.row!r}"
             elif source.name in self.failures:
-                self._fail(run, f"not run, because it goes on from {source.name!r}, which failed")
+                self._fail(run, f"not run, because it continues from {source.name!r}, which failed")
                 return
             else:
-                how = f", from its first epoch: {source.row!r} has left no checkpoint of epoch {run.branch_epoch}"
+                how = f", from its first epoch: {source.row!r} has no checkpoint of epoch {run.branch_epoch}"
         try:
             run.folder.mkdir(parents=True, exist_ok=True)
             note(run)
@@ -206,7 +208,7 @@ class Runner:
             self.report(f"running: {'; '.join(states)}{self._time_left()}")
 
     def _time_left(self) -> str:
-        """From the epochs that all processes together have finished since the start."""
+        """Estimates the time left from the epochs that all processes have finished since the start."""
         done = left = 0
         for run in self._session:
             if run.name in self.failures:
@@ -219,12 +221,12 @@ class Runner:
         if not left:
             return ""
         if not done:
-            return "; time left not known yet"
+            return "; time left is not known yet"
         return f"; about {_duration((time.monotonic() - self._started) * left / done)} left"
 
 
 def last_line(log: Path, code: int) -> str:
-    """Why a process ended: the last line it printed, or its exit status."""
+    """The reason why a process ended: its last line of output, or its exit status."""
     try:
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:

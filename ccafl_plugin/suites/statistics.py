@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Spread(NamedTuple):
-    """What several seeds gave."""
+    """Mean and standard deviation over seeds."""
 
     mean: float
     deviation: float | None  # of the sample (n - 1); None for one seed
@@ -17,16 +17,16 @@ class Spread(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """How much one row is above another, over the seeds that both have."""
+    """Mean difference between two rows, over the seeds that both have."""
 
     mean: float
-    low: float | None  # the interval's ends; None for one pair
+    low: float | None  # ends of the interval; None for one pair
     high: float | None
     seeds: int
 
 
 def spread(values: Iterable[float]) -> Spread | None:
-    """Mean and standard deviation; None for no value."""
+    """Mean and standard deviation; None if there is no value."""
     values = list(values)
     if not values:
         return None
@@ -38,16 +38,16 @@ def paired_difference(
 ) -> Difference | None:
     """Mean of ``values - others`` over the seeds in both, with Student's interval for the mean of paired differences.
 
-    The interval takes the differences as independent draws from a normal distribution; with few seeds it is wide, and
-    it says nothing about other datasets or settings.
+    The interval assumes that the differences are independent draws from a normal distribution. With few seeds it is
+    wide. It says nothing about other datasets or settings.
 
     Args:
         values: seed -> score.
         others: seed -> score.
-        confidence: of the interval.
+        confidence: confidence level of the interval.
 
     Returns:
-        None if no seed is in both.
+        The difference; None if no seed is in both.
     """
     from scipy.stats import t as student  # takes a second to import
 

@@ -1,4 +1,4 @@
-"""A suite: rows of a table, each a configuration, to be run over several seeds and datasets."""
+"""The content of a suite: rows of a table. Each row is a configuration that runs with several seeds and datasets."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_COLUMNS = ("scores", "difference", "published")
-"""Groups of columns of a table whose suite names none."""
+"""Groups of columns if a suite names none."""
 
 
 @dataclass(frozen=True)
 class Branch:
-    """Where a row goes on from.
+    """The checkpoint from which a row continues.
 
     Attributes:
         source: name of a trunk or of another row.
-        epoch: after how many of its epochs; 0: after stage 1.
+        epoch: number of the source's epochs before the branch; 0: after stage 1.
     """
 
     source: str
@@ -28,15 +28,15 @@ class Row:
     """A row of the table, or a trunk that rows branch from.
 
     Attributes:
-        name: its first cell.
+        name: name of the row, in its first cell.
         config: its configuration file.
-        overrides: KEY -> value on top of the file.
-        branch: None: trained from the first epoch.
-        compare: name of the row that its difference is to; empty: none.
-        note: stands below the table.
-        published: column -> cell, of what somebody else has published.
-        is_trunk: not shown, and run only if a row needs it.
-        is_published: never run; somebody else's scores.
+        overrides: KEY -> value, settings that override the file.
+        branch: checkpoint from which it continues; None: it is trained from the first epoch.
+        compare: name of the row with which it is compared; empty: none.
+        note: text below the table.
+        published: column -> cell with scores that other authors have published.
+        is_trunk: True for a row that is not shown, and that only runs if another row needs it.
+        is_published: True for scores of other authors, which are never run.
     """
 
     name: str
@@ -52,14 +52,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Axis:
-    """One setting that is varied while all others stay.
+    """One setting that is varied while all others stay the same.
 
     Attributes:
-        name: of the figure.
-        key: the setting.
-        values: what it is set to.
-        rows: the names of its rows, in the order of the values.
-        note: stands below the figure.
+        name: name of the figure.
+        key: key of the setting.
+        values: its values.
+        rows: names of its rows, in the order of the values.
+        note: text below the figure.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is trained and tested on.
+    """Datasets for training and test.
 
     Attributes:
         sources: names of the datasets to train on.
@@ -83,24 +83,24 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """The sources; the targets too where they are others."""
+        """The sources, and the targets if they differ."""
         sources = " + ".join(self.sources)
         return sources if self.sources == self.targets else f"{sources} -> {' + '.join(self.targets)}"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What a suite's file says.
+    """The content of a suite's file.
 
     Attributes:
-        name: of the file, without its ending; with ``-quick`` for the quick form.
-        title: stands above the table.
+        name: name of the file, without its extension; with ``-quick`` for the quick form.
+        title: title above the table.
         rows: trunks first, then the rows in the order of the table.
-        seeds: every row is run with each.
-        datasets: every row is run on each; empty: what the configuration says.
+        seeds: every row runs with each seed.
+        datasets: every row runs on each dataset; empty: the datasets of the configuration.
         axes: parameter studies.
-        columns: groups of columns, names of ``ccafl_plugin.suites.columns.COLUMNS``.
-        published_source: where the published figures stand.
+        columns: groups of columns, names in ``ccafl_plugin.suites.columns.COLUMNS``.
+        published_source: source of the published scores.
         notes: lines below the table.
     """
 

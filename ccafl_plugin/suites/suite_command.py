@@ -31,14 +31,14 @@ from ccafl_plugin.utils.provenance import version_line
 
 
 def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
-    """Runs what is missing of a suite and prints its table.
+    """Runs the missing runs of a suite and prints its table.
 
     Args:
         argv: arguments; None: those of the process.
-        start: how a training process is started.
+        start: function that starts a training process.
 
     Returns:
-        0; 1 if a run failed; 2 for a wrong suite or argument, found before anything is run; 130 after Ctrl-C.
+        0; 1 if a run failed; 2 for an invalid suite or argument, found before anything runs; 130 after Ctrl-C.
     """
     given = parser().parse_args(argv)
     try:
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
         plan = make_plan(suite, out, given.root, given.opts)
         file = ResultsFile(given.results) if given.results else None
         runner = Runner(plan, jobs=given.jobs, file=file, start=start)
-        make_table(Outcomes.of_plan(suite, plan, file), given.format, given.columns)  # wrong names are found now
+        make_table(Outcomes.of_plan(suite, plan, file), given.format, given.columns)  # checks the names before the runs
     except CCAFLError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
         try:
             failures = runner.run()
         except KeyboardInterrupt:
-            print("interrupted; the same command goes on from here", file=sys.stderr)
+            print("interrupted; run the same command to continue", file=sys.stderr)
             code = 130
         finally:
             signal.signal(signal.SIGTERM, before)
@@ -79,26 +79,26 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Arguments of the tool."""
+    """The arguments of the command."""
     made = argparse.ArgumentParser(
         prog="ccafl-suite",
-        description="Runs what is missing of a suite of training runs and prints its table.",
-        epilog=f"Suites that come with the package: {', '.join(shipped_suites())}. Read on in the repository's "
+        description="Runs the missing runs of a suite of training runs and prints its table.",
+        epilog=f"Suites that come with the package: {', '.join(shipped_suites())}. More in the repository's "
         "docs/suites.md.",
     )
     made.add_argument("--version", action="version", version=version_line())
-    made.add_argument("suite", nargs="?", metavar="SUITE.yaml", help="file; also looked up in configs/suites")
-    made.add_argument("--quick", action="store_true", help="the suite's quick form")
-    made.add_argument("--jobs", type=int, default=1, metavar="N", help="processes side by side (default: 1)")
-    made.add_argument("--table", action="store_true", help="print the table of what is there; run nothing")
-    made.add_argument("--parse", metavar="LOGDIR", help="print the table of all runs below a folder, torchreid's too")
-    made.add_argument("--published", action="store_true", help="add published rows for the same test sets, marked")
+    made.add_argument("suite", nargs="?", metavar="SUITE.yaml", help="a file, or the name of one in configs/suites")
+    made.add_argument("--quick", action="store_true", help="use the suite's quick form")
+    made.add_argument("--jobs", type=int, default=1, metavar="N", help="number of processes at once (default: 1)")
+    made.add_argument("--table", action="store_true", help="print the table of finished runs; run nothing")
+    made.add_argument("--parse", metavar="LOGDIR", help="print a table of all runs below a folder, also torchreid's")
+    made.add_argument("--published", action="store_true", help="add marked rows of published scores")
     made.add_argument("--format", default="github", metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: github)")
     made.add_argument("--columns", nargs="+", metavar="GROUP", help=f"groups of columns: {', '.join(COLUMNS)}")
     made.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only these of the suite's seeds")
     made.add_argument("--results", metavar="FILE", help="JSON file that keeps the numbers of finished runs")
     made.add_argument("--out", metavar="DIR", help="folder of all runs (default: log/suites/SUITE)")
-    made.add_argument("--root", metavar="DIR", help="data root (default: what the configurations say)")
+    made.add_argument("--root", metavar="DIR", help="data root (default: the root in the configurations)")
     made.add_argument(
         "--set", dest="opts", nargs="+", default=[], metavar="KEY VALUE", help="change a setting in all rows"
     )
@@ -106,13 +106,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def find_suite(name: str) -> Path:
-    """The file that a user means: as it stands, or among the suites of the package."""
+    """The file with this name: in the working folder, or among the suites of the package."""
     shipped = configs_folder() / "suites" / Path(name).name
     return shipped if not Path(name).exists() and shipped.exists() else Path(name)
 
 
 def shipped_suites() -> list[str]:
-    """Names of the suites of the package; their rows are configurations, which the lists of published scores lack."""
+    """Names of the suites of the package, without the list of published scores."""
     files = sorted((configs_folder() / "suites").glob("*.yaml"))
     return [file.name for file in files if f"suites/{file.name}" != PUBLISHED]
 
@@ -121,7 +121,7 @@ def with_seeds(suite: Suite, seeds: Sequence[int]) -> Suite:
     """The suite with only some of its seeds.
 
     Raises:
-        CCAFLError: it has no such seed.
+        CCAFLError: the suite does not have a seed.
     """
     for seed in seeds:
         if seed not in suite.seeds:
@@ -130,7 +130,7 @@ def with_seeds(suite: Suite, seeds: Sequence[int]) -> Suite:
 
 
 def report(outcomes: Outcomes, out: Path, given: Any) -> None:
-    """Prints the table; writes ``runs.csv`` (a line per run) and the figures into the suite's folder."""
+    """Prints the table, and writes ``runs.csv`` (one line per run) and the figures into the suite's folder."""
     shown = with_published(outcomes) if given.published else outcomes
     print(make_table(shown, given.format, given.columns), end="")
     if outcomes.found:
@@ -140,7 +140,7 @@ def report(outcomes: Outcomes, out: Path, given: Any) -> None:
 
 
 def write_runs(outcomes: Outcomes, file: Path) -> None:
-    """One line per row, dataset, seed and target: the data that tables and figures are made of."""
+    """Writes one line per row, dataset, seed and target: the data of tables and figures."""
     with open(file, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         ranks = ["mAP", "rank1", "rank5", "rank10", "rank20"]

@@ -1,4 +1,4 @@
-"""Reads a suite's file; every mistake in it is one line that names the place."""
+"""Reads a suite's file. Every mistake in it gives a one-line error that names the place in the file."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def load_suite(file: str | Path, quick: bool = False) -> Suite:
 
     Args:
         file: YAML; ``docs/suites.md`` describes its keys.
-        quick: its quick form: the seeds, overrides and rows of its section ``quick``.
+        quick: read its quick form: the seeds, overrides and rows of its section ``quick``.
 
     Raises:
-        CCAFLError: what is wrong with the file, in one line.
+        CCAFLError: the file is invalid or could not be read.
     """
     file = Path(file)
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise CCAFLError(f"SUITE: can't read {str(file)!r}: {error.strerror}.") from error
+        raise CCAFLError(f"SUITE: could not read {str(file)!r}: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CCAFLError(f"{file}: not a YAML file: {' '.join(str(error).split())}.") from error
     return _Reader(file, quick).suite(_mapping(content, f"{file}"))
@@ -147,14 +147,18 @@ class _Reader:
         return Axis(str(entry["name"]), str(entry["key"]), tuple(values), names, note), rows
 
     def config_file(self, entry: Mapping[str, Any], where: str) -> Path:
-        """A row's own file, or the suite's; a relative path is looked up from the suite's folder, then from here."""
+        """The row's file or the suite's; relative paths start at the suite's folder, then at the working folder."""
         name = entry.get("config", self.config)
         if name is None:
-            raise CCAFLError(f"{where}: it has no config, and the suite has none for all rows.")
+            raise CCAFLError(
+                f"{where}: 'config' is missing here and for the whole suite. Add it in one of the two places."
+            )
         for folder in (self.file.parent, Path()):
             if (folder / str(name)).is_file():
                 return folder / str(name)
-        raise CCAFLError(f"{where}: config: no file {str(name)!r} in {str(self.file.parent)!r} or here.")
+        raise CCAFLError(
+            f"{where}: config: there is no file {str(name)!r} in {str(self.file.parent)!r} or in the working folder."
+        )
 
     def branch(self, entry: Any, where: str) -> Branch | None:
         if entry is None:
@@ -175,7 +179,7 @@ class _Reader:
         return Dataset(tuple(_list(entry, "sources", where)), tuple(_list(entry, "targets", where)))
 
     def check_names(self, suite: Suite) -> None:
-        """Names are there once, and what is named is there."""
+        """Checks that row names are unique, and that the rows in ``branch`` and ``compare`` exist."""
         names = [row.name for row in suite.rows]
         for name in names:
             if names.count(name) > 1:
@@ -188,7 +192,7 @@ class _Reader:
 
 
 def _compared(row: Row, above: Row | None) -> Row:
-    """The row with the name of the row that it is compared with."""
+    """The row with ``compare`` replaced by the name of a row."""
     names = {"above": above.name if above is not None else "", "none": ""}
     return replace(row, compare=names.get(row.compare, row.compare))
 
@@ -226,12 +230,12 @@ def _seeds(seeds: Any, where: str) -> tuple[int, ...]:
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
         raise CCAFLError(f"{where}: seeds: expected a list of whole numbers from 0, found {seeds!r}.")
     if len(set(seeds)) < len(seeds):
-        raise CCAFLError(f"{where}: seeds: a seed stands twice in {seeds!r}.")
+        raise CCAFLError(f"{where}: seeds: a seed occurs twice in {seeds!r}.")
     return tuple(seeds)
 
 
 def _check_names(names: Iterable[Any], known: Iterable[str], where: str) -> None:
-    """Refuses the first name that is not among the known ones."""
+    """Raises an error for the first unknown name."""
     known = list(known)
     for name in names:
         if name not in known:

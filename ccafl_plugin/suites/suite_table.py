@@ -1,4 +1,4 @@
-"""The table of a suite, with what it was measured on above it and what is missing below it."""
+"""The table of a suite. Data and versions are above it; missing runs and notes are below it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ccafl_plugin.suites.outcomes import Outcomes, Results
 from ccafl_plugin.utils.errors import unknown_name
 
 FEW_VERSIONS = 3
-"""Up to so many different versions of the code are listed."""
+"""Versions of the code are listed if there are at most this many."""
 
 OFF_PUBLISHED = "†"
-"""Stands behind the name of a row whose runs leave the published settings that their configuration is."""
+"""Mark of rows whose runs differ from the published settings that their configuration claims."""
 
 FORMATS = ("github", "latex", "simple", "csv")
 
@@ -30,11 +30,11 @@ def make_table(
     """The table as text.
 
     Args:
-        outcomes: of a suite.
-        form: ``github``, ``latex``, ``simple`` or ``csv``; csv is the bare table.
-        columns: groups of columns; None: those that the suite names.
-        brief: without versions and machine above the table, and without the rows' notes below it. What failed, is
-            missing or leaves the published settings is said all the same.
+        outcomes: outcomes of a suite.
+        form: ``github``, ``latex``, ``simple`` or ``csv``; csv has no lines above and below the table.
+        columns: groups of columns; None: those of the suite.
+        brief: leave out versions and machine above the table, and the rows' notes below it. Failed and missing runs
+            and differences from the published settings are always listed.
 
     Raises:
         CCAFLError: an unknown form or group.
@@ -52,7 +52,7 @@ def make_table(
         return text.getvalue()
     above, below = header_lines(outcomes, brief), footer_lines(outcomes, chosen, brief)
     align = ["left", *["right"] * (len(headers) - 1)]
-    # "pipe" is github's form with the alignment of its columns.
+    # "pipe" is github's format with aligned columns.
     style = "pipe" if form == "github" else form
     body = tabulate(rows, headers, tablefmt=style, disable_numparse=True, colalign=align if rows else None)
     if form == "latex":
@@ -64,7 +64,7 @@ def make_table(
 
 
 def _cells(outcomes: Outcomes, columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows; columns without any content, other than scores, are left out."""
+    """Headers and rows. Empty columns are left out, except those of the group ``scores``."""
     shown = outcomes.suite.shown
     wanted = len(outcomes.suite.seeds)
     left = _off_published(outcomes)
@@ -81,7 +81,7 @@ def _cells(outcomes: Outcomes, columns: Sequence[str]) -> tuple[list[str], list[
 
 
 def header_lines(outcomes: Outcomes, brief: bool = False) -> list[str]:
-    """Title, training set and, unless brief, versions and hardware; where runs differ, all values stand there."""
+    """Title, training set and, unless brief, versions and hardware; if runs differ, all values are listed."""
     suite = outcomes.suite
     found = list(outcomes.measured.values())
     lines = [suite.title]
@@ -120,7 +120,7 @@ def header_lines(outcomes: Outcomes, brief: bool = False) -> list[str]:
 
 
 def footer_lines(outcomes: Outcomes, columns: Sequence[str], brief: bool = False) -> list[str]:
-    """What is missing and why, rows off the published settings or measured with different code, and the rows' notes."""
+    """Failed and missing runs, rows that differ from published settings or in the code version, and the rows' notes."""
     suite, lines = outcomes.suite, []
     lines += [f"FAILED: {name}: {reason}" for name, reason in outcomes.failures.items()]
     if outcomes.missing:
@@ -140,13 +140,13 @@ def footer_lines(outcomes: Outcomes, columns: Sequence[str], brief: bool = False
 
 
 def _codes(content: Results) -> list[str]:
-    """Versions of the code that a run was computed with, the last one first; of a resumed run there may be several."""
+    """Versions of the code that a run used, the last one first; a resumed run may have several."""
     digests = [content.get("code_digest", ""), *content.get("earlier_code", [])]
     return [digest for digest in digests if digest]
 
 
 def _versions_of_code(outcomes: Outcomes) -> list[str]:
-    """Which runs were measured with other code than most; nothing if all were measured with the same."""
+    """A line that lists runs measured with another code version than most; empty if all versions are equal."""
     runs_of: dict[str, list[tuple[str, int]]] = {}
     for (row, _, seed), content in outcomes.measured.items():
         for digest in _codes(content):
@@ -169,7 +169,7 @@ def _versions_of_code(outcomes: Outcomes) -> list[str]:
 
 
 def _off_published(outcomes: Outcomes) -> dict[str, str]:
-    """Row -> whose settings its runs leave, and in what; rows that keep to theirs, or claim none, are left out."""
+    """Row -> its differences from the published settings; rows without differences are left out."""
     found: dict[str, dict[str, list[str]]] = {}
     for (name, _, _), content in outcomes.measured.items():
         settings = content.get("effective_settings", {})
@@ -185,7 +185,7 @@ def _off_published(outcomes: Outcomes) -> dict[str, str]:
 
 
 def _line(form: str, values: Iterable[str]) -> list[str]:
-    """One line with all different values; none if nothing is known."""
+    """One line with all different values; no line if there is no value."""
     known = list(filter(None, values))
     return [form.format(_either(known))] if known else []
 
@@ -215,8 +215,8 @@ def _test(content: Results) -> str:
 
 
 def _ranges(texts: Iterable[str]) -> list[str]:
-    """Texts that differ in numbers only become one with ``SMALLEST to LARGEST`` where they differ."""
-    number = re.compile(r"(?<=[ (])\d+(?= )")  # no part of a dataset's name
+    """Merges texts that differ only in numbers; a number that differs becomes ``SMALLEST to LARGEST``."""
+    number = re.compile(r"(?<=[ (])\d+(?= )")  # matches no number inside a dataset's name
     alike: dict[str, list[list[int]]] = {}
     for text in texts:
         alike.setdefault(number.sub("#", text), []).append([int(found) for found in number.findall(text)])

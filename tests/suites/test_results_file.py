@@ -44,7 +44,7 @@ def test_a_line_per_run_in_the_order_of_the_names(tmp_path: Path) -> None:
     before = file.read_bytes()
     shutil.rmtree(tmp_path / "out" / "b" / "seed-9")
     _, plan = planned(tmp_path, seeds=[10, 9], rows=ROWS)
-    assert run(plan, file, start) == ({}, ["4 of 4 runs are finished already"])
+    assert run(plan, file, start) == ({}, ["4 of 4 runs are already finished"])
     assert (len(start.started), file.read_bytes()) == (4, before)
 
     # The same runs in another order give the same file.
@@ -98,7 +98,7 @@ def test_a_row_starts_afresh_where_its_source_is_only_in_the_file(tmp_path: Path
     failures, lines = run(plan, file, start)
     assert not failures
     assert [row for row, _, _ in start.started] == ["trunk", "a"]
-    assert "from its first epoch: 'trunk' has left no checkpoint of epoch 1" in lines[1]
+    assert "from its first epoch: 'trunk' has no checkpoint of epoch 1" in lines[1]
 
 
 def test_runs_that_were_finished_without_the_file_are_added(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_runs_that_were_finished_without_the_file_are_added(tmp_path: Path) -> N
     _, plan = planned(tmp_path, rows=ROWS)
     Runner(plan, start=start, report=lambda line: None, pause=0).run()
     file = tmp_path / "runs.json"
-    assert run(plan, file, start)[1] == ["2 of 2 runs are finished already"]
+    assert run(plan, file, start)[1] == ["2 of 2 runs are already finished"]
     assert [line["row"] for line in lines_of(file)] == ["a", "b"]
 
 
@@ -123,7 +123,7 @@ def test_what_others_write_meanwhile_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"runs": [1]}', '{"runs": [{"row": "a"}]}'])
 def test_another_file_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "runs.json").write_text(text)
-    with pytest.raises(CCAFLError, match=r"runs\.json' is not a file of results"):
+    with pytest.raises(CCAFLError, match=r"runs\.json' is not a results file"):
         ResultsFile(tmp_path / "runs.json")
 
 
@@ -136,7 +136,7 @@ def test_a_file_that_cannot_be_written_fails_the_run_and_nothing_else(tmp_path: 
     file.file = tmp_path / "in the way" / "runs.json"
     runner = Runner(plan, file=file, start=Pretender(), report=lines.append, pause=0)
     assert list(runner.run()) == ["b, seed 1", "a, seed 1"]
-    assert "b, seed 1: finished, but not written to" in lines[-3]
+    assert "b, seed 1: finished, but could not write its results to" in lines[-3]
 
 
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,7 +160,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == "error: --seeds: suite has no seed 4; it has 1, 2, 3.\n"
     (tmp_path / "runs.json").write_text("?")
     assert main(arguments, start) == 2
-    assert "is not a file of results" in capsys.readouterr().err
+    assert "is not a results file" in capsys.readouterr().err
     assert len(start.started) == 4
 
 

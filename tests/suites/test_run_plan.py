@@ -63,7 +63,7 @@ def test_datasets_have_folders_of_their_own(tmp_path: Path) -> None:
     ("content", "fragment"),
     [
         ({"rows": [{"name": "a", "overrides": {"train.lrr": 1}}]}, "suite: row 'a': config key: 'train.lrr' is not"),
-        ({"rows": [{"name": "A b"}, {"name": "a-B", "overrides": {"train.lr": 0.1}}]}, "gives the folder 'a-b'"),
+        ({"rows": [{"name": "A b"}, {"name": "a-B", "overrides": {"train.lr": 0.1}}]}, "gets the folder 'a-b'"),
         (
             {
                 "rows": [
@@ -75,18 +75,18 @@ def test_datasets_have_folders_of_their_own(tmp_path: Path) -> None:
         ),
         (
             {"trunks": [TRUNK], "rows": [{"name": "a", "branch": {"from": "Trunk", "epoch": 4}}]},
-            "row 'a': branch.epoch 4 is beyond the 3 epochs of 'a'",
+            "row 'a': branch.epoch 4 is larger than the number of epochs of 'a', 3",
         ),
         (
             {"trunks": [TRUNK], "rows": [{"name": "a", "branch": {"from": "Trunk", "epoch": 3}}]},
-            "row 'a' can't branch from 'Trunk' at epoch 3: ccafl.terms.ical.enabled makes them differ before it",
+            "row 'a' cannot branch from 'Trunk' at epoch 3: the setting ccafl.terms.ical.enabled makes",
         ),
         (
             {
                 "trunks": [{"name": "t", "overrides": {"loss.name": "triplet"}}],
                 "rows": [{"name": "a", "branch": {"from": "t", "epoch": 1}}],
             },
-            "row 'a': 't' can't branch, its loss.name isn't ccafl",
+            "row 'a': 't' cannot branch, because its loss.name is not ccafl",
         ),
     ],
 )

@@ -39,7 +39,7 @@ def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
     assert [(row, seed) for row, seed, _ in start.started] == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
     assert lines[-1].startswith("[4/4] done   b, seed 2: mAP 50.0%, rank1 60.0% in 0:")
     assert lines[1].endswith(" left")
-    assert run(plan, start) == ({}, ["4 of 4 runs are finished already"])
+    assert run(plan, start) == ({}, ["4 of 4 runs are already finished"])
     assert len(start.started) == 4
     (plan.runs[2].folder / results.FILE).unlink()
     run(plan, start)
@@ -54,7 +54,7 @@ def test_other_settings_move_the_old_folder_aside(tmp_path: Path) -> None:
         _, other = planned(tmp_path, rows=[{"name": "a", "overrides": {"train.lr": rate}}])
         assert not is_finished(other.runs[0])
         _, lines = run(other, start)
-        assert lines[0].endswith(f"what was there is now in {tmp_path / 'out' / 'a' / f'seed-1.old-{number}'}")
+        assert lines[0].endswith(f"the old folder is now {tmp_path / 'out' / 'a' / f'seed-1.old-{number}'}")
         assert is_finished(other.runs[0])
     assert len(start.started) == 3
 
@@ -85,7 +85,7 @@ def test_a_source_without_the_checkpoint_is_no_obstacle(tmp_path: Path) -> None:
     run(plan, start)
     _, plan = planned(tmp_path, rows=[TRUNK, {"name": "a", **BRANCH}])
     _, lines = run(plan, start)
-    assert "from its first epoch: 'trunk' has left no checkpoint of epoch 1" in lines[1]
+    assert "from its first epoch: 'trunk' has no checkpoint of epoch 1" in lines[1]
     assert "ccafl.branch_from" not in start.started[-1][2]
 
 
@@ -102,7 +102,7 @@ def test_a_checkpoint_of_other_settings_is_nobodys_source(tmp_path: Path) -> Non
     _, plan = planned(tmp_path, rows=rows)
     lines: list[str] = []
     Runner(plan, file=file, start=start, report=lines.append, pause=0).run()
-    assert "from its first epoch: 'trunk' has left no checkpoint of epoch 1" in lines[1]
+    assert "from its first epoch: 'trunk' has no checkpoint of epoch 1" in lines[1]
     assert "ccafl.branch_from" not in start.started[-1][2]
 
 
@@ -116,7 +116,7 @@ def test_failures_do_not_stop_the_others(tmp_path: Path) -> None:
     failures, lines = run(plan, start)
     assert failures == {
         "trunk, seed 1": "error: no luck",
-        "a, seed 1": "not run, because it goes on from 'trunk, seed 1', which failed",
+        "a, seed 1": "not run, because it continues from 'trunk, seed 1', which failed",
         "b, seed 1": "error: no luck",
     }
     assert any(line.startswith("[1/3] FAILED trunk, seed 1: error: no luck") for line in lines)
@@ -169,7 +169,7 @@ def test_an_interruption_ends_all_processes(tmp_path: Path) -> None:
 
 def test_a_folder_somebody_works_in_is_left_alone(tmp_path: Path) -> None:
     descriptor = lock_folder(tmp_path)
-    with pytest.raises(CCAFLError, match="another process is at work in"):
+    with pytest.raises(CCAFLError, match="another process is using"):
         lock_folder(tmp_path)
     os.close(descriptor)
     os.close(lock_folder(tmp_path))
@@ -218,7 +218,7 @@ def test_real_runs_branch_fail_and_resume(tmp_path: Path) -> None:
     (whole.folder / "checkpoint-1.json").write_text(json.dumps(second))
     _, plan = planned(tmp_path, root, **content)
     Runner(plan, start=forked, report=lines.append, pause=0.02).run()
-    assert "start  all, seed 1, going on after epoch 1" in lines[-4]
+    assert "start  all, seed 1, continuing after epoch 1" in lines[-4]
     again = results.read(whole.folder)
     assert again["scores"] == written["scores"]
     assert again["association"] == written["association"]

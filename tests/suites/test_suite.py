@@ -97,12 +97,12 @@ def test_quick_form(tmp_path: Path) -> None:
         ({"rows": [{"overrides": {}}]}, "row 1: it has no name"),
         ({"rows": [{"name": "a", "brunch": 1}]}, "row 'a': key: 'brunch' is not available. Did you mean 'branch'?"),
         ({"rows": [{"name": "a"}, {"name": "a"}]}, "two rows are named 'a'"),
-        ({"rows": [{"name": "a", "config": "no.yaml"}]}, "row 'a': config: no file 'no.yaml'"),
+        ({"rows": [{"name": "a", "config": "no.yaml"}]}, "row 'a': config: there is no file 'no.yaml'"),
         ({"rows": [{"name": "a", "branch": {"from": "b"}}]}, "row 'a': branch: expected {from: NAME, epoch: NUMBER}"),
         ({"rows": [{"name": "a", "branch": {"from": "b", "epoch": 1}}]}, "branch.from: 'b' is not available"),
         ({"rows": [{"name": "a", "compare": "b"}]}, "row 'a': compare: 'b' is not available"),
         ({"rows": ROWS, "seeds": 3}, "seeds: expected a list of whole numbers from 0, found 3"),
-        ({"rows": ROWS, "seeds": [1, 1]}, "seeds: a seed stands twice"),
+        ({"rows": ROWS, "seeds": [1, 1]}, "seeds: a seed occurs twice"),
         ({"rows": ROWS, "columns": ["score"]}, "columns: 'score' is not available. Did you mean 'scores'?"),
         ({"rows": ROWS, "datasets": [{"source": ["x"]}]}, "datasets: key: 'source' is not available"),
         ({"axes": [{"name": "x", "values": [1]}]}, "'key' is missing"),
@@ -117,7 +117,7 @@ def test_mistakes(tmp_path: Path, content: dict[str, Any], fragment: str) -> Non
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(CCAFLError, match="SUITE: can't read"):
+    with pytest.raises(CCAFLError, match="SUITE: could not read"):
         load_suite(tmp_path / "nowhere.yaml")
     (tmp_path / "broken.yaml").write_text("a: [")
     with pytest.raises(CCAFLError, match="not a YAML file"):

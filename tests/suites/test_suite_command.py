@@ -40,7 +40,7 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(file), *out], Pretender(fails=["a"])) == 1
     assert "- FAILED: a, seed 1: error: no luck" in capsys.readouterr().out
     for arguments, fragment in (
-        ([str(tmp_path / "b.yaml")], "error: SUITE: can't read"),
+        ([str(tmp_path / "b.yaml")], "error: SUITE: could not read"),
         ([str(file), "--quick"], "it has no section 'quick'"),
         ([str(file), "--jobs", "0"], "error: --jobs: 0"),
         ([str(file), "--format", "html"], "error: --format: 'html' is not available"),
@@ -67,13 +67,13 @@ def test_ctrl_c_ends_the_runs_and_the_next_call_goes_on(tmp_path: Path) -> None:
     end = time.monotonic() + 120
     while not (folder / "checkpoint-1.json").exists() and tool.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
-    with pytest.raises(CCAFLError, match="another process is at work"):
+    with pytest.raises(CCAFLError, match="another process is using"):
         lock_folder(folder)
     os.kill(tool.pid, signal.SIGINT)
     tool.wait()
     printed = (tmp_path / "printed").read_text()
     assert tool.code == 130, printed
-    assert "interrupted; the same command goes on from here" in printed
+    assert "interrupted; run the same command to continue" in printed
     assert "Not run yet: a, seed 1" in printed
     os.close(lock_folder(folder))  # the run has ended
     start = Pretender()
