@@ -180,6 +180,7 @@ class ImageCCAFLEngine(ScoredEngine):
             device=self.device,
             seed=self.seed,
             terms={term.name: term for term in self.terms},
+            optimizer=self.optimizer,
         )
         if any(term.needs_text for term in self.terms):
             self.register_model("prompts", self.text.make_prompts(self.seed, options.prompt_length), None, None)
@@ -188,7 +189,7 @@ class ImageCCAFLEngine(ScoredEngine):
             owned = term.owned()
             if owned is not None:
                 fuse_steps(owned[1])
-                self.register_model(term.name, *owned, None)
+                self.register_model(term.name, *owned, term.schedule())
 
     # --- the run -----------------------------------------------------------------------------------------------
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-_PLAIN = ("WarmupMultiStep", "WarmupCosine", "LambdaLR", "StepLR", "MultiStepLR", "CosineAnnealingLR")
+_PLAIN = ("WarmupMultiStep", "WarmupCosine", "LambdaLR", "StepLR", "MultiStepLR", "CosineAnnealingLR", "FollowingRate")
 """Schedules that move the learning rate and nothing else; torchreid's and this package's are of these kinds."""
 
 _OF_GROUPS = ("weight_decay", "momentum", "dampening", "nesterov", "betas", "eps", "alpha", "centered", "amsgrad")
 
-_OF_SCHEDULES = ("gamma", "step_size", "milestones", "T_max", "eta_min")
+_OF_SCHEDULES = ("gamma", "step_size", "milestones", "T_max", "eta_min", "factor")
 
 _USERS_WORDS = {"initial_lr": "lr", "milestones": "stepsize", "step_size": "stepsize", "T_max": "max_epoch"}
 
@@ -37,8 +37,9 @@ def settings_that_differ(optimizer: Optimizer, scheduler: Any, saved: Mapping[st
     """
     pairs: dict[str, tuple[Any, Any]] = {}
     kind = kind_of(scheduler)
-    if saved.get("schedule", kind) != kind:
-        pairs["schedule"] = (saved["schedule"], kind)
+    saved_kind = saved.get("schedule", kind if "scheduler" in saved else "none")
+    if saved_kind != kind:
+        pairs["schedule"] = (saved_kind, kind)
     keys = ["initial_lr"] if scheduler is not None else ["lr"] * own_rate
     keys += _OF_GROUPS if kind in ("none", *_PLAIN) else ["weight_decay"]
     groups = zip(saved["optimizer"]["param_groups"], optimizer.param_groups, strict=False)

@@ -1,6 +1,6 @@
 """Learning-rate schedules, parameter groups and optimizer steps that torchreid's builders do not have.
 
-- ``schedules``: warm-up, then milestones or a cosine;
+- ``schedules``: warm-up, then milestones or a cosine; a rate that follows another;
 - ``parameter_groups``: a learning rate for biases;
 - ``fused_steps``: optimizer steps in one kernel on a GPU.
 """
@@ -8,6 +8,7 @@
 from ccafl_plugin.optim.fused_steps import fuse_steps, load_state
 from ccafl_plugin.optim.parameter_groups import is_bias, parameter_groups
 from ccafl_plugin.optim.schedules import (
+    FollowingRate,
     WarmupCosine,
     WarmupMultiStep,
     half_cosine,
@@ -18,6 +19,7 @@ from ccafl_plugin.optim.schedules import (
 )
 
 __all__ = [
+    "FollowingRate",
     "WarmupCosine",
     "WarmupMultiStep",
     "fuse_steps",

@@ -10,6 +10,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -122,3 +123,38 @@ def warmup_cosine(
         raise CCAFLError(f"warmup_cosine: max_epoch must be positive, not {max_epoch!r}.")
     factor = WarmupCosine(max_epoch, warmup_epochs, warmup_factor, final_factor)
     return LambdaLR(optimizer, factor)
+
+
+class FollowingRate:
+    """Keeps the learning rate of one optimizer at a multiple of another's, whatever schedule that one has.
+
+    Where a run's schedule is shortened and its rate raised, what learns beside the encoder is as fast as before.
+
+    Args:
+        optimizer: whose groups all get the rate.
+        leader: whose last group's rate is followed: of the encoder, that of the weights.
+        factor: the multiple, above 0.
+
+    Raises:
+        CCAFLError: the factor is not above 0.
+    """
+
+    def __init__(self, optimizer: Optimizer, leader: Optimizer, factor: float = 1.0) -> None:
+        if not 0 < factor < math.inf:
+            raise CCAFLError(f"FollowingRate: the factor must be a number above 0, not {factor!r}.")
+        self.optimizer, self.leader, self.factor = optimizer, leader, factor
+        self.step()
+
+    def step(self) -> None:
+        """Takes the leader's rate of now; to be called after its own schedule has moved it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.factor * self.leader.param_groups[-1]["lr"]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was chosen; the rate itself is the leader's."""
+        return {"factor": self.factor}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on behind a checkpoint, whose leader has been loaded before."""
+        self.factor = state["factor"]
+        self.step()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ class Setup:
         device: device of the model.
         seed: seed of the run.
         terms: all terms of the run by name.
+        optimizer: optimizer of the encoder, whose learning rate a term may follow; None outside an engine.
     """
 
     labels: ProxyLabels
@@ -36,6 +37,7 @@ class Setup:
     device: torch.device
     seed: int
     terms: Mapping[str, Term] = field(default_factory=dict)
+    optimizer: torch.optim.Optimizer | None = None
 
 
 class EpochState:
@@ -175,6 +177,10 @@ class Term:
 
     def owned(self) -> tuple[nn.Module, torch.optim.Optimizer] | None:
         """A module with its own optimizer; both are kept from epoch to epoch and saved in the checkpoint."""
+        return None
+
+    def schedule(self) -> Any:
+        """The schedule of that optimizer, stepped after every epoch, after the encoder's; None for a constant rate."""
         return None
 
     def refresh(self, state: EpochState) -> None:

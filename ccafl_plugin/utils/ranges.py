@@ -101,6 +101,7 @@ RANGES: dict[str, Range] = {
     "temperature": POSITIVE,
     "instances": COUNT,
     # association and label noise
+    "follow_encoder": NOT_NEGATIVE,
     "rate": NOT_NEGATIVE,
     "wrong": SHARE,
     "split": SHARE,

@@ -188,3 +188,53 @@ def test_the_state_is_all_that_a_checkpoint_holds(pictures: Path, tmp_path: Path
             for mine, other in zip(ours.param_groups, theirs.param_groups, strict=True):
                 for key in ("lr", "initial_lr", "weight_decay"):
                     assert mine.get(key) == other.get(key)
+
+
+def following(pictures: Path, factor: float) -> Any:
+    """An engine whose proxy classifier has the encoder's rate times a factor; 0: a rate of its own."""
+    terms = make_terms(
+        {"proxy_classifier": (0, -1), "icdl": (0, -1)}, proxy_classifier={"follow_encoder": factor, "lr": 7e-4}
+    )
+    return make_engine(pictures, terms=terms, keep=9)
+
+
+def test_a_followed_rate_goes_on_behind_a_checkpoint(pictures: Path, tmp_path: Path) -> None:
+    rates = []
+
+    def watched(factor: float) -> Any:
+        engine = following(pictures, factor)
+        (classifier,) = (term for term in engine.terms if term.name == "proxy_classifier")
+        step = classifier.step_own
+
+        def step_own(batch: Any) -> None:
+            rates.append((engine.optimizer.param_groups[-1]["lr"], classifier.optimizer.param_groups[-1]["lr"]))
+            step(batch)
+
+        classifier.step_own = step_own
+        return engine
+
+    whole = watched(2.0)
+    whole.run(save_dir=str(tmp_path / "whole"), max_epoch=4)
+    assert [rate for rate, _ in rates] == pytest.approx([1e-3] * 4 + [1e-4] * 4)  # two iterations an epoch
+    assert [own for _, own in rates] == pytest.approx([2e-3] * 4 + [2e-4] * 4)
+    watched(2.0).run(save_dir=str(tmp_path / "parts"), max_epoch=2)
+    again = watched(2.0)
+    again.run(save_dir=str(tmp_path / "parts"), max_epoch=4, start_epoch=again.resume(str(tmp_path / "parts")))
+    assert rates[8:] == rates[:8]
+    assert_equal(weights(again), weights(whole))
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "difference"),
+    [
+        (2.0, 1.0, "factor 2.0 instead of 1.0"),
+        (0.0, 1.0, "schedule none instead of FollowingRate"),
+        (1.0, 0.0, "schedule FollowingRate instead of none, lr 0.001 instead of 0.0007"),
+    ],
+)
+def test_a_run_goes_on_with_the_rate_of_its_classifier(
+    pictures: Path, tmp_path: Path, first: float, then: float, difference: str
+) -> None:
+    following(pictures, first).run(save_dir=str(tmp_path), max_epoch=1)
+    with pytest.raises(CCAFLError, match=f"the part 'proxy_classifier' of [^\n]* was trained with {difference}; to"):
+        following(pictures, then).resume(str(tmp_path))

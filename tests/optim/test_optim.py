@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ccafl_plugin.optim import (
+    FollowingRate,
     fuse_steps,
     is_bias,
     load_state,
@@ -242,3 +243,35 @@ def test_a_state_of_other_groups_is_refused():
     for target, source in ((one, two), (two, one)):
         with pytest.raises(ValueError, match="different number of parameter groups"):
             load_state(target, source.state_dict())
+
+
+def test_a_rate_follows_anothers_schedule() -> None:
+    leader = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=3e-3)
+    schedule = warmup_multi_step(leader, [4], warmup_epochs=2)
+    optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=1.0)
+    following = FollowingRate(optimizer, leader, 0.5)
+    seen = []
+    for _ in range(6):
+        seen.append((leader.param_groups[0]["lr"], optimizer.param_groups[0]["lr"]))
+        leader.step()
+        optimizer.step()
+        schedule.step()
+        following.step()
+    assert [rate for rate, _ in seen] == pytest.approx([3e-5, 3e-3 * 0.505, 3e-3, 3e-3, 3e-4, 3e-4])
+    assert all(own == 0.5 * rate for rate, own in seen)
+
+
+def test_the_rate_of_the_last_group_is_followed_by_every_group() -> None:
+    def optimizer(*rates: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD([{"params": [nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates])
+
+    own = optimizer(1.0, 2.0)
+    FollowingRate(own, optimizer(0.2, 0.1), 3.0)
+    assert [group["lr"] for group in own.param_groups] == pytest.approx([0.3, 0.3])
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, math.inf, math.nan])
+def test_a_rate_that_can_not_be_followed(factor: float) -> None:
+    optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))])
+    with pytest.raises(CCAFLError, match="FollowingRate: the factor must be a number above 0"):
+        FollowingRate(optimizer, optimizer, factor)
