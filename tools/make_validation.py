@@ -1,8 +1,8 @@
-"""Splits Market-1501's training people into training and validation people: ``python tools/make_validation.py --help``."""
+"""A validation split of Market-1501's training people: ``python tools/make_validation.py --help``."""
 
 import sys
 
-from ccafl_plugin.data.validation import main
+from ccafl_plugin.data.validation_split import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,6 +16,7 @@ from ccafl_plugin.association.diagnostics import PairScores, pair_scores
 from ccafl_plugin.association.margin import margin
 from ccafl_plugin.association.nearest_pairs import nearest_pairs
 from ccafl_plugin.association.registry import ASSOCIATIONS, associate, keep_unassociated, register_association
+from ccafl_plugin.association.whitening import spread_inside, whiten
 
 __all__ = [
     "ASSOCIATIONS",
@@ -26,4 +27,6 @@ __all__ = [
     "nearest_pairs",
     "pair_scores",
     "register_association",
+    "spread_inside",
+    "whiten",
 ]

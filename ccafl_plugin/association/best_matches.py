@@ -1,4 +1,4 @@
-"""Finds each proxy's two highest cosines in every other camera, exactly and without a matrix of all pairs."""
+"""Finds each proxy's highest cosines in every other camera, exactly and without a matrix of all pairs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ REFINED_AT_ONCE = 1 << 18  # elements of products held at once, 2 MB, so that th
 
 
 class BestMatches(NamedTuple):
-    """The mean of the two highest cosines per camera, and the best matches that have no tie in their camera."""
+    """The mean of the highest cosines per camera, and the matches whose cosine is above the lowest of these."""
 
-    mean_of_two: NDArray[np.float64]  # (N, C) mean of the two highest; the only one if there is one; -inf: own camera
-    a: NDArray[np.int64]  # (P,) proxy with a best match without tie in some camera
-    b: NDArray[np.int64]  # (P,) this best match
+    mean: NDArray[np.float64]  # (N, C) mean of the highest cosines, of all if there are fewer; -inf: own camera
+    a: NDArray[np.int64]  # (P,) proxy with a match above the lowest of its highest cosines in some camera
+    b: NDArray[np.int64]  # (P,) this match
     cosine: NDArray[np.float64]  # (P,) cosine of the two
 
 
@@ -43,15 +43,16 @@ def cosines(unit: NDArray[np.float64], a: NDArray[np.int64], b: NDArray[np.int64
     return values
 
 
-def best_matches(unit: NDArray[np.float64], camera: NDArray[np.int64]) -> BestMatches:
-    """Finds the two highest :func:`cosines` of each proxy with the proxies of each other camera.
+def best_matches(unit: NDArray[np.float64], camera: NDArray[np.int64], best: int = 2) -> BestMatches:
+    """Finds the highest :func:`cosines` of each proxy with the proxies of each other camera.
 
-    A blockwise product in float32, whose rounding error is bounded, excludes pairs that cannot be among the two highest
+    A blockwise product in float32, whose rounding error is bounded, excludes pairs that cannot be among the highest
     of either proxy. Exact cosines are computed for the other pairs only.
 
     Args:
         unit: (N, D) float64, rows of length 1 (or 0), N > 0.
         camera: (N,) int64, cameras 0 to C - 1; each has a proxy.
+        best: number of highest cosines per camera, at least 2.
     """
     order = np.argsort(camera, kind="stable")
     cameras = camera[order]
@@ -63,16 +64,17 @@ def best_matches(unit: NDArray[np.float64], camera: NDArray[np.int64]) -> BestMa
     # The product of two rows of length 1 has an error of at most D u from adding in any order, and a few u from
     # rounding the rows to float32 and from the float64 cosines. Doubled, because both compared cosines have an error.
     slack = 2 * (1.1 * dim + 20) * float(np.finfo(np.float32).eps) / 2
-    best = _TwoHighest(total, len(ends))
+    highest = _Highest(total, len(ends), best)
     for block_rows, block_columns in cross_camera_blocks(cameras):
         close = narrow[block_rows] @ narrow[block_columns].T
         begin = block_columns.start
-        rows, columns = _candidates(close, cameras[block_rows], begin, ends, best.second[block_columns], slack)
+        known = highest.cosine[block_columns, :, -1]
+        rows, columns = _candidates(close, cameras[block_rows], begin, ends, known, slack, best)
         rows, columns = rows + block_rows.start, columns + begin
         cosine = cosines(unit, order[rows], order[columns])
-        best.add(rows, columns, cameras[columns], cosine)
-        best.add(columns, rows, cameras[rows], cosine)
-    return best.matches(order)
+        highest.add(rows, columns, cameras[columns], cosine)
+        highest.add(columns, rows, cameras[rows], cosine)
+    return highest.matches(order)
 
 
 def _candidates(
@@ -82,16 +84,18 @@ def _candidates(
     ends: list[int],
     known: NDArray[np.float64],
     slack: float,
+    best: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Entries of a block that may be one of the two highest cosines of a row, or of a column, in a camera.
+    """Entries of a block that may be one of the highest cosines of a row, or of a column, in a camera.
 
     Args:
         close: the block; entries that are not a row with a column of a later camera are set to -inf.
         cameras: cameras of the rows, ascending.
         begin: position of the first column among all proxies, sorted by camera.
         ends: position after the last proxy of each camera.
-        known: (columns, C) lower bound of the second highest cosine of a column in a camera.
+        known: (columns, C) lower bound of the lowest of the highest cosines of a column in a camera.
         slack: how much smaller a pair's value may be than another pair's although its cosine is as high.
+        best: number of highest cosines.
 
     Returns:
         Rows and columns of the candidates.
@@ -104,60 +108,81 @@ def _candidates(
         close[rows, : ends[c] - begin] = -np.inf
     for c in range(present[0] + 1, len(ends)):
         columns = slice(ends[c - 1] - begin, ends[c] - begin)
-        limit = np.maximum(_second_of_rows(close[:, columns]) - slack, lowest)
+        limit = np.maximum(_lowest_of_rows(close[:, columns], best) - slack, lowest)
         near[:, columns] = close[:, columns] >= limit[:, None]
     for c, rows in zip(present, parts, strict=True):
-        limit = np.maximum(_second_of_columns(close[rows]), known[:, c]) - slack
+        limit = np.maximum(_lowest_of_columns(close[rows], best), known[:, c]) - slack
         near[rows] |= close[rows] >= np.maximum(limit, lowest).astype(close.dtype)
     return np.divmod(np.flatnonzero(near), close.shape[1])
 
 
-def _second_of_rows(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The second highest value of each row; -inf if there is one column only."""
-    rows, best = np.arange(len(values)), values.argmax(axis=1)
-    highest = values[rows, best]
-    values[rows, best] = -np.inf
-    second: NDArray[np.float32] = values.max(axis=1)
-    values[rows, best] = highest
-    return second
+def _lowest_of_rows(values: NDArray[np.float32], best: int) -> NDArray[np.float32]:
+    """The lowest of the ``best`` highest values of each row; -inf if there are fewer columns."""
+    rows, taken = np.arange(len(values)), []
+    for _ in range(best - 1):
+        place = values.argmax(axis=1)
+        taken.append((place, values[rows, place]))
+        values[rows, place] = -np.inf
+    lowest: NDArray[np.float32] = values.max(axis=1)
+    for place, highest in reversed(taken):  # the first entry of a place that was taken twice is the true one
+        values[rows, place] = highest
+    return lowest
 
 
-def _second_of_columns(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The second highest value of each column; -inf if there is one row only."""
-    highest, second, lower = (np.full(values.shape[1], -np.inf, dtype=values.dtype) for _ in range(3))
+def _lowest_of_columns(values: NDArray[np.float32], best: int) -> NDArray[np.float32]:
+    """The lowest of the ``best`` highest values of each column; -inf if there are fewer rows."""
+    highest = np.full((best, values.shape[1]), -np.inf, dtype=values.dtype)
+    rests = np.empty((best - 1, values.shape[1]), dtype=values.dtype)
     for row in values:
-        np.minimum(highest, row, out=lower)
-        np.maximum(highest, row, out=highest)
-        np.maximum(second, lower, out=second)
-    return second
+        lower = row
+        for level, rest in zip(highest[:-1], rests, strict=True):
+            np.minimum(level, lower, out=rest)
+            np.maximum(level, lower, out=level)
+            lower = rest
+        np.maximum(highest[-1], lower, out=highest[-1])
+    lowest: NDArray[np.float32] = highest[-1]
+    return lowest
 
 
-class _TwoHighest:
-    """Keeps the two highest cosines of each proxy in each camera among those that were added."""
+class _Highest:
+    """Keeps the highest cosines of each proxy in each camera among those that were added, in descending order."""
 
-    def __init__(self, num_proxies: int, num_cameras: int) -> None:
-        self.highest, self.second = np.full((2, num_proxies, num_cameras), -np.inf)
-        self.partner = np.zeros((num_proxies, num_cameras), dtype=np.int64)  # the proxy with the highest cosine
+    def __init__(self, num_proxies: int, num_cameras: int, best: int) -> None:
+        self.cosine = np.full((num_proxies, num_cameras, best), -np.inf)
+        self.partner = np.zeros((num_proxies, num_cameras, best), dtype=np.int64)
 
     def add(
         self, a: NDArray[np.int64], b: NDArray[np.int64], camera: NDArray[np.int64], cosine: NDArray[np.float64]
     ) -> None:
         """Adds the cosines of ``a`` with ``b`` of ``camera``; no pair may be added twice."""
+        best = self.cosine.shape[2]
         ranks = np.lexsort((-cosine, camera, a))
         a, b, camera, cosine = a[ranks], b[ranks], camera[ranks], cosine[ranks]
-        starts = np.ones(len(a) + 1, dtype=bool)  # where the partners of one a in one camera start, and the end
-        starts[1:-1] = (a[1:] != a[:-1]) | (camera[1:] != camera[:-1])
-        best = np.flatnonzero(starts[:-1])
-        runner_up = np.where(starts[best + 1], -np.inf, cosine[best + ~starts[best + 1]])
-        place = a[best], camera[best]
-        old, new = self.highest[place], cosine[best]
-        self.second[place] = np.maximum(np.minimum(old, new), np.maximum(self.second[place], runner_up))
-        self.partner[place] = np.where(new > old, b[best], self.partner[place])
-        self.highest[place] = np.maximum(old, new)
+        starts = np.ones(len(a), dtype=bool)  # where the partners of one a in one camera start
+        starts[1:] = (a[1:] != a[:-1]) | (camera[1:] != camera[:-1])
+        first, group = np.flatnonzero(starts), starts.cumsum() - 1
+        rank = np.arange(len(a)) - first[group]
+        kept = rank < best
+        place = a[first], camera[first]
+        cosines, partners = np.full((len(first), 2 * best), -np.inf), np.zeros((len(first), 2 * best), dtype=np.int64)
+        cosines[:, :best], partners[:, :best] = self.cosine[place], self.partner[place]
+        cosines[group[kept], best + rank[kept]] = cosine[kept]
+        partners[group[kept], best + rank[kept]] = b[kept]
+        order = np.argsort(-cosines, axis=1, kind="stable")[:, :best]
+        self.cosine[place] = np.take_along_axis(cosines, order, axis=1)
+        self.partner[place] = np.take_along_axis(partners, order, axis=1)
 
     def matches(self, names: NDArray[np.int64]) -> BestMatches:
         """The result after all cosines were added; ``names`` are the numbers of the proxies in the result."""
-        mean_of_two = np.empty_like(self.highest)
-        mean_of_two[names] = np.where(self.second > -np.inf, (self.highest + self.second) / 2, self.highest)
-        a, camera = np.nonzero((self.highest > self.second) & (self.second > -np.inf))
-        return BestMatches(mean_of_two, names[a], names[self.partner[a, camera]], self.highest[a, camera])
+        found = self.cosine > -np.inf
+        count = found.sum(axis=2)
+        total = np.zeros(count.shape)
+        for place in range(found.shape[2]):  # the order of the additions is part of the result
+            total += np.where(found[..., place], self.cosine[..., place], 0)
+        last = np.maximum(count - 1, 0)[..., None]
+        lowest = np.take_along_axis(self.cosine, last, axis=2)
+        mean = np.empty(count.shape)
+        # A mean of equal numbers may be rounded to below them. Nothing at or below the lowest may exceed the mean.
+        mean[names] = np.where(count > 0, np.maximum(total / np.maximum(count, 1), lowest[..., 0]), -np.inf)
+        a, camera, place = np.nonzero(found & (self.cosine > lowest))
+        return BestMatches(mean, names[a], names[self.partner[a, camera, place]], self.cosine[a, camera, place])

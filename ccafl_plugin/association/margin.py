@@ -10,16 +10,17 @@ from ccafl_plugin.association.best_matches import best_matches, cosines
 from ccafl_plugin.association.linkage import average_linkage
 from ccafl_plugin.association.registry import number_groups, register_association
 from ccafl_plugin.utils.camera_moments import without_cameras
+from ccafl_plugin.utils.ranges import check_arguments
 
 
 @register_association("margin")
-def margin(features: Tensor, cameras: Tensor) -> Tensor:
+def margin(features: Tensor, cameras: Tensor, best: int = 2) -> Tensor:
     """Pseudo identities from the margins between best matches and second-best matches.
 
     1. Features are standardised per camera and scaled to unit length
        (:func:`~ccafl_plugin.utils.camera_moments.without_cameras`); s(a, b) is their cosine.
-    2. m(a, c) is the mean of a's two highest cosines among the proxies of camera c. If c has a single proxy, m(a, c) is
-       the cosine with this proxy: such a camera gives no evidence.
+    2. m(a, c) is the mean of a's ``best`` highest cosines among the proxies of camera c, of all if c has fewer. If c
+       has a single proxy, m(a, c) is the cosine with this proxy: such a camera gives no evidence.
     3. margin(a, b) = 2 s(a, b) - m(a, camera of b) - m(b, camera of a). It is above 0 only if the two are, on balance,
        each other's best match in the other's camera.
     4. Pseudo identities are the groups that average linkage of the margins finds while a mean is above 0. No group has
@@ -31,21 +32,26 @@ def margin(features: Tensor, cameras: Tensor) -> Tensor:
     Args:
         features: (N, D) float, normalised mean feature of each proxy.
         cameras: (N,) int64.
+        best: number of highest cosines that a match has to exceed on average, at least 2. More find more pairs.
 
     Returns:
         (N,) int64 as :func:`~ccafl_plugin.association.registry.associate` describes.
+
+    Raises:
+        CCAFLError: ``best`` is below 2.
     """
+    check_arguments(best=best)
     if len(cameras) == 0:
         return cameras.clone()
     camera = np.unique(cameras.numpy(), return_inverse=True)[1]
     unit = without_cameras(features.numpy(), camera)
-    best = best_matches(unit, camera)
+    found = best_matches(unit, camera, best)
 
     def margins(a: NDArray[np.int64], b: NDArray[np.int64], cosine: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 2 * cosine - (best.mean_of_two[a, camera[b]] + best.mean_of_two[b, camera[a]])
+        return 2 * cosine - (found.mean[a, camera[b]] + found.mean[b, camera[a]])
 
-    value = margins(best.a, best.b, best.cosine)
-    first, second = np.sort([best.a, best.b], axis=0)
+    value = margins(found.a, found.b, found.cosine)
+    first, second = np.sort([found.a, found.b], axis=0)
     once = np.unique(first * len(camera) + second, return_index=True)[1]  # many pairs are best matches on both sides
     kept = once[value[once] > 0]
     groups = average_linkage(

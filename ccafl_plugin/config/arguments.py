@@ -149,6 +149,7 @@ def engine_arguments(config: CfgNode) -> dict[str, Any]:
         "association": ccafl.association.name,
         "association_options": dict(ccafl.association[ccafl.association.name]),
         "keep_unassociated": ccafl.association.keep_unassociated,
+        "whitening": ccafl.association.whitening,
         **{name: ccafl[name] for name in OF_ENGINE},
         "ids": ccafl.data.ids,
         "keep_epochs": list(ccafl.keep_epochs),

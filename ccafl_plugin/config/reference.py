@@ -37,6 +37,7 @@ def key_sentences() -> dict[str, str]:
     found |= {
         "ccafl.association.name": engine.get("association", ""),
         "ccafl.association.keep_unassociated": engine.get("keep_unassociated", ""),
+        "ccafl.association.whitening": engine.get("whitening", ""),
     }
     owners: dict[str, Any] = {
         "ccafl.data.crops": CropRules,

@@ -156,6 +156,7 @@ def _ccafl_tree() -> dict[str, Any]:
         "association": {
             "name": engine["association"],
             "keep_unassociated": engine["keep_unassociated"],
+            "whitening": engine["whitening"],
             **{name: _arguments(function) for name, function in ASSOCIATIONS.items()},
         },
         "terms": {name: {"enabled": name in PAPER_TERMS, **_arguments(term)} for name, term in TERMS.items()},

@@ -49,6 +49,8 @@ class ImageCCAFLEngine(ScoredEngine):
         association: name of the cross-camera association.
         association_options: its arguments, e.g. ``{'rate': 1.7}``.
         keep_unassociated: a proxy without partner becomes a pseudo identity of its own; False in the paper.
+        whitening: above 0, proxies are associated by features that are whitened by the spread of images inside proxies,
+            with this shrinkage; 0 in the paper.
         supervision: ``intra_camera``, or ``full`` for upper bounds: true identities instead of the association.
         ids: ``per_camera`` if the training ids mean nothing across cameras: nothing is said of true identities then.
         amp: mixed precision where the model is on a GPU.
@@ -96,6 +98,7 @@ class ImageCCAFLEngine(ScoredEngine):
         association: str = "nearest_pairs",
         association_options: Mapping[str, Any] | None = None,
         keep_unassociated: bool = False,
+        whitening: float = 0.0,
         supervision: str = "intra_camera",
         ids: str = "across_cameras",
         amp: bool = True,
@@ -129,7 +132,8 @@ class ImageCCAFLEngine(ScoredEngine):
         self.encoder = EncoderPass(model, dtype, accumulation)
 
         self.labels = ProxyLabels.from_tuples(dataset.train)
-        self.supervision = Supervision(supervision, association, dict(association_options or {}), keep_unassociated)
+        options_of_it = dict(association_options or {})
+        self.supervision = Supervision(supervision, association, options_of_it, keep_unassociated, whitening)
         check_ids(ids, supervision)
         self.supervision.check_sampler(type(sampler).__name__)
         self.class_of_proxy = self.supervision.class_of_proxy(self.labels)

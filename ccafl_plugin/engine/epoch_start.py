@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
+from ccafl_plugin.association import spread_inside, whiten
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.association_report import AssociationReport
 from ccafl_plugin.engine.extraction import TrainingImages, unit_features
 from ccafl_plugin.engine.supervision import Supervision
-from ccafl_plugin.losses import unit_group_means
+from ccafl_plugin.losses import group_means
 from ccafl_plugin.terms import EpochState, Term
 
 
@@ -87,10 +89,18 @@ class EpochStart:
             term.refresh(state)
         return Started(list(terms), scores)
 
+    def _proxy_features(self, features: Tensor) -> Tensor:
+        """(N, D) float64, unit rows: what proxies are associated by."""
+        means = group_means(features, self.proxies, self.labels.num_proxies)
+        if not self.supervision.whitening or self.supervision.is_full:
+            return normalize(means, dim=1)
+        spread = spread_inside(features, means, self.proxies)
+        return whiten(normalize(means, dim=1), spread, self.supervision.whitening)
+
     def _associate(self, epoch: int, features: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
         """(N,) int64 on the model's device, and what is known of the association, which is printed, too."""
         labels = self.labels
-        means = None if features is None else unit_group_means(features.double(), self.proxies, labels.num_proxies)
+        means = None if features is None else self._proxy_features(features.double())
         pseudo = self.supervision.pseudo_identities(means, labels)
         count = int(pseudo.max()) + 1
         kept = int((pseudo >= 0).sum())

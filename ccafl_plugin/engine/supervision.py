@@ -11,6 +11,7 @@ from ccafl_plugin.association import associate, keep_unassociated
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.data.samplers import READS_IDENTITIES
 from ccafl_plugin.utils.errors import WrongArgument, unknown_name
+from ccafl_plugin.utils.ranges import check_arguments
 
 SUPERVISIONS = ("intra_camera", "full")
 
@@ -37,6 +38,7 @@ class Supervision:
         association: name of the association, for ``intra_camera``.
         association_options: its arguments.
         keep_unassociated: a proxy without partner becomes a pseudo identity of its own.
+        whitening: above 0, features are whitened before the association, with this shrinkage; 0: they are not.
 
     Raises:
         CCAFLError: an unknown name.
@@ -46,8 +48,10 @@ class Supervision:
     association: str = "nearest_pairs"
     association_options: dict[str, Any] = field(default_factory=dict)
     keep_unassociated: bool = False
+    whitening: float = 0.0
 
     def __post_init__(self) -> None:
+        check_arguments(whitening=self.whitening)
         if self.name not in SUPERVISIONS:
             raise unknown_name("{supervision}", self.name, SUPERVISIONS)
 

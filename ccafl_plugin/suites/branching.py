@@ -103,7 +103,7 @@ def _of_pseudo_identities(row: CfgNode, source: CfgNode, epoch: int) -> str:
     if (associates or supervised) and row.ccafl.supervision != source.ccafl.supervision:
         return _SUPERVISION
     mine, other = row.ccafl.association, source.ccafl.association
-    differ = (key for key in ("name", "keep_unassociated", mine.name) if mine[key] != other[key])
+    differ = (key for key in ("name", "keep_unassociated", "whitening", mine.name) if mine[key] != other[key])
     return f"ccafl.association.{key}" if associates and (key := next(differ, "")) else ""
 
 

@@ -96,12 +96,14 @@ RANGES: dict[str, Range] = {
     # terms and losses
     "first_epoch": NOT_NEGATIVE,
     "last_epoch": Range(-1),
+    "follow_encoder": NOT_NEGATIVE,
     "weight_lambda": SHARE,
     "smoothing": SHARE,
     "temperature": POSITIVE,
     "instances": COUNT,
     # association and label noise
-    "follow_encoder": NOT_NEGATIVE,
+    "best": Range(2),
+    "whitening": NOT_NEGATIVE,
     "rate": NOT_NEGATIVE,
     "wrong": SHARE,
     "split": SHARE,

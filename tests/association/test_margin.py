@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ccafl_plugin.association import ASSOCIATIONS, associate, best_matches, blocks
 from ccafl_plugin.utils.camera_moments import without_cameras
+from ccafl_plugin.utils.errors import CCAFLError
 
 
 def slow_rows(features: NDArray, cameras: list[int]) -> list[NDArray]:
@@ -33,7 +34,7 @@ def slow_rows(features: NDArray, cameras: list[int]) -> list[NDArray]:
     return rows
 
 
-def slow_margins(features: NDArray, cameras: list[int]) -> dict[tuple[int, int], float]:
+def slow_margins(features: NDArray, cameras: list[int], best: int = 2) -> dict[tuple[int, int], float]:
     """Of all cross-camera pairs a < b."""
     rows = slow_rows(features, cameras)
     proxies = range(len(cameras))
@@ -42,15 +43,15 @@ def slow_margins(features: NDArray, cameras: list[int]) -> dict[tuple[int, int],
         return float(np.sum(rows[a] * rows[b]))
 
     def m(a: int, camera: int) -> float:
-        highest = sorted((s(a, b) for b in proxies if cameras[b] == camera and b != a), reverse=True)[:2]
-        return sum(highest) / len(highest)
+        highest = sorted((s(a, b) for b in proxies if cameras[b] == camera and b != a), reverse=True)[:best]
+        return max(sum(highest) / len(highest), highest[-1])
 
     pairs = [(a, b) for a in proxies for b in proxies if a < b and cameras[a] != cameras[b]]
     return {(a, b): 2 * s(a, b) - (m(a, cameras[b]) + m(b, cameras[a])) for a, b in pairs}
 
 
-def slow_association(features: NDArray, cameras: list[int]) -> list[int]:
-    margins = slow_margins(features, cameras)
+def slow_association(features: NDArray, cameras: list[int], best: int = 2) -> list[int]:
+    margins = slow_margins(features, cameras, best)
     groups = [[proxy] for proxy in range(len(cameras))]
     while True:
         offers = []
@@ -104,14 +105,20 @@ KINDS = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@given(n=st.integers(0, 14), d=st.integers(1, 6), cameras=st.integers(1, 5), seed=st.integers(0, 2**31))
-def test_equals_loops_over_pairs_and_groups(kind: str, n: int, d: int, cameras: int, seed: int) -> None:
+@given(
+    n=st.integers(0, 14),
+    d=st.integers(1, 6),
+    cameras=st.integers(1, 5),
+    best=st.integers(2, 5),
+    seed=st.integers(0, 2**31),
+)
+def test_equals_loops_over_pairs_and_groups(kind: str, n: int, d: int, cameras: int, best: int, seed: int) -> None:
     features, seen_by = draw(kind, n, d, cameras, seed)
     before = torch.from_numpy(features), torch.tensor(seen_by, dtype=torch.int64)
     given_features, given_cameras = before[0].clone(), before[1].clone()
-    pseudo = associate(given_features, given_cameras, "margin")
+    pseudo = associate(given_features, given_cameras, "margin", best=best)
     assert pseudo.dtype == torch.int64
-    assert pseudo.tolist() == slow_association(features, seen_by)
+    assert pseudo.tolist() == slow_association(features, seen_by, best)
     assert torch.equal(given_features, before[0])
     assert torch.equal(given_cameras, before[1])
 
@@ -185,7 +192,23 @@ def test_nothing_to_associate() -> None:
     assert associate(features, torch.arange(5), "margin").tolist() == [-1] * 5
 
 
-def test_it_has_no_options() -> None:
+def test_more_matches_to_exceed_find_more_pairs() -> None:
+    features, seen_by = draw("people", 200, 16, 6, 3)
+    found = []
+    for best in (2, 4):
+        pseudo = associate(torch.from_numpy(features), torch.tensor(seen_by), "margin", best=best)
+        counts = pseudo[pseudo >= 0].bincount()
+        found.append(int((counts * (counts - 1) // 2).sum()))
+    assert found[0] < found[1]
+
+
+@pytest.mark.parametrize("best", [1, 0, -1])
+def test_a_match_has_to_exceed_another(best: int) -> None:
+    with pytest.raises(CCAFLError, match=f"best: {best} is out of range, it must be at least 2"):
+        associate(torch.eye(4), torch.arange(4), "margin", best=best)
+
+
+def test_unknown_options() -> None:
     assert "margin" in ASSOCIATIONS
     with pytest.raises(ValueError, match="option of association 'margin': 'rate'"):
         associate(torch.eye(2), torch.arange(2), "margin", rate=1.0)

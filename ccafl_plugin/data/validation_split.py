@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError
 
 INSIDE_ROOT = Path("market1501") / "Market-1501-v15.09.15"
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
@@ -52,13 +52,7 @@ def make_validation(
     folder, target = Path(source) / TRAIN, Path(root) / INSIDE_ROOT
     if target.exists():
         raise CCAFLError(f"{str(target)!r} exists already; name another root, or remove it.")
-    proxies: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for path in sorted(folder.glob("*.jpg")):
-        found = _NAME.match(path.name)
-        if found:
-            proxies[found[1]][found[2]].append(path)
-    if not proxies:
-        raise CCAFLError(f"{str(folder)!r} holds no images named as Market-1501's, such as 0002_c1s1_000451_03.jpg.")
+    proxies = _by_person_and_camera(folder)
     rng = random.Random(seed)
     validation = _draw(rng, [person for person in sorted(proxies) if len(proxies[person]) > 1], people, "validation")
     rest = [person for person in sorted(proxies) if person not in validation]
@@ -79,6 +73,17 @@ def make_validation(
             _link(file, target / name / file.name)
     counts = {name: len(files) for name, files in parts.items()}
     return {**counts, "proxies": sum(len(proxies[person]) for person in training)}
+
+
+def _by_person_and_camera(folder: Path) -> dict[str, dict[str, list[Path]]]:
+    found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for path in sorted(folder.glob("*.jpg")):
+        name = _NAME.match(path.name)
+        if name:
+            found[name[1]][name[2]].append(path)
+    if not found:
+        raise CCAFLError(f"{str(folder)!r} holds no images named as Market-1501's, such as 0002_c1s1_000451_03.jpg.")
+    return found
 
 
 def _draw(rng: random.Random, people: list[str], count: int, part: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections import Counter
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 import torchreid
 
-from ccafl_plugin.data.validation import GALLERY, INSIDE_ROOT, QUERY, TRAIN, main, make_validation
-from ccafl_plugin.errors import CCAFLError
+from ccafl_plugin.data.validation_split import GALLERY, INSIDE_ROOT, QUERY, TRAIN, main, make_validation
+from ccafl_plugin.utils.errors import CCAFLError
 
 PARTS = (TRAIN, QUERY, GALLERY)
 
@@ -46,7 +47,8 @@ def test_people_stand_in_one_part_and_all_of_their_images_are_used(source, tmp_p
     people = {part: {person for person, _ in keys(files[part])} for part in PARTS}
     assert people[QUERY] == people[GALLERY] and len(people[QUERY]) == 6
     assert not people[TRAIN] & people[QUERY] and len(people[TRAIN]) == 14
-    assert sorted(sum(files.values(), [])) == sorted(path.name for path in (source / TRAIN).glob("*.jpg"))
+    everything = sorted(itertools.chain.from_iterable(files.values()))
+    assert everything == sorted(path.name for path in (source / TRAIN).glob("*.jpg"))
     assert counts["proxies"] == len(set(keys(files[TRAIN])))
 
 
