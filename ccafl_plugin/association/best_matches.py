@@ -177,8 +177,8 @@ class _Highest:
         found = self.cosine > -np.inf
         count = found.sum(axis=2)
         total = np.zeros(count.shape)
-        for place in range(found.shape[2]):  # the order of the additions is part of the result
-            total += np.where(found[..., place], self.cosine[..., place], 0)
+        for k in range(found.shape[2]):  # the order of the additions is part of the result
+            total += np.where(found[..., k], self.cosine[..., k], 0)
         last = np.maximum(count - 1, 0)[..., None]
         lowest = np.take_along_axis(self.cosine, last, axis=2)
         mean = np.empty(count.shape)

@@ -140,7 +140,8 @@ def test_times_come_from_the_newest_results(tmp_path):
     lines = tables(tmp_path).splitlines()
     (line,) = (line for line in lines if "evaluation of 10 000 queries" in line)
     assert [cell.strip() for cell in line.strip("|").split("|")][-2:] == ["17 min", "29 h"]
-    assert sum(cell.strip() == "-" for line in lines for cell in line.split("|")) == 2 * 4  # a table without any rate has no columns of times
+    # A table without any rate has no columns of times.
+    assert sum(cell.strip() == "-" for line in lines for cell in line.split("|")) == 2 * 4
     assert lines[-1] == "Rates of CPU: 2025-01-01, M, 2 threads. A dash: not measured there."
     (tmp_path / "gpu.json").write_text(json.dumps(results("H", [row])))
     assert "GPU, 1e+08 |" in tables(tmp_path)
