@@ -30,14 +30,21 @@ def test_every_association_is_chosen_by_name_and_gets_its_options(name: str, tmp
     assert torch.equal(pseudo, associate(features, torch.arange(8) % 2, name))
 
 
-def test_an_association_without_options_is_an_empty_node() -> None:
-    assert yaml.safe_load(load_config().dump())["ccafl"]["association"]["margin"] == {}
-    with pytest.raises(CCAFLError, match=r"^config key: 'ccafl.association.margin.rate' is not available"):
-        load_config(None, ["ccafl.association.margin.rate", "1.7"])
-    with pytest.raises(CCAFLError, match=r"^ccafl.association.margin: has no keys to set, found 1\.7\.$"):
-        load_config(None, ["ccafl.association.margin", "1.7"])
+def plain(features: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
+    """An association without options."""
+    return torch.full_like(cameras, -1)
 
 
-def test_a_node_without_keys_may_stand_empty_in_a_file(tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text("ccafl: {association: {name: margin, margin: {}}}\n")
-    assert load_config(tmp_path / "own.yaml").ccafl.association.name == "margin"
+def test_an_association_without_options_is_an_empty_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ASSOCIATIONS, "plain", plain)
+    assert yaml.safe_load(load_config().dump())["ccafl"]["association"]["plain"] == {}
+    with pytest.raises(CCAFLError, match=r"^config key: 'ccafl.association.plain.rate' is not available"):
+        load_config(None, ["ccafl.association.plain.rate", "1.7"])
+    with pytest.raises(CCAFLError, match=r"^ccafl.association.plain: has no keys to set, found 1\.7\.$"):
+        load_config(None, ["ccafl.association.plain", "1.7"])
+
+
+def test_a_node_without_keys_may_stand_empty_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ASSOCIATIONS, "plain", plain)
+    (tmp_path / "own.yaml").write_text("ccafl: {association: {name: plain, plain: {}}}\n")
+    assert load_config(tmp_path / "own.yaml").ccafl.association.name == "plain"
