@@ -40,7 +40,9 @@ class Options:
         cosine_final_factor: ``warmup_cosine`` ends at this fraction of the learning rate.
         bias_lr_factor: learning rate of biases as a multiple of the weights' learning rate.
         bias_lr_for_all_models: whether ``bias_lr_factor`` applies to torchreid's own models too.
-        clip_weights: local file with CLIP weights for ``pretrained=True``; empty: OpenAI's weights through open_clip.
+        clip_weights: local file with CLIP weights for ``pretrained=True``; empty: OpenAI's, downloaded once.
+        clip_activation: activation that ``clip_weights`` were trained with, ``quick_gelu`` (OpenAI, MetaCLIP, DFN) or
+            ``gelu`` (LAION, DataComp); empty: the file says it, as OpenAI's and this package's do.
         prompt_length: learnable tokens in the prompt of one proxy.
         input_size: (height, width) in pixels; a new model gets positional embeddings for this size.
         freeze_patch_projection: keep the patch projection of ``clip_vit_b16`` fixed.
@@ -68,6 +70,7 @@ class Options:
     bias_lr_factor: float = paper_values.BIAS_LR_FACTOR
     bias_lr_for_all_models: bool = False
     clip_weights: str = ""
+    clip_activation: str = ""
     prompt_length: int = paper_values.PROMPT_LENGTH
     input_size: tuple[int, int] = paper_values.INPUT_SIZE
     freeze_patch_projection: bool = True

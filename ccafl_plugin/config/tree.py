@@ -24,6 +24,7 @@ from ccafl_plugin.terms import PAPER_TERMS, TERMS
 
 OF_OPTIONS = (
     "clip_weights",
+    "clip_activation",
     "prompt_length",
     "freeze_patch_projection",
     "crop_padding",

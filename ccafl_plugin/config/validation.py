@@ -27,6 +27,7 @@ from ccafl_plugin.integration import torchreid_names as names
 from ccafl_plugin.losses.icdl import REDUCTIONS
 from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.models import BACKBONES, check_compile, check_prompt_length
+from ccafl_plugin.models.activation import ACTIVATIONS
 from ccafl_plugin.own_settings import ID_SCOPES
 from ccafl_plugin.synthetic.renderer.cameras import check_cameras
 from ccafl_plugin.synthetic.renderer.picture_plan import SIZES
@@ -54,6 +55,7 @@ def allowed_names() -> dict[str, Callable[[], list[str]]]:
         "loss.name": lambda: list(LOSSES),
         "test.dist_metric": lambda: ["euclidean", "cosine"],
         "test.camera_normalization": lambda: ["none", *MODES],
+        "ccafl.clip_activation": lambda: ["", *ACTIVATIONS],
         "ccafl.supervision": lambda: list(SUPERVISIONS),
         "ccafl.data.ids": lambda: list(ID_SCOPES),
         "ccafl.association.name": lambda: list(ASSOCIATIONS),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.file_kinds import not_a_file
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+"""What is read, told by the content whatever a file is called. Pillow knows 40 more, and for one, EPS, starts another
+program, Ghostscript."""
 
 _served: Mapping[str, Tensor] = {}
 
@@ -41,17 +47,32 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
         PIL image in RGB: the file's content, or what is served in its place.
 
     Raises:
-        CCAFLError: the file is missing, cut off, or no image; it is named.
+        CCAFLError: the file is missing, cut off, no image of ``FORMATS``, or no ordinary file; it is named.
     """
     if (kept := _served.get(os.fspath(path))) is not None:
         return Image.fromarray(kept.permute(1, 2, 0).contiguous().numpy())
+    if (kind := not_a_file(path)) is not None:  # a pipe would be waited for
+        raise CCAFLError(f"{path} can't be read as an image: {kind}. Replace or remove the file.")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=formats()) as image:
             return image.convert("RGB")
+    except UnidentifiedImageError as error:
+        kinds = ", ".join(formats())
+        raise CCAFLError(
+            f"{path} can't be read as an image: its content is none of {kinds}. Replace or remove the file."
+        ) from error
     # Pillow reports broken files by errors of many kinds: OSError, SyntaxError (PNG), ValueError, bombs.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = "it does not exist" if isinstance(error, FileNotFoundError) else _one_line(error)
-        raise CCAFLError(f"{path} can't be read as an image: {reason}. Replace or remove the file.") from error
+        raise CCAFLError(
+            f"{path} can't be read as an image: {_one_line(error)}. Replace or remove the file."
+        ) from error
+
+
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def start_worker(worker: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ccafl_plugin.models.checkpoint_file import read_part
+from ccafl_plugin.models.state_dicts import tensors_of
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import write_text_whole, write_whole
 
@@ -53,7 +54,7 @@ def save(
     for old in manifests(save_dir)[:-keep]:
         if epoch_of(old) in keep_epochs:
             continue
-        for name in _files_of(old):
+        for name in _files_of(old).values():
             (save_dir / name).unlink(missing_ok=True)
         old.unlink()
 
@@ -72,11 +73,12 @@ def set_aside(save_dir: str | Path, behind: int = -1) -> Path | None:
     found = [manifest for manifest in manifests(save_dir) if epoch_of(manifest) > behind]
     if not found:
         return None
+    files = {manifest: _files_of(manifest) for manifest in found}  # all are checked before any is moved
     number = 1
     while (aside := save_dir / ASIDE.format(number)).exists():
         number += 1
     for manifest in found:
-        for file in (manifest.name, *_files_of(manifest)):  # the manifest first: a checkpoint without it is none
+        for file in (manifest.name, *files[manifest].values()):  # the manifest first: a checkpoint without it is none
             if (save_dir / file).is_file():
                 (aside / file).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(save_dir / file, aside / file)
@@ -89,12 +91,40 @@ def manifests(save_dir: str | Path) -> list[Path]:
     return sorted((path for path in found if path.stem.removeprefix("checkpoint-").isdecimal()), key=epoch_of)
 
 
-def _files_of(manifest: Path) -> list[str]:
-    """The parts' files, relative to the run's folder; none if the manifest is not one that :func:`save` wrote."""
+def _files_of(manifest: Path, key: str = "data.save_dir") -> dict[str, str]:
+    """The parts' files, relative to the run's folder; none if the manifest is not one that :func:`save` wrote.
+
+    Raises:
+        CCAFLError: it names a file of another place, see :func:`_check_place`.
+    """
     try:
-        return list(json.loads(manifest.read_text())["parts"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return []
+        parts = dict(json.loads(manifest.read_text(encoding="utf-8"))["parts"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    for part, file in parts.items():
+        _check_place(manifest, part, file, key)
+    return parts
+
+
+def _check_place(manifest: Path, part: Any, file: Any, key: str) -> None:
+    """Refuses a file that is not where :func:`save` puts a part: ``PART/model.pth.tar-EPOCH`` in the run's folder.
+
+    A manifest may come from anywhere, and what it names is opened, moved and deleted.
+
+    Raises:
+        CCAFLError: the file is called otherwise, or a link takes it out of the folder.
+    """
+    folder = manifest.parent
+    epoch = manifest.stem.rpartition("-")[2]  # a user may have given the manifest another name
+    beginning = f"{part}/model.pth.tar"
+    named = isinstance(part, str) and part not in ("", ".", "..") and not set(part) & set("/\\\0")
+    own = isinstance(file, str) and file.rpartition("-")[0] == beginning
+    own = own and (not epoch.isdecimal() or file == f"{beginning}-{epoch}")
+    if not (named and own and (folder / file).resolve().is_relative_to(folder.resolve())):
+        raise CCAFLError(
+            f"{key}: the manifest {str(manifest)!r} names {file!r} as its part {part!r}, which is no file of a "
+            "checkpoint in its folder; nothing was opened, moved or deleted. Remove the manifest if you don't trust it."
+        )
 
 
 def epoch_of(manifest: Path) -> int:
@@ -148,12 +178,23 @@ def load(path: str | Path, key: str = "model.resume") -> tuple[dict[str, Any], d
     """
     manifest_path = find_manifest(path, key)
     try:
-        manifest = json.loads(manifest_path.read_text())
-        files = {name: manifest_path.parent / file for name, file in manifest["parts"].items()}
+        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+        files = dict(manifest["parts"])
         manifest["epoch"] = int(manifest["epoch"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CCAFLError(f"{key}: {str(manifest_path)!r} is no manifest of a checkpoint ({error}).") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:80]
+        raise CCAFLError(f"{key}: {str(manifest_path)!r} is no manifest of a checkpoint ({reason}).") from error
     for name, file in files.items():
-        if not file.is_file():
-            raise CCAFLError(f"{key}: the part {name!r} of the checkpoint is missing: {str(file)!r}.")
-    return manifest, {name: read_part(file, key) for name, file in files.items()}
+        _check_place(manifest_path, name, file, key)
+        part = manifest_path.parent / file
+        if not part.is_file():
+            raise CCAFLError(f"{key}: the part {name!r} of the checkpoint is missing: {str(part)!r}.")
+    return manifest, {name: _read_part(manifest_path.parent / file, key) for name, file in files.items()}
+
+
+def _read_part(file: Path, key: str) -> dict[str, Any]:
+    part = read_part(file, key)
+    if "state_dict" not in part:
+        raise CCAFLError(f"{key}: {str(file)!r} is no part of a checkpoint: it has no 'state_dict'.")
+    tensors_of(part, file, key, empty=True)
+    return part

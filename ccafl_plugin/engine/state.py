@@ -139,6 +139,14 @@ class TrainingState:
         if scheduler is not None:
             scheduler.load_state_dict(saved["scheduler"])
         if name == MAIN:
-            self.rank1 = float(saved["rank1"])
+            self.rank1 = _rank1(saved.get("rank1", 0.0))
             if saved.get("scaler"):  # of a run in another precision there is none, this run's starts afresh
                 self.scaler.load_state_dict(saved["scaler"])
+
+
+def _rank1(saved: Any) -> float:
+    """The score of the last test; a checkpoint that other programs wrote may have none."""
+    try:
+        return float(saved)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"its rank1 is {saved!r}, no number") from error

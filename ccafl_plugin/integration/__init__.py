@@ -5,7 +5,7 @@
 - ``changes``: one write and the way back;
 - ``torchreid_layout``: torchreid's modules in both of its distributions, checked;
 - ``torchreid_names``: the names that its builders take;
-- ``builders``, ``images``, ``data_manager``, ``evaluation``, ``new_names``: the changes themselves.
+- ``builders``, ``images``, ``data_manager``, ``evaluation``, ``weights``, ``new_names``: the changes themselves.
 """
 
 from ccafl_plugin.integration.registration import register, unregister

@@ -6,14 +6,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ccafl_plugin.integration import builders, camera_evaluation, data_manager, evaluation, images, new_names
+from ccafl_plugin.integration import (
+    builders,
+    camera_evaluation,
+    data_manager,
+    evaluation,
+    images,
+    new_names,
+    weights,
+)
 from ccafl_plugin.integration.changes import Change
 
 BY_NAME = "only where the name is asked for"
 NONE = "none"
+LOADERS = ("load_checkpoint", "load_pretrained_weights", "resume_from_checkpoint")
+MANY = 5
+"""Places of one name that are listed by their modules alone."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,39 @@ TABLE = (
         "torchreid tries a broken file for ever; an epoch's images may come from memory",
         NONE,
         images.reading_changes,
+    ),
+    Row(
+        "reading of checkpoints and weights",
+        (
+            *(f"utils.torchtools.{name}" for name in LOADERS),
+            *(f"utils.{name}" for name in LOADERS),
+            "utils.feature_extractor.load_pretrained_weights",
+        ),
+        "nothing in a file is run, whatever torch's version; torchreid's own checkpoints load with torch from 2.6 on; "
+        "nothing that fits is an error; positions of CLIP are interpolated",
+        NONE,
+        weights.checkpoint_changes,
+    ),
+    Row(
+        "ImageNet weights of torchreid's models",
+        (
+            *(f"models.{name}.init_pretrained_weights" for name in (*weights.ADDRESSED, *weights.NAMED)),
+            "models.inceptionresnetv2.InceptionResNetV2.load_imagenet_weights",
+        ),
+        "https or refused, checksum in the name compared, whole files only, nothing in a file is run; "
+        "nothing that fits is an error",
+        "`model.pretrained False`, or the file in torch's cache",
+        weights.imagenet_changes,
+    ),
+    Row(
+        "downloads of data sets",
+        (
+            "data.datasets.dataset.Dataset.download_dataset",
+            *(f"{name}.download_url" for name in ("utils.tools", "utils", "data.datasets.dataset")),
+        ),
+        "torchreid fetches over plain HTTP and unpacks whatever comes; the address is named instead",
+        NONE,
+        weights.dataset_download_changes,
     ),
     Row(
         "`FeatureExtractor` for the plugin's models",
@@ -145,11 +189,24 @@ TABLE = (
 )
 
 
+def _places(names: tuple[str, ...]) -> Iterator[str]:
+    """The names in Markdown; one that stands in many modules of one folder only once."""
+    parts = [(*name.split(".", 2), "")[:3] if name.count(".") == 2 else (name, "", "") for name in names]
+    groups: dict[tuple[str, str], list[str]] = {}
+    for folder, middle, last in parts:
+        groups.setdefault((folder, last), []).append(middle)
+    for (folder, last), modules in groups.items():
+        if last and len(modules) >= MANY:
+            yield f"`{folder}.*.{last}` ({', '.join(modules)})"
+        else:
+            yield from (f"`{'.'.join(filter(None, (folder, middle, last)))}`" for middle in modules)
+
+
 def as_markdown() -> str:
     """The table as it stands in docs/differences.md."""
     lines = ["| what | where in torchreid | why | how to do without |", "|---|---|---|---|"]
     for row in TABLE:
-        where = ", ".join(f"`{name}`" for name in row.where)
+        where = ", ".join(_places(row.where))
         lines.append(f"| {row.what} | {where} | {row.why} | {row.switch} |")
     return "\n".join(lines)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ccafl_plugin.models.activation import GELU_KEY, activation_of, set_activation
 from ccafl_plugin.models.pooling import NeckBatchNorm
 from ccafl_plugin.models.pretrained import load_pretrained
 from ccafl_plugin.models.prompts import TextEncoder
 from ccafl_plugin.models.towers import ImageTower, ResNetTower, ViTTower
 from ccafl_plugin.utils.dtypes import at_least_float32
-from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.errors import unknown_name
 
 LOSSES = ("softmax", "triplet", "ccafl")
 OPENAI_SIZE = 224
@@ -45,12 +47,12 @@ class Backbone:
     openai_name: str | None = None
     config: dict[str, Any] | None = None
 
-    def build(self) -> nn.Module:
-        """A randomly initialised ``open_clip.CLIP`` with QuickGELU; it draws from torch's global random state."""
+    def build(self, activation: str = "quick_gelu") -> nn.Module:
+        """A randomly initialised ``open_clip.CLIP`` with this activation; it draws from torch's global random state."""
         import open_clip
 
         clip: nn.Module = open_clip.CLIP(**(self.config or open_clip.get_model_config(self.openai_name)))
-        check_quick_gelu(clip)
+        set_activation(clip, activation)
         return clip
 
     @property
@@ -169,8 +171,9 @@ def build_clip(
 ) -> ClipReID:
     """Builds a model by name, with the arguments that torchreid's ``build_model`` passes.
 
-    The weight file, the input size, whether the ViT's patch projection is frozen, gradient checkpointing and the memory
-    format come from ``ccafl_plugin.options``. Random parts are drawn from torch's global random state.
+    The weight file and its activation, the input size, whether the ViT's patch projection is frozen, gradient
+    checkpointing and the memory format come from ``ccafl_plugin.options``. Random parts are drawn from torch's global
+    random state.
 
     Args:
         name: one of ``BACKBONES``.
@@ -189,10 +192,10 @@ def build_clip(
     if loss not in LOSSES:
         raise unknown_name("loss", loss, LOSSES)  # checked before a download of minutes
     backbone = BACKBONES[name]
-    clip: Any = backbone.build()
+    clip: Any = backbone.build(options.clip_activation or "quick_gelu")
     grid = backbone.grid
     if pretrained:
-        grid = load_pretrained(clip, name, grid, backbone.openai_name, options.clip_weights)
+        grid = load_pretrained(clip, name, grid, backbone.openai_name, options.clip_weights, options.clip_activation)
     tower = backbone.tower(clip.visual, grid, options.input_size)
     tower.channels_last = options.channels_last
     tower.gradient_checkpointing = options.gradient_checkpointing
@@ -206,20 +209,5 @@ def clip_state_dict(model: ClipReID) -> dict[str, Tensor]:
 
     The neck, GeM's exponent and the classifier do not belong to CLIP and are left out.
     """
-    return {**model.image_encoder.clip_state_dict(), **model.text_encoder.state_dict()}
-
-
-def check_quick_gelu(clip: nn.Module) -> None:
-    """Checks that the transformers of ``clip`` use QuickGELU.
-
-    OpenAI's weights were trained with it; plain GELU would give slightly wrong features without any warning.
-
-    Raises:
-        CCAFLError: a transformer of ``clip`` has another activation.
-    """
-    kinds = {type(module).__name__ for key, module in clip.named_modules() if key.endswith("mlp.gelu")}
-    if kinds != {"QuickGELU"}:
-        found = ", ".join(sorted(kinds)) or "none"
-        raise CCAFLError(
-            f"open_clip built CLIP without QuickGELU (found: {found}). Install another version of open_clip."
-        )
+    state = {**model.image_encoder.clip_state_dict(), **model.text_encoder.state_dict()}
+    return state | ({GELU_KEY: torch.tensor(True)} if activation_of(model.text_encoder) == "gelu" else {})

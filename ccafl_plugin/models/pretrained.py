@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import warnings
-import zipfile
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from ccafl_plugin.models.activation import GELU_KEY, activation_for, set_activation
+from ccafl_plugin.models.checkpoint_file import read_file
 from ccafl_plugin.models.positions import GRID_KEY, Grid, infer_grid
+from ccafl_plugin.models.state_dicts import tensors_of, without_parallel
 from ccafl_plugin.models.token_rows import restore_rows
+from ccafl_plugin.utils.downloads import fetch
 from ccafl_plugin.utils.errors import CCAFLError
 
 WEIGHTS_KEY = "ccafl.clip_weights"
@@ -22,13 +22,15 @@ PACKAGE_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 """Folder of weights that come with the package, ``NAME.safetensors``."""
 
 POSITION_KEYS = ("visual.attnpool.positional_embedding", "visual.positional_embedding")
-NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", GRID_KEY)
+NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", GRID_KEY, GELU_KEY)
 """Entries that are not tensors of the model: numbers in OpenAI's archives, and the grid in our own files."""
 NOT_NEEDED = ("logit_scale", "num_batches_tracked")
 """Tensors of CLIP that no feature depends on."""
 
 
-def load_pretrained(clip: nn.Module, name: str, grid: Grid, openai_name: str | None = None, weights: str = "") -> Grid:
+def load_pretrained(
+    clip: nn.Module, name: str, grid: Grid, openai_name: str | None = None, weights: str = "", activation: str = ""
+) -> Grid:
     """Loads pretrained weights of the text and image encoder into ``clip``, from one file, in float32.
 
     Args:
@@ -36,7 +38,8 @@ def load_pretrained(clip: nn.Module, name: str, grid: Grid, openai_name: str | N
         name: the model's name, for messages and for weights that come with the package.
         grid: (h, w) of the positional embeddings in ``clip``.
         openai_name: open_clip's name of the model that OpenAI's weights are for; None if there are none.
-        weights: a local file; empty: the package's own weights, else OpenAI's through open_clip.
+        weights: a local file; empty: the package's own weights, else OpenAI's.
+        activation: ``quick_gelu`` or ``gelu``, with which the weights were trained; empty: the file has to say it.
 
     Returns:
         (h, w) of the loaded positional embeddings.
@@ -55,11 +58,13 @@ def load_pretrained(clip: nn.Module, name: str, grid: Grid, openai_name: str | N
             f"model.pretrained: there are no pretrained weights for {name}. Set {WEIGHTS_KEY} to a file, or "
             f"{WITHOUT_WEIGHTS}."
         )
-    return fill(clip, read_weights(path), name, path, grid)
+    state, said = read_weights(path)
+    set_activation(clip, activation_for(state, said, activation, of_own=openai_name is None, source=path))
+    return fill(clip, state, name, path, grid)
 
 
 def download(name: str, openai_name: str) -> Path:
-    """Gets OpenAI's archive through open_clip, from its cache (``~/.cache/clip``) or from the network.
+    """Gets OpenAI's archive from the place where open_clip keeps it (``~/.cache/clip``), or from the network.
 
     Raises:
         CCAFLError: there is no network, or the downloaded file is not the expected one.
@@ -68,40 +73,33 @@ def download(name: str, openai_name: str) -> Path:
 
     # The file is the same with and without QuickGELU; older versions list it under the plain name only.
     url = open_clip.get_pretrained_url(openai_name.removesuffix("-quickgelu"), "openai")
-    try:
-        with _connection_timeout(30.0):
-            return Path(open_clip.download_pretrained_from_url(url))
-    except Exception as error:  # errors of the network, a proxy, the disk or the checksum
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise CCAFLError(
-            f"model.pretrained: could not download OpenAI's weights for {name} ({reason}). Download {url} and set "
-            f"{WEIGHTS_KEY} to the file, or {WITHOUT_WEIGHTS}."
-        ) from error
+    file = Path("~/.cache/clip").expanduser() / os.path.basename(url)
+    what = f"model.pretrained: OpenAI's weights for {name}"
+    otherwise = f"set {WEIGHTS_KEY} to the file wherever it is, or {WITHOUT_WEIGHTS}"
+    return fetch(url, file, what, otherwise, sha256=url.split("/")[-2])
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
     """All tensors of a file: OpenAI's TorchScript archive, a saved state dict, or safetensors.
 
-    A state dict may be below the key ``state_dict``, and its names may begin with ``module.``. open_clip's other layout
-    (text encoder below ``text.``) and files with the embeddings of some tokens only (``token_rows``) can be read too.
-    Pickled Python code is rejected.
+    A state dict may sit below the key ``state_dict`` or ``model``, and its names may hold ``module.``; open_clip's
+    other layout (text encoder below ``text.``) is understood, and files that hold the embeddings of some tokens only
+    (``token_rows``). Nothing in a file is run.
+
+    Returns:
+        The tensors by name, and the activation if the file says it.
 
     Raises:
         CCAFLError: the file does not exist, has none of these formats, or is damaged.
     """
-    if not path.is_file():
-        raise CCAFLError(f"{WEIGHTS_KEY}: there is no file {path}. Name an existing file, or {WITHOUT_WEIGHTS}.")
-    try:
-        state = _read(path)
-    except Exception as error:  # each format raises its own errors
-        reason = str(error).strip().split("\n")[0][:120]
-        raise CCAFLError(
-            f"{WEIGHTS_KEY}: could not read {path} as a TorchScript archive, state dict or safetensors file ({reason})."
-        ) from error
-    state = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    if not path.exists():
+        raise CCAFLError(f"{WEIGHTS_KEY}: there is no file {path}. Name an existing one, or {WITHOUT_WEIGHTS}.")
+    contents = read_file(path, WEIGHTS_KEY)
+    found = tensors_of(contents.value, path, WEIGHTS_KEY)
+    state = {without_parallel(key): value for key, value in found.items()}
     if "text.token_embedding.weight" in state:
         state = {key.removeprefix("text."): value for key, value in state.items()}
-    return restore_rows(state, path)
+    return restore_rows(state, path), contents.activation
 
 
 def fill(clip: nn.Module, state: dict[str, Tensor], name: str, source: Path, grid: Grid) -> Grid:
@@ -140,31 +138,6 @@ def fill(clip: nn.Module, state: dict[str, Tensor], name: str, source: Path, gri
     return grid
 
 
-def _read(path: Path) -> dict:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    if _is_torchscript(path):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch deprecates TorchScript, but OpenAI's files use it
-            return dict(torch.jit.load(path, map_location="cpu").state_dict())
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict):
-        raise ValueError(f"it holds a {type(state).__name__}")
-    return state
-
-
-def _is_torchscript(path: Path) -> bool:
-    """True for a TorchScript archive: a zip file like that of torch.save, with an additional file of constants."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(member.endswith("/constants.pkl") for member in archive.namelist())
-
-
 def _fits(key: str, value: Tensor, own: Tensor) -> bool:
     """True if the shapes match. The number of image positions may differ, since they are interpolated."""
     if key in POSITION_KEYS:
@@ -177,14 +150,3 @@ def _take_positions(clip: nn.Module, weights: dict[str, Tensor], stored: Tensor 
     key = next(key for key in POSITION_KEYS if key in weights)
     clip.get_parameter(key).data = torch.empty_like(weights[key], dtype=torch.float32)
     return infer_grid(len(weights[key]), grid, None if stored is None else tuple(stored.tolist()))
-
-
-@contextlib.contextmanager
-def _connection_timeout(seconds: float) -> Iterator[None]:
-    """Sets a timeout for open_clip's download, which has none and would wait for minutes behind a firewall."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

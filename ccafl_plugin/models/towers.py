@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
+from ccafl_plugin.models.activation import activation_of, set_activation
 from ccafl_plugin.models.attention_pooling import pool_by_attention
 from ccafl_plugin.models.pooling import GeM
 from ccafl_plugin.models.positions import GRID_KEY, Grid, infer_grid, interpolate_positions
@@ -61,6 +62,7 @@ class ImageTower(nn.Module, abc.ABC):
     later batch of another size they are interpolated in the forward pass; the parameters do not change. A state dict of
     another size is interpolated too. A tower that has seen no batch takes the size of the state dict instead, so that a
     checkpoint and its optimizer state match although the input size is not known yet.
+    The activation in a state dict, GELU or QuickGELU, becomes the tower's.
 
     Args:
         visual: open_clip's image encoder; the tower takes it over and modifies it.
@@ -93,6 +95,7 @@ class ImageTower(nn.Module, abc.ABC):
         self.embedding_dim: int = self.visual.output_dim
         self.grid = grid
         self.register_buffer("positional_grid", torch.tensor(grid))  # so that a state dict stores its grid
+        self._note_activation()
         self._seen = False
         self._compiled: list[Stage] | None = None
         self.resize_positions(self.checked_grid(*input_size))
@@ -200,6 +203,13 @@ class ImageTower(nn.Module, abc.ABC):
         self.grid = grid
         self.positional_grid = self.positional_grid.new_tensor(grid)
 
+    def _note_activation(self) -> None:
+        """Makes a state dict say that the model computes with GELU; QuickGELU, the usual, says nothing."""
+        if activation_of(self.visual) == "gelu":
+            self.register_buffer("is_gelu", torch.tensor(True))
+        elif "is_gelu" in self._buffers:
+            del self.is_gelu
+
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         positions = state_dict.get(prefix + self.position_key)
         if positions is not None and positions.ndim == 2:
@@ -211,6 +221,9 @@ class ImageTower(nn.Module, abc.ABC):
             else:
                 self.resize_positions(grid)
             state_dict[prefix + "positional_grid"] = self.positional_grid.clone()
+            if activation_of(self.visual):
+                set_activation(self.visual, "gelu" if prefix + "is_gelu" in state_dict else "quick_gelu")
+                self._note_activation()
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ccafl_plugin.models.checkpoint_file import read_part
+from ccafl_plugin.models.state_dicts import is_of_classifier, is_optional, like_own_names, tensors_of
 from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.errors import CCAFLError
 
@@ -24,21 +25,29 @@ def load_weights(model: nn.Module, path: str) -> None:
     Raises:
         CCAFLError: the file is not a checkpoint, or it is of another model.
     """
-    content = read_part(path, "model.load_weights")
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    key = "model.load_weights"
     target = unwrap(model)
     own = target.state_dict()
+    state = like_own_names(tensors_of(read_part(path, key), path, key), own)
     state = {
         name: tensor
         for name, tensor in state.items()
-        if not name.startswith("classifier.") or (name in own and own[name].shape == tensor.shape)
+        if not is_of_classifier(name) or (name in own and own[name].shape == tensor.shape)
     }
-    needed = {name for name in own if not name.startswith("classifier.")}
-    missing, left_over = sorted(needed - set(state)), sorted(set(state) - set(own))
-    problem = f"{len(missing)} of the model's tensors are missing ({missing[0]})" if missing else ""
-    if left_over:
-        problem = problem or f"{len(left_over)} of its tensors have no place in the model ({left_over[0]})"
+    needed = {name for name in own if not is_of_classifier(name) and not is_optional(name)}
+    missing, left_over = (
+        sorted(needed - set(state)),
+        sorted(name for name in set(state) - set(own) if not is_optional(name)),
+    )
+    problem = ""
+    if needed and not needed & set(state):
+        problem = (
+            f"it has none of the model's {len(needed)} tensors (its first is {next(iter(state), 'a classifier')!r})"
+        )
+    elif missing:
+        problem = f"{len(missing)} of the model's tensors are missing ({missing[0]})"
+    elif left_over:
+        problem = f"{len(left_over)} of its tensors have no place in the model ({left_over[0]})"
     if not problem:
         try:
             target.load_state_dict(state, strict=False)

@@ -62,6 +62,8 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
             pretrained=config.model.pretrained,
             use_gpu=device.type == "cuda",
         ).to(device)
+    except CCAFLError:
+        raise
     except Exception as error:
         # Downloads fail in many ways, gdown's with errors of its own; without them a mistake is one of the program.
         if not isinstance(error, OSError) and (clip or not config.model.pretrained):
@@ -71,6 +73,7 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
             "network, or set model.pretrained False."
         ) from error
     if not clip:
+        _check_pretrained(config, model)
         try_out(model, config.data.height, config.data.width, config.model.name)
     if ccafl and clip and config.ccafl.terms.softmax.enabled:
         model.make_classifier(classes)
@@ -83,6 +86,16 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
     if config.ccafl.compile:
         model.compile_image_encoder()
     return nn.DataParallel(model) if device.type == "cuda" else model
+
+
+def _check_pretrained(config: CfgNode, model: nn.Module) -> None:
+    """Refuses random weights where pretrained ones were asked for: torchreid says at most a warning."""
+    given = config.model.load_weights or config.model.resume
+    if config.model.pretrained and not given and not hasattr(model, "imagenet_file"):
+        raise CCAFLError(
+            f"model.pretrained: torchreid has no ImageNet weights of {config.model.name} that can be downloaded; set "
+            "model.pretrained False for random weights, or name a file of your own in model.load_weights."
+        )
 
 
 def _check_layers(names: Iterable[str], model: nn.Module) -> None:

@@ -29,6 +29,7 @@ LEFT_OPEN = (
     "test.ranks",
     "ccafl.published_settings",
     "ccafl.clip_weights",
+    "ccafl.clip_activation",
     "ccafl.gradient_checkpointing",
     "ccafl.channels_last",
     "ccafl.extraction_memory",

@@ -14,7 +14,7 @@ import ccafl_plugin
 from ccafl_plugin import register, unregister
 from ccafl_plugin.integration.changes import apply_all, new_item, set_attribute
 from ccafl_plugin.integration.registration import MARK
-from ccafl_plugin.integration.table import TABLE, as_markdown
+from ccafl_plugin.integration.table import LOADERS, TABLE, as_markdown
 from ccafl_plugin.integration.torchreid_layout import torchreid_module, torchreid_package, uses
 from ccafl_plugin.utils.errors import CCAFLError
 from tests.children import forget, in_child
@@ -82,6 +82,7 @@ def state() -> dict[str, Any]:
 NEVER_ANEW = {
     *("data.sampler.AVAI_SAMPLERS", "optim.lr_scheduler.AVAI_SCH"),
     *("utils.tools.read_image", "utils.read_image", "data.datasets.dataset.read_image"),
+    *(name for row in TABLE for name in row.where if name.rpartition(".")[2] in LOADERS),
     *("engine.ImageCCAFLEngine", "losses.ICDLLoss", "losses.ICALLoss"),
 }
 """What is the same object in every registration; wrappers and datasets are made anew."""
