@@ -30,7 +30,7 @@ def test_every_association_is_chosen_by_name_and_gets_its_options(name: str, tmp
     assert torch.equal(pseudo, associate(features, torch.arange(8) % 2, name))
 
 
-def plain(features: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
+def plain(features: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
     """An association without options."""
     return torch.full_like(cameras, -1)
 
