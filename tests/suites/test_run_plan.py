@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ccafl_plugin.config import load_config
+from ccafl_plugin.config.shipped_files import configs_folder
 from ccafl_plugin.config.tree import default_config
 from ccafl_plugin.suites.branching import difference_before
 from ccafl_plugin.utils.errors import CCAFLError
@@ -196,3 +197,14 @@ def test_the_cosine_schedule_depends_on_the_number_of_epochs(tmp_path: Path) -> 
     cosine = ["train.lr_scheduler", "cosine"]
     short, long = (load_config(tmp_path / "base.yaml", [*cosine, "train.max_epoch", n]) for n in ("3", "9"))
     assert difference_before(short, long, 0) == "train.max_epoch"
+
+
+def shipped_suites() -> list[Path]:
+    return [file for file in sorted((configs_folder() / "suites").glob("*.yaml")) if file.stem != "published"]
+
+
+@pytest.mark.parametrize("file", shipped_suites(), ids=lambda file: file.stem)
+def test_shipped_suites_can_be_planned(file: Path, tmp_path: Path) -> None:
+    suite = load_suite(file)
+    plan = make_plan(suite, tmp_path, None, [])
+    assert {key[0] for key in plan.run_of} >= {row.name for row in suite.shown if not row.is_published}
