@@ -11,6 +11,8 @@ from ccafl_plugin.config import load_config
 from ccafl_plugin.config.shipped_files import configs_folder
 from ccafl_plugin.config.tree import default_config
 from ccafl_plugin.suites.branching import difference_before
+from ccafl_plugin.suites.run_plan import make_plan
+from ccafl_plugin.suites.suite_file import load_suite
 from ccafl_plugin.utils.errors import CCAFLError
 from tests.suites.small_suites import NO_ICAL, planned, write_suite
 
