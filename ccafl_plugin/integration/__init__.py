@@ -1,10 +1,10 @@
-"""Everything that changes torchreid, and all that looks into its insides; the rest of the package reads public names.
+"""All changes in torchreid, and all code that depends on its internals. Other folders use only its public names.
 
-- ``table``: what is changed, where, why, and how to do without it;
-- ``registration``: ``register`` and ``unregister``, all changes or none;
-- ``changes``: one write and the way back;
+- ``table``: the changes, their places and reasons, and how to avoid each;
+- ``registration``: ``register`` and ``unregister``, which make all changes or none;
+- ``changes``: one write and how it is undone;
 - ``torchreid_layout``: torchreid's modules in both of its distributions, checked;
-- ``torchreid_names``: the names that its builders take;
+- ``torchreid_names``: the names that its builders accept;
 - ``builders``, ``images``, ``data_manager``, ``evaluation``, ``weights``, ``new_names``: the changes themselves.
 """
 

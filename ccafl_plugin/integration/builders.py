@@ -26,7 +26,7 @@ def model_changes() -> list[Change]:
 
 
 def clip_builder(name: str) -> Callable[..., nn.Module]:
-    """What torchreid's ``build_model`` calls for ``name``."""
+    """The function that torchreid's ``build_model`` calls for ``name``."""
 
     def build(num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True) -> nn.Module:
         return clip.build_clip(name, num_classes, loss=loss, pretrained=pretrained, use_gpu=use_gpu)
@@ -63,7 +63,7 @@ def sampler_changes() -> list[Change]:
 
 
 class _Groups(nn.Module):
-    """Passes parameter groups through torchreid's ``build_optimizer``, which asks a module for its ``parameters()``."""
+    """Passes parameter groups through torchreid's ``build_optimizer``, which calls ``parameters()`` of a module."""
 
     def __init__(self, groups: list[dict[str, Any]]) -> None:
         super().__init__()
@@ -74,10 +74,10 @@ class _Groups(nn.Module):
 
 
 def optimizer_changes() -> list[Change]:
-    """``build_optimizer`` gives the plugin's models groups: biases at their own rate, frozen parameters left out.
+    """``build_optimizer`` with parameter groups for the plugin's models: biases separate, frozen parameters left out.
 
-    torchreid's own models, and ``staged_lr=True``, which makes groups of its own, stay as they are. All five of
-    torchreid's optimizers are made by torchreid's code with torchreid's arguments.
+    Nothing changes for torchreid's own models and for ``staged_lr=True``, which has its own groups. torchreid's code
+    still creates all five of its optimizers, with torchreid's arguments.
     """
     original = attribute("optim.optimizer", "build_optimizer")
     signature = require_parameters(original, "model", "lr", "staged_lr")

@@ -1,4 +1,4 @@
-"""Changes to torchreid's modules and registries, made all together or not at all."""
+"""Changes to torchreid's modules and registries: either all are made, or none."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ccafl_plugin.utils.errors import CCAFLError
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One write and the way back.
+    """One write and how it is undone.
 
     Attributes:
-        where: what is written, as an error names it.
-        apply: writes.
-        undo: puts back what was there.
-        is_in_place: whether what was written is still there.
+        where: the changed place, for error messages.
+        apply: makes the change.
+        undo: restores the previous value.
+        is_in_place: True if the written value is still there.
     """
 
     where: str
@@ -44,19 +44,19 @@ def undo_all(changes: Sequence[Change]) -> None:
     """Undoes changes, the last one first.
 
     Raises:
-        CCAFLError: one of them has been overwritten by something else since; nothing is undone then.
+        CCAFLError: other code has overwritten one of them since; then nothing is undone.
     """
     for change in changes:
         if not change.is_in_place():
             raise CCAFLError(
-                f"{change.where} was changed again after ccafl_plugin had changed it. Undo that before unregister()."
+                f"{change.where} was changed again after ccafl_plugin changed it. Undo that change before unregister()."
             )
     for change in reversed(changes):
         change.undo()
 
 
 def set_attribute(owner: Any, name: str, value: Any) -> Change:
-    """``owner.name = value`` for a module or class; the way back restores or deletes the name."""
+    """``owner.name = value`` for a module or class; undoing restores or deletes the name."""
     missing = object()
     before = vars(owner).get(name, missing)
 
@@ -81,7 +81,7 @@ def new_attribute(owner: Any, name: str, value: Any) -> Change:
         CCAFLError: the name is taken.
     """
     if hasattr(owner, name):
-        raise CCAFLError(f"{owner.__name__}.{name} exists already. Register ccafl_plugin before other extensions.")
+        raise CCAFLError(f"{owner.__name__}.{name} already exists. Register ccafl_plugin before other extensions.")
     return set_attribute(owner, name, value)
 
 
@@ -122,15 +122,15 @@ def new_entry(names: list[str], what: str, name: str) -> Change:
 
 
 def replace_everywhere(original: Any, replacement: Any, *expected: str) -> list[Change]:
-    """Binds ``replacement`` wherever one of torchreid's modules has ``original``, imports by name included.
+    """Replaces ``original`` in all of torchreid's modules, including modules that imported it by name.
 
     Args:
         original: a function of torchreid.
-        replacement: what takes its place.
-        expected: modules, by the end of their names, that must be among the places.
+        replacement: the function that replaces it.
+        expected: modules, by the end of their names, that must use the original.
 
     Raises:
-        IncompatibleTorchreid: one of the expected modules doesn't use the original.
+        IncompatibleTorchreid: one of the expected modules does not use the original.
     """
     places = list(uses(original))
     for ending in expected:

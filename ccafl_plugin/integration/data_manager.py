@@ -1,4 +1,4 @@
-"""Datasets by name, and batches of unequal size in torchreid's data manager."""
+"""The plugin's datasets, and changes in torchreid's data manager and dataset class."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DATASETS: dict[str, Callable[[ModuleType], type]] = {
     "folder": build_folder,
     "tracks": build_tracks,
 }
-"""What builds each of the plugin's datasets, by the name under which it is registered."""
+"""Name of each of the plugin's datasets -> the function that builds its class."""
 
 
 def dataset_changes() -> list[Change]:
@@ -44,9 +44,9 @@ def dataset_changes() -> list[Change]:
 
 
 def make_importable(dataset: type, module: ModuleType) -> None:
-    """Makes a class that a function has built findable by name in a module.
+    """Makes a class that a function has created importable from a module.
 
-    Data workers that are not forked get datasets pickled; they find the class when they import this package.
+    Data workers that are not forked get pickled datasets, and import the class by its name.
     """
     dataset.__module__, dataset.__qualname__ = module.__name__, dataset.__name__
     setattr(module, dataset.__name__, dataset)
@@ -60,7 +60,7 @@ def _loaders_of(manager: Any) -> Iterator[DataLoader]:
 
 
 def manager_changes() -> list[Change]:
-    """``ImageDataManager`` keeps the batches of samplers with ``variable_batches`` whole; workers know this package."""
+    """``ImageDataManager`` keeps batches of samplers with ``variable_batches`` whole; workers import this package."""
     manager = attribute("data.datamanager", "ImageDataManager", type)
     original = manager.__init__
 
@@ -77,15 +77,15 @@ def manager_changes() -> list[Change]:
 
 
 def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler: Mapping[str, Any]) -> None:
-    """Damages the training list of a data manager and makes its training loader anew.
+    """Damages the training labels of a data manager and creates its training loader again.
 
-    The dataset's ``true_person`` says whose second half a new identity is: diagnostics of the association know it.
+    The dataset's ``true_person`` maps new identities to true persons, for the diagnostics of the association.
 
     Args:
         datamanager: torchreid's ``ImageDataManager``.
-        noise: what is done; nothing if it is empty.
-        seed: of the draws.
-        sampler: arguments of torchreid's ``build_train_sampler`` beside the list.
+        noise: the damage; nothing is done if it is empty.
+        seed: seed of the random draws.
+        sampler: arguments of torchreid's ``build_train_sampler``, without the training list.
     """
     if not noise:
         return
@@ -113,7 +113,7 @@ def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler:
 
 
 def empty_list_changes() -> list[Change]:
-    """Datasets of torchreid may have no query and gallery, or, to be tested on only, no training image."""
+    """Allows torchreid datasets without query and gallery, and test-only datasets without training images."""
     dataset = attribute("data.datasets.dataset", "Dataset", type)
     original = dataset.__init__
     require_parameters(original, "train", "query", "gallery", "mode", "combineall", "verbose")
@@ -127,10 +127,10 @@ def empty_list_changes() -> list[Change]:
             original(self, train, query, gallery, *args, **kwargs)
             return
         if "train" in empty and kwargs.get("mode", "train") == "train":
-            raise CCAFLError(f"data.sources: {type(self).__name__} has no image to train on.")
+            raise CCAFLError(f"data.sources: {type(self).__name__} has no training images. Name another dataset.")
         if kwargs.get("combineall"):
             raise CCAFLError(
-                f"data.combineall: {type(self).__name__} has no query and gallery to add; set it to False."
+                f"data.combineall: {type(self).__name__} has no query and gallery to add. Set it to False."
             )
         verbose = kwargs.pop("verbose", True)
         original(self, *(entries or placeholder for entries in lists.values()), *args, verbose=False, **kwargs)

@@ -27,11 +27,11 @@ from ccafl_plugin.options import options
 
 
 class EngineMetrics(ModuleType):
-    """What the module of torchreid's ``Engine`` has as ``metrics``: torchreid's own with distances on demand.
+    """Replaces ``metrics`` in the module of torchreid's ``Engine``: the same module, but with distances on demand.
 
     Args:
-        metrics: torchreid's ``metrics``; everything else is looked up there, when it is asked for.
-        readers_in_place: whether all that will be handed the distances can read them on demand.
+        metrics: torchreid's ``metrics``; all other names are looked up in it.
+        readers_in_place: returns True if all functions that get the distances can read them on demand.
     """
 
     def __init__(self, metrics: ModuleType, readers_in_place: Callable[[], bool]) -> None:
@@ -43,7 +43,7 @@ class EngineMetrics(ModuleType):
         return getattr(self._metrics, name)
 
     def compute_distance_matrix(self, input1: Any, input2: Any, metric: str = "euclidean") -> Any:
-        """torchreid's matrix, or distances on demand in its place."""
+        """torchreid's matrix, or an object with distances on demand."""
         test = camera_evaluation.running()
         if test is not None:
             input1, input2 = test.normalized(input1, input2)
@@ -87,7 +87,7 @@ def evaluation_changes() -> list[Change]:
         return (fast.re_ranking if options.fast_evaluation else original_reranking)(*args, **kwargs)
 
     def readers_in_place() -> bool:
-        """A program may have put a function of its own in one of the places since."""
+        """False if a program has replaced one of the functions since."""
         found = (metrics.compute_distance_matrix, metrics.evaluate_rank, engine.re_ranking)
         return options.fast_evaluation and found == (compute_distance_matrix, evaluate_rank, re_ranking)
 
@@ -99,7 +99,7 @@ def evaluation_changes() -> list[Change]:
 
 
 def test_changes() -> list[Change]:
-    """``Engine.test`` leaves out datasets without query or gallery, and says so."""
+    """``Engine.test`` skips datasets without query or gallery and prints a line about it."""
     engine = attribute("engine.engine", "Engine", type)
     original = engine.test
 

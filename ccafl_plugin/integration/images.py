@@ -1,4 +1,4 @@
-"""How images are read and transformed: bicubic resizing, padding with a random crop, an end to broken files."""
+"""Changes in reading and transforming images: bicubic resizing, padding with a random crop, errors for broken files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ccafl_plugin.integration.torchreid_layout import IncompatibleTorchreid, att
 from ccafl_plugin.options import options
 from ccafl_plugin.utils.errors import CCAFLError
 
-# torchreid has no list of its own names: it asks for each in turn and passes over all others in silence.
+# torchreid has no list of its transforms: it checks for each name and silently ignores unknown names.
 TORCHREID_TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 PLUGIN_TRANSFORMS = ("bicubic_resize", "pad_crop")
 TRANSFORMS = (*TORCHREID_TRANSFORMS, *PLUGIN_TRANSFORMS)
 
 
 def bicubic(transform: Compose) -> Compose:
-    """The same steps with ``Resize`` bicubic instead of bilinear.
+    """The same steps, but ``Resize`` is bicubic instead of bilinear.
 
     Raises:
         IncompatibleTorchreid: there is no ``Resize`` in it.
@@ -41,7 +41,7 @@ def bicubic(transform: Compose) -> Compose:
 
 
 def with_pad_crop(transform: Compose, crop: PadCrop) -> Compose:
-    """The same steps with ``crop`` right behind the horizontal flip, or behind ``Resize`` where nothing is flipped."""
+    """The same steps with ``crop`` after the horizontal flip, or after ``Resize`` if there is no flip."""
     steps = list(transform.transforms)
     places = [place for place, step in enumerate(steps) if isinstance(step, (Resize, RandomHorizontalFlip))]
     if not places:
@@ -51,7 +51,7 @@ def with_pad_crop(transform: Compose, crop: PadCrop) -> Compose:
 
 
 def with_crop_line(report: str, crop: PadCrop) -> str:
-    """torchreid's list of transforms with a line on ``crop`` where it stands: behind the flip, before the tensor."""
+    """torchreid's printed list of transforms, with a line for ``crop`` after the flip."""
     line = f"+ random crop of {crop.height}x{crop.width} from the image padded by {crop.padding} pixels\n"
     lines = report.splitlines(keepends=True)
     before = [place for place, each in enumerate(lines) if each.startswith(("+ resize", "+ random flip"))]
@@ -76,7 +76,7 @@ def transform_changes() -> list[Change]:
         if not set(names) & set(PLUGIN_TRANSFORMS):
             return original(*args, **kwargs)
         if "pad_crop" in names and "random_crop" in names:
-            raise CCAFLError("transforms: pad_crop and random_crop both crop at random. Choose one of the two.")
+            raise CCAFLError("transforms: pad_crop and random_crop both crop randomly. Choose one of the two.")
         values["transforms"] = [name for name in names if name not in PLUGIN_TRANSFORMS]
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
@@ -96,7 +96,7 @@ def transform_changes() -> list[Change]:
 
 
 def warn_of_unknown(names: list[str]) -> None:
-    """torchreid passes over unknown names in silence; programs that rely on it go on, but hear of it."""
+    """Warns of unknown names, which torchreid silently ignores; it is no error, so that existing programs still run."""
     for name in names:
         if name not in TRANSFORMS:
             near = difflib.get_close_matches(name, TRANSFORMS, n=1, cutoff=0.5)
@@ -105,7 +105,7 @@ def warn_of_unknown(names: list[str]) -> None:
 
 
 def reading_changes() -> list[Change]:
-    """``read_image`` names an unreadable file instead of trying it for ever."""
+    """``read_image`` raises an error that names an unreadable file; torchreid retries it forever."""
     return replace_everywhere(
         attribute("utils.tools", "read_image"), read_image, "utils.tools", "data.datasets.dataset"
     )
@@ -123,7 +123,7 @@ def extractor_changes() -> list[Change]:
         given.apply_defaults()
         size = given.arguments["image_size"]
         size = (size, size) if isinstance(size, int) else tuple(size)
-        with options.override(input_size=size):  # torchreid drops a checkpoint's positions if they are of another size
+        with options.override(input_size=size):  # torchreid skips positional embeddings of another size
             original(self, *args, **kwargs)
         if getattr(self.model, "is_ccafl_backbone", False):
             self.preprocess = bicubic(self.preprocess)

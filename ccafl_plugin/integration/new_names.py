@@ -1,4 +1,4 @@
-"""The plugin's engine and losses beside torchreid's."""
+"""Adds the plugin's engine and losses to torchreid's modules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENGINE_METHODS = (
 def engine_changes() -> list[Change]:
     """``torchreid.engine.ImageCCAFLEngine``."""
     require_attributes(attribute("engine", "Engine", type), *ENGINE_METHODS)
-    # Not at the top: it subclasses torchreid's Engine when it is imported.
+    # Not imported at the top, because the module subclasses torchreid's Engine.
     from ccafl_plugin.engine import ImageCCAFLEngine
 
     return [new_attribute(torchreid_module("engine"), "ImageCCAFLEngine", ImageCCAFLEngine)]

@@ -1,4 +1,4 @@
-"""Adds the plugin's names to torchreid and takes them back."""
+"""Adds the plugin's names to torchreid, and removes them again."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from ccafl_plugin.integration.table import TABLE
 from ccafl_plugin.integration.torchreid_layout import torchreid_package
 
 MARK = "_ccafl_plugin_changes"
-"""Where torchreid's package keeps the changes while they are in place, whichever copy of the plugin made them."""
+"""Attribute of torchreid's package that stores the changes, so that every copy of the plugin finds them."""
 
 
 def register() -> None:
     """Adds the plugin's models, samplers, transforms, schedulers, datasets, engine and losses to torchreid.
 
-    ``import ccafl_plugin`` calls it. Calling it again does nothing. torchreid's own names still give what they gave,
-    its evaluation faster (``options.fast_evaluation``). Everything is looked up and checked first, everything is
-    written last; :data:`~ccafl_plugin.integration.table.TABLE` lists it.
-    Functions that a program imported from torchreid *by name* before it imported ``ccafl_plugin`` stay as they were.
+    ``import ccafl_plugin`` calls it. Calling it again does nothing. torchreid's own names still work and give the same
+    results; evaluation is faster (``options.fast_evaluation``). All checks come before the first change;
+    :data:`~ccafl_plugin.integration.table.TABLE` lists the changes.
+    Functions that a program imported from torchreid *by name* before ``import ccafl_plugin`` are not replaced.
 
     Raises:
-        CCAFLError: torchreid is not as the plugin expects it, or one of the names is taken; nothing is changed then.
+        CCAFLError: torchreid is not as the plugin expects it, or one of the names is taken; then nothing is changed.
     """
     package = torchreid_package()
     if hasattr(package, MARK):
@@ -29,13 +29,13 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Undoes :func:`register`: torchreid is again as it was before. Without a registration it does nothing.
+    """Undoes :func:`register` and restores torchreid. Without a registration it does nothing.
 
-    Objects that were made meanwhile (models, loaders, engines) stay as they are, and so do functions that a program
-    has imported from torchreid by name.
+    Existing objects (models, loaders, engines) are not changed, and neither are functions that a program imported from
+    torchreid by name.
 
     Raises:
-        CCAFLError: something else has changed one of the places since; nothing is undone then.
+        CCAFLError: other code has changed one of the places since; then nothing is undone.
     """
     package = torchreid_package()
     changes = getattr(package, MARK, None)

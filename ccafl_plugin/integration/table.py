@@ -1,7 +1,7 @@
-"""All that the plugin changes in torchreid, in one table.
+"""The table of all changes that the plugin makes in torchreid.
 
-:func:`~ccafl_plugin.integration.registration.register` makes the changes of its rows; docs/differences.md shows them
-(``python -m ccafl_plugin.integration.table`` prints the section). What is not in it is not changed.
+:func:`~ccafl_plugin.integration.registration.register` makes the changes of its rows. docs/differences.md shows them
+(``python -m ccafl_plugin.integration.table`` prints the section). Nothing else in torchreid is changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ccafl_plugin.integration import (
 )
 from ccafl_plugin.integration.changes import Change
 
-BY_NAME = "only where the name is asked for"
+BY_NAME = "used only if the name is chosen"
 NONE = "none"
 LOADERS = ("load_checkpoint", "load_pretrained_weights", "resume_from_checkpoint")
 MANY = 5
@@ -32,12 +32,12 @@ class Row:
     """One thing that is added to torchreid or replaced in it.
 
     Attributes:
-        what: in a reader's words.
-        where: names in upstream's layout, below ``torchreid`` (below ``torchreid.reid`` in PyPI's distribution); a
-            function is replaced in every module that imported it by name.
-        why: what torchreid lacks.
-        switch: how to do without it.
-        changes: makes the changes, after it has checked that torchreid is as expected; writes nothing.
+        what: the change in words.
+        where: names in the layout of torchreid's repository, below ``torchreid`` (below ``torchreid.reid`` in PyPI's
+            distribution); a function is replaced in every module that imported it by name.
+        why: the reason.
+        switch: how to avoid the change.
+        changes: checks that torchreid is as expected and returns the changes; it writes nothing.
     """
 
     what: str
@@ -58,15 +58,15 @@ TABLE = (
     Row(
         "samplers `ProxySampler`, `IntraCameraSampler`, `CameraBalancedSampler`, `IdentitySampler`",
         ("data.sampler.AVAI_SAMPLERS", "data.sampler.build_train_sampler", "data.datamanager.build_train_sampler"),
-        "batches of P proxies x K images; the function knows its own names only",
+        "batches of P proxies x K images; torchreid's function accepts only its own names",
         BY_NAME,
         builders.sampler_changes,
     ),
     Row(
         "optimizers of the plugin's models",
         ("optim.optimizer.build_optimizer", "optim.build_optimizer"),
-        "biases at their own rate, frozen parameters left out",
-        "`options.bias_lr_factor = 1`; torchreid's own models only with `options.bias_lr_for_all_models`",
+        "a separate learning rate for biases; frozen parameters are left out",
+        "`options.bias_lr_factor = 1`; applies to torchreid's own models only with `options.bias_lr_for_all_models`",
         builders.optimizer_changes,
     ),
     Row(
@@ -79,14 +79,14 @@ TABLE = (
     Row(
         "transforms `bicubic_resize`, `pad_crop`",
         ("data.transforms.build_transforms", "data.datamanager.build_transforms"),
-        "CLIP was trained on bicubic images; names that nobody knows give a warning instead of silence",
+        "CLIP was trained on bicubic images; unknown names give a warning, torchreid ignores them silently",
         BY_NAME,
         images.transform_changes,
     ),
     Row(
         "reading of images",
         ("utils.tools.read_image", "utils.read_image", "data.datasets.dataset.read_image"),
-        "torchreid tries a broken file for ever; an epoch's images may come from memory",
+        "torchreid retries a broken file forever; training images may be kept in memory",
         NONE,
         images.reading_changes,
     ),
@@ -126,29 +126,29 @@ TABLE = (
     Row(
         "`FeatureExtractor` for the plugin's models",
         ("utils.feature_extractor.FeatureExtractor.__init__",),
-        "it builds them for its image size and resizes bicubically",
-        "only for models named `clip_*`",
+        "models are built for its image size, and images are resized bicubically",
+        "applies only to models named `clip_*`",
         images.extractor_changes,
     ),
     Row(
         "datasets `synthetic_persons`, `msmt17_trainval`, `folder`, `tracks`",
         ("data.datasets.__image_datasets",),
-        "a rendered benchmark; MSMT17 by its published protocol; data of your own",
+        "a rendered benchmark; MSMT17 with its published protocol; your own data",
         BY_NAME,
         data_manager.dataset_changes,
     ),
     Row(
         "loaders of `ImageDataManager`",
         ("data.datamanager.ImageDataManager.__init__",),
-        "batches of `IntraCameraSampler` stay whole; data workers that are not forked find the plugin",
-        "other samplers' batches are as before",
+        "batches of `IntraCameraSampler` stay whole; data workers that are not forked import the plugin",
+        "batches of other samplers are unchanged",
         data_manager.manager_changes,
     ),
     Row(
         "datasets without query and gallery",
         ("data.datasets.dataset.Dataset.__init__", "engine.engine.Engine.test"),
-        "an IndexError in torchreid; they are trained on, and one line says that nothing is evaluated",
-        "other datasets are as before",
+        "torchreid raises an IndexError; here training works, and a line says that nothing is evaluated",
+        "other datasets are unchanged",
         lambda: [*data_manager.empty_list_changes(), *evaluation.test_changes()],
     ),
     Row(
@@ -161,7 +161,7 @@ TABLE = (
             "engine.engine.re_ranking",
             "engine.engine.metrics",
         ),
-        "the same scores faster, without full distance matrices; ties by place in the gallery",
+        "the same scores, computed faster and without full distance matrices; ties are ranked by gallery position",
         "`options.fast_evaluation = False`, `ccafl.fast_evaluation False`",
         evaluation.evaluation_changes,
     ),
@@ -175,14 +175,14 @@ TABLE = (
     Row(
         "engine `ImageCCAFLEngine`",
         ("engine.ImageCCAFLEngine",),
-        "trains by a list of terms",
+        "trains with a list of terms",
         BY_NAME,
         new_names.engine_changes,
     ),
     Row(
         "losses `ICDLLoss`, `ICALLoss`",
         ("losses.ICDLLoss", "losses.ICALLoss"),
-        "for engines of your own",
+        "for your own engines",
         BY_NAME,
         new_names.loss_changes,
     ),
@@ -203,8 +203,8 @@ def _places(names: tuple[str, ...]) -> Iterator[str]:
 
 
 def as_markdown() -> str:
-    """The table as it stands in docs/differences.md."""
-    lines = ["| what | where in torchreid | why | how to do without |", "|---|---|---|---|"]
+    """The table in docs/differences.md."""
+    lines = ["| what | where in torchreid | why | how to avoid it |", "|---|---|---|---|"]
     for row in TABLE:
         where = ", ".join(_places(row.where))
         lines.append(f"| {row.what} | {where} | {row.why} | {row.switch} |")

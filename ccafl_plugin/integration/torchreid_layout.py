@@ -1,4 +1,4 @@
-"""Where torchreid keeps its things, in both of its distributions, and whether they are what the plugin expects."""
+"""Finds torchreid's modules and names in both of its distributions, and checks that they are as expected."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ccafl_plugin.utils.errors import CCAFLError
 
 
 class IncompatibleTorchreid(CCAFLError):
-    """torchreid's insides are not as the plugin expects them; nothing has been registered."""
+    """torchreid's internals are not as the plugin expects; nothing has been registered."""
 
     def __init__(self, problem: str) -> None:
         version = getattr(torchreid, "__version__", "of unknown version")
         super().__init__(
-            f"torchreid {version} in {torchreid.__file__} does not fit ccafl_plugin: {problem}. Nothing was registered."
-            " Known to fit: torchreid 0.2.5 from PyPI and 1.4.0 from its repository."
+            f"torchreid {version} in {torchreid.__file__} is not compatible with ccafl_plugin: {problem}. Nothing was "
+            "registered. Install torchreid 0.2.5 from PyPI or 1.4.0 from its repository."
         )
 
 
 def torchreid_package() -> ModuleType:
-    """The module below which torchreid's submodules lie: ``torchreid.reid`` from PyPI, ``torchreid`` from upstream."""
+    """The package of torchreid's submodules: ``torchreid.reid`` from PyPI, ``torchreid`` from its repository."""
     data = getattr(torchreid, "data", None)
     if not isinstance(data, ModuleType):
         raise IncompatibleTorchreid("there is no torchreid.data")
@@ -44,7 +44,7 @@ def torchreid_module(name: str) -> ModuleType:
         return importlib.import_module(full_name)
     except ModuleNotFoundError as error:
         if error.name is None or not full_name.startswith(error.name):
-            raise  # something that torchreid itself needs isn't installed
+            raise  # a package that torchreid needs is not installed
         raise IncompatibleTorchreid(f"there is no module {full_name}") from error
 
 
@@ -54,10 +54,10 @@ def attribute(module: str, name: str, kind: type = object) -> Any:
     Args:
         module: name in upstream's layout, such as ``data.sampler``.
         name: the attribute.
-        kind: type that it must have.
+        kind: the type that it must have.
 
     Raises:
-        IncompatibleTorchreid: it isn't there, or is of another type.
+        IncompatibleTorchreid: it does not exist, or has another type.
     """
     owner = torchreid_module(module)
     if not hasattr(owner, name):
@@ -93,7 +93,7 @@ def require_attributes(owner: type, *names: str) -> None:
 
 
 def uses(value: Any) -> Iterator[tuple[ModuleType, str]]:
-    """Every (module of torchreid, name) that is bound to ``value``: the definition and all imports by name."""
+    """All (module of torchreid, name) pairs that refer to ``value``: the definition and all imports by name."""
     for module_name, module in list(sys.modules.items()):
         if module is not None and module_name.partition(".")[0] == torchreid.__name__:
             for name, bound in list(vars(module).items()):

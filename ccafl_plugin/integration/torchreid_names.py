@@ -1,4 +1,4 @@
-"""The names that torchreid's builders take, the plugin's included once it is registered."""
+"""The names that torchreid's builders accept, including the plugin's names once it is registered."""
 
 from __future__ import annotations
 

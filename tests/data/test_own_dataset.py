@@ -130,7 +130,7 @@ def test_empty_lists_of_any_dataset(tmp_path: Path) -> None:
     assert (len(tested), tested.num_train_pids, tested.train) == (3, 0, [])
     assert len(dataset(images, [], [], mode="gallery", verbose=False)) == 0
     assert dataset(images, [], [], verbose=False) + dataset(images, images, [], verbose=False)
-    with pytest.raises(CCAFLError, match=r"data\.sources: ImageDataset has no image to train on"):
+    with pytest.raises(CCAFLError, match=r"data\.sources: ImageDataset has no training images"):
         dataset([], images, images)
     with pytest.raises(CCAFLError, match=r"data\.combineall: .* no query and gallery to add"):
         dataset(images, [], [], combineall=True)

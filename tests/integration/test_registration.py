@@ -237,7 +237,7 @@ def with_a_registry_that_refuses_writes() -> None:
 
 
 SPOILS = {
-    without_a_module: "does not fit ccafl_plugin",
+    without_a_module: "is not compatible with ccafl_plugin",
     without_the_list_of_samplers: "data.sampler has no AVAI_SAMPLERS",
     with_a_tuple_of_schedulers: "AVAI_SCH is not a list",
     without_the_model_factory: "models has no __model_factory",
@@ -249,8 +249,8 @@ SPOILS = {
     without_the_engine: "engine has no Engine",
     with_an_engine_without_a_method: "Engine has no update_lr",
     with_the_datasets_name_taken: "has a dataset 'synthetic_persons' already",
-    with_the_engines_name_taken: "ImageCCAFLEngine exists already",
-    with_the_losses_name_taken: "ICALLoss exists already",
+    with_the_engines_name_taken: "ImageCCAFLEngine already exists",
+    with_the_losses_name_taken: "ICALLoss already exists",
     with_a_registry_that_refuses_writes: "read-only",
 }
 
