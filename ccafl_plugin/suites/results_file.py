@@ -15,6 +15,7 @@ KEPT = (
     "code_digest",
     "earlier_code",
     "scores",
+    "camera_pairs",
     "association",
     "camera_probe",
     "training_seconds",

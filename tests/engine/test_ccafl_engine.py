@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,14 @@ def test_results_are_what_is_printed(pictures: Path, tmp_path: Path, capsys: pyt
         engine.run(save_dir=str(tmp_path), test_only=True, ranks=[1, 2, 3, 36, 37], **settings)
         printed = capsys.readouterr().out
         results = engine.results["market1501"]
-        assert list(results) == ["mAP", "rank1", "rank2", "rank3", "rank36"]
+        assert list(results) == ["mAP", "rank1", "rank2", "rank3", "rank36", "mINP"]
         assert all(type(value) is float for value in results.values())
         expected = [f"mAP: {results['mAP']:.1%}", "CMC curve"]
         expected += [f"Rank-{rank:<3}: {results[f'rank{rank}']:.1%}" for rank in (1, 2, 3, 36)]
+        expected += [f"mINP: {results['mINP']:.1%}", "mAP by camera of the query (rows) and of the gallery (columns)"]
         assert "\n".join(expected) in printed
+        pairs = engine.camera_pairs["market1501"]
+        assert re.search(rf"\n *0 +- +{pairs['mAP'][0][1]:.1%} +{pairs['mAP'][0][2]:.1%}\n", printed)
 
 
 def test_what_is_written_for_tensorboard(pictures: Path, tmp_path: Path) -> None:
