@@ -1,19 +1,18 @@
 """The engine: one run of training, epoch by epoch.
 
-In the order in which a reader meets them:
+The modules in reading order:
 
 - ``ccafl_engine``: ``ImageCCAFLEngine``, what it overrides of torchreid's engine, and one iteration
   (``forward_backward``);
-- ``epoch_start``: what happens at the start of an epoch; ``extraction`` takes the features, ``supervision`` gives the
-  pseudo identities;
-- ``association_report``: what is said of an association, with and without true identities;
-- ``encoder_pass``: the encoder's share of an iteration; ``model_outputs`` brings all models' outputs into one form;
-- ``loss_report``: an iteration's losses and their numbers;
+- ``epoch_start``: the start of an epoch; ``extraction`` computes the features, ``supervision`` the pseudo identities;
+- ``association_report``: reports on an association, with and without true identities;
+- ``encoder_pass``: the encoder's forward and backward pass; ``model_outputs`` brings all models' outputs into one form;
+- ``loss_report``: the losses of an iteration and their values;
 - ``text_side``: prompts and text features; ``stage1`` trains the prompts;
-- ``state``: everything that a checkpoint holds; ``checkpointing`` writes and reads it, ``checkpoints`` knows the files,
-  ``same_settings`` compares optimizers and schedules;
+- ``state``: everything that a checkpoint contains; ``checkpointing`` writes and reads it, ``checkpoints`` handles the
+  files, ``same_settings`` compares optimizers and schedules;
 - ``scored_engine``: the scores of tests;
-- ``effective_settings``: what a run trains with, read off what runs.
+- ``effective_settings``: the settings with which a run really trains.
 
 Losses are in ``losses``, the terms around them in ``terms``.
 """

@@ -1,4 +1,4 @@
-"""What the engine refuses of its arguments alone; the configuration calls the same functions before data is loaded."""
+"""Checks of the engine's arguments that need no data; the configuration calls them before data is loaded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ccafl_plugin.utils.errors import WrongArgument
 
 
 def check_views(k_tfm: int) -> None:
-    """Refuses several views of an image in a batch.
+    """Checks that a batch has one view of each image.
 
     Args:
         k_tfm: views of every image that torchreid's data manager makes.
@@ -17,11 +17,11 @@ def check_views(k_tfm: int) -> None:
         CCAFLError: more than one.
     """
     if k_tfm > 1:
-        raise WrongArgument("{k_tfm}: ImageCCAFLEngine (loss.name ccafl) takes one view of every image; set it to 1.")
+        raise WrongArgument("{k_tfm}: ImageCCAFLEngine (loss.name ccafl) uses one view of each image. Set it to 1.")
 
 
 def check_any_term(terms: Collection[object]) -> None:
-    """Refuses a run without any term.
+    """Checks that a run has at least one term.
 
     Args:
         terms: the terms of the run, or their names.
@@ -30,4 +30,4 @@ def check_any_term(terms: Collection[object]) -> None:
         CCAFLError: there is none.
     """
     if not terms:
-        raise WrongArgument("{terms}: no term is enabled; set ccafl.terms.NAME.enabled True for at least one.")
+        raise WrongArgument("{terms}: no term is enabled. Set ccafl.terms.NAME.enabled True for at least one.")

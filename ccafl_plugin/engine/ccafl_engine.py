@@ -1,4 +1,4 @@
-"""CCAFL's engine: torchreid's own, with terms in place of one loss and a prompt stage before the first epoch."""
+"""CCAFL's engine: torchreid's engine with a list of terms as its loss, and stage 1 before the first epoch."""
 
 from __future__ import annotations
 
@@ -35,49 +35,50 @@ from ccafl_plugin.utils.seeds import pin_global_state
 
 
 class ImageCCAFLEngine(ScoredEngine):
-    """Trains a model by a list of terms; loop, evaluation and logging are torchreid's.
+    """Trains a model with a list of terms; the training loop, evaluation and logging are torchreid's.
 
     Args:
         datamanager: torchreid's ``ImageDataManager``.
-        model: a model of torchreid's factory. ``clip_*`` built with ``loss='ccafl'`` have a text encoder; any other is
-            built with ``loss='triplet'`` and takes the terms that need no text.
-        optimizer: of the model's parameters.
+        model: a model of torchreid's factory. ``clip_*`` built with ``loss='ccafl'`` have a text encoder. Other models
+            are built with ``loss='triplet'`` and can use the terms that need no text.
+        optimizer: optimizer of the model's parameters.
         scheduler: stepped once per epoch; None for a constant rate.
-        use_gpu: kept for torchreid's signature; training and tests run where the model is.
-        terms: the terms of the total loss; None: the paper's five with its Market-1501 values.
-        stage1: settings of the prompt stage.
+        use_gpu: kept for torchreid's signature; training and tests run on the model's device.
+        terms: the terms of the total loss; None: the paper's five terms with its Market-1501 values.
+        stage1: settings of stage 1.
         association: name of the cross-camera association.
         association_options: its arguments, e.g. ``{'rate': 1.7}``.
-        keep_unassociated: a proxy without partner becomes a pseudo identity of its own; False in the paper.
-        whitening: above 0, proxies are associated by features that are whitened by the spread of images inside proxies,
+        keep_unassociated: whether a proxy without partner becomes its own pseudo identity; False in the paper.
+        whitening: above 0, proxies are associated by features that are whitened with the spread of images inside proxies,
             with this shrinkage; 0 in the paper.
-        supervision: ``intra_camera``, or ``full`` for upper bounds: true identities instead of the association.
-        ids: ``per_camera`` if the training ids mean nothing across cameras: nothing is said of true identities then.
-        amp: mixed precision where the model is on a GPU.
-        precision: mixed precision: ``fp16`` as in the paper, ``bf16``, or ``fp32``, which is none.
-        extraction_precision: likewise, of the features taken at an epoch's start; ``fp32`` as in evaluation.
-        extraction_memory: MB in which the training images may stay from epoch to epoch, resized, as bytes; if they take
-            more, files are read again and again. Results are the same.
-        accumulation: parts that a batch is processed in, for GPUs that can't hold it whole. The losses see the whole
-            batch; batch norm sees the parts.
-        keep: how many of the newest checkpoints stay.
-        keep_epochs: numbers of finished epochs whose checkpoint stays however old it is.
-        seed: of all draws; None: ``options.seed``.
+        supervision: ``intra_camera``, or ``full`` for upper bounds, with true identities instead of the association.
+        ids: ``per_camera`` if the training ids are not comparable across cameras; then no scores from true identities
+            are computed.
+        amp: whether to use mixed precision if the model is on a GPU.
+        precision: type of mixed precision: ``fp16`` as in the paper, ``bf16``, or ``fp32`` for none.
+        extraction_precision: the same for the features at the start of an epoch; ``fp32`` as in evaluation.
+        extraction_memory: MB of memory in which resized training images may be kept between epochs, as bytes; if they
+            need more, files are read again in every epoch. Results are the same.
+        accumulation: number of parts in which a batch is computed, for GPUs with too little memory. The losses see the
+            whole batch; batch norm sees the parts.
+        keep: number of the newest checkpoints that are kept.
+        keep_epochs: numbers of finished epochs whose checkpoints are always kept.
+        seed: seed of all random draws; None: ``options.seed``.
 
     Attributes:
-        state: everything that a checkpoint holds.
-        checkpoints: writes and reads it.
+        state: everything that a checkpoint contains.
+        checkpoints: writes and reads checkpoints.
         labels: cameras and proxies of the training list.
-        supervision: what takes the place of labels across cameras.
-        terms: all terms, in the order of their needs.
-        active_terms: those of this epoch; set at its start.
+        supervision: source of pseudo identities.
+        terms: all terms; each comes after those it needs.
+        active_terms: the active terms of this epoch; set at its start.
         text: prompts and text features.
-        encoder: the model in training, in its precision and parts.
-        epoch_start: makes pseudo identities and memories.
+        encoder: runs the model in training, with its precision and parts.
+        epoch_start: computes pseudo identities and memories.
 
     Raises:
-        CCAFLError: terms that the model, the data or each other do not allow; an unknown precision; parts that don't
-            divide the batch.
+        CCAFLError: terms that are not possible with the model, the data or the other terms; an unknown precision; parts
+            that do not divide the batch.
 
     Example::
 
@@ -112,8 +113,8 @@ class ImageCCAFLEngine(ScoredEngine):
     ) -> None:
         super().__init__(datamanager, use_gpu)
         self.writer: SummaryWriter | None = None
-        self.batch_idx = 0  # torchreid's loop counts in it
-        self.use_gpu = False  # torchreid's loop would move images to the first GPU, wherever the model is
+        self.batch_idx = 0  # torchreid's loop counts iterations in it
+        self.use_gpu = False  # otherwise torchreid's loop moves images to the first GPU, even if the model is elsewhere
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.register_model(MAIN, model, optimizer, scheduler)
         fuse_steps(optimizer)
@@ -127,7 +128,7 @@ class ImageCCAFLEngine(ScoredEngine):
         extraction_dtype = narrow_type(extraction_precision, self.device, "extraction_precision")
         check_replicas(model, dtype)
         check_replicas(model, extraction_dtype, "extraction_precision")
-        # batches of several sizes have their largest one noted in the sampler
+        # If batches differ in size, the sampler has the largest size.
         check_parts(self.train_loader.batch_size or sampler.batch_size, accumulation)
         self.encoder = EncoderPass(model, dtype, accumulation)
 
@@ -160,20 +161,20 @@ class ImageCCAFLEngine(ScoredEngine):
         self.checkpoints = Checkpointing(self.state, architecture, keep, frozenset(keep_epochs))
 
     def _check_terms(self, promise: Promise) -> None:
-        """Refuses terms that can never work here, before anything is trained."""
+        """Checks before training that the model and the data allow all terms."""
         check_any_term(self.terms)
         for term in self.terms:
             if term.needs_text:
                 self.text.require(term.name)
             if term.needs_logits and not promise.has_logits:
                 raise CCAFLError(
-                    f"The term {term.name!r} needs a classifier, the model has none: "
-                    "call model.make_classifier(number of classes) before the optimizer is built."
+                    f"The term {term.name!r} needs a classifier, but the model has none. "
+                    "Call model.make_classifier(number of classes) before the optimizer is built."
                 )
             if term.needs_association and self.labels.num_cameras == 1 and not self.supervision.is_full:
                 raise CCAFLError(
                     f"The term {term.name!r} associates identities across cameras, but the training set has one "
-                    f"camera: set ccafl.terms.{term.name}.enabled False or add a source."
+                    f"camera. Set ccafl.terms.{term.name}.enabled False, or add a source."
                 )
 
     def _bind_terms(self, promise: Promise) -> None:
@@ -198,22 +199,22 @@ class ImageCCAFLEngine(ScoredEngine):
     # --- the run -----------------------------------------------------------------------------------------------
 
     def run(self, save_dir: str = "log", max_epoch: int = 0, start_epoch: int = 0, **settings: Any) -> None:
-        """torchreid's ``run`` with stage 1 before it; takes all of its arguments.
+        """Runs stage 1 if needed, then torchreid's ``run``; takes all of its arguments.
 
         Args:
             save_dir: folder of checkpoints and logs.
-            max_epoch: epochs of stage 2.
-            start_epoch: where stage 2 goes on; what :meth:`resume` returns.
+            max_epoch: number of epochs of stage 2.
+            start_epoch: first epoch of stage 2, which :meth:`resume` returns.
             **settings: see ``torchreid.engine.Engine.run``.
         """
         self.save_dir = save_dir
         if not settings.get("test_only", False):
             self._begin(save_dir, max_epoch, start_epoch)
-        self.epoch = max(start_epoch - 1, 0)  # what the final test is of if no epoch is left
+        self.epoch = max(start_epoch - 1, 0)  # the epoch of the final test if no epoch is left
         super().run(save_dir=save_dir, max_epoch=max_epoch, start_epoch=start_epoch, **settings)
 
     def _begin(self, save_dir: str, max_epoch: int, start_epoch: int) -> None:
-        """Refuses what cannot work, says what is trained, makes room in the folder, and runs stage 1 if it is due."""
+        """Checks the terms, prints the settings, moves old checkpoints away, and runs stage 1 if needed."""
         check_windows(self.terms, range(start_epoch, max_epoch))
         with_text = [term.name for term in self.terms if term.needs_text and term.window(max_epoch)]
         if with_text and self.checkpoints.goes_on and start_epoch > 0:
@@ -235,7 +236,7 @@ class ImageCCAFLEngine(ScoredEngine):
             self.save_model(start_epoch - 1, self.state.rank1, save_dir)
 
     def train(self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Any = None) -> None:
-        """One epoch: fresh pseudo identities and memories, torchreid's loop, a checkpoint."""
+        """Trains one epoch: new pseudo identities and memories, torchreid's loop, a checkpoint."""
         started = time.monotonic()
         self.start_epoch_of_terms()
         sampler = self.train_loader.batch_sampler.sampler
@@ -248,7 +249,7 @@ class ImageCCAFLEngine(ScoredEngine):
         self.save_model(self.epoch, self.state.rank1, self.save_dir)
 
     def start_epoch_of_terms(self) -> None:
-        """Features, pseudo identities and memories for :attr:`epoch`; sets :attr:`active_terms`."""
+        """Computes features, pseudo identities and memories for :attr:`epoch`; sets :attr:`active_terms`."""
         due = [term for term in self.terms if term.is_active(self.epoch)]
         self.active_terms, association = self.epoch_start(self.epoch, due, self.text.of_proxies)
         if association is not None:
@@ -258,18 +259,18 @@ class ImageCCAFLEngine(ScoredEngine):
         self._write("Learning_rate", {group.get("name", f"group_{i}"): group["lr"] for i, group in groups})
 
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
-        """One iteration; torchreid's loop averages, prints and writes whatever this returns."""
+        """One iteration; torchreid's loop averages, prints and logs the returned numbers."""
         batch = self.make_batch(data)  # the encoder runs here, once; terms only read
         for term in self.active_terms:
             term.step_own(batch)  # the proxy classifier learns from detached features before ICAL reads it
         parts = {term.name: term.loss(batch) for term in self.active_terms}
         losses = weighted_losses(parts, self.active_terms)
-        report = LossReport(parts, losses)  # its numbers travel while the backward pass runs
-        if losses:  # a batch without any image that a term may learn from moves nothing
+        report = LossReport(parts, losses)  # the transfer of its numbers overlaps with the backward pass
+        if losses:  # empty if no term can learn from any image of the batch
             self.optimizer.zero_grad(set_to_none=True)
             self.encoder.backward(self.state.scaler.scale(torch.stack(losses).sum()))
         numbers = report.read()
-        check_finite(numbers, self.epoch, self.batch_idx)  # before any parameter of the encoder moves
+        check_finite(numbers, self.epoch, self.batch_idx)  # before any parameter of the encoder changes
         if losses:
             self.state.scaler.step(self.optimizer)
             self.state.scaler.update()
@@ -278,7 +279,7 @@ class ImageCCAFLEngine(ScoredEngine):
         return numbers
 
     def make_batch(self, data: dict[str, Any]) -> Batch:
-        """Runs the encoder, once; everything behind it is float32."""
+        """Runs the encoder once; its outputs are float32."""
         proxies = self.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
         outputs = self.encoder.forward(data["img"])
         return Batch(
@@ -293,40 +294,40 @@ class ImageCCAFLEngine(ScoredEngine):
     def two_stepped_transfer_learning(
         self, epoch: int, fixbase_epoch: int, open_layers: Any, model: nn.Module | None = None
     ) -> None:
-        """torchreid's, after which what was frozen when the engine was made is frozen again."""
+        """Calls torchreid's method, then freezes the parameters again that were frozen when the engine was created."""
         super().two_stepped_transfer_learning(epoch, fixbase_epoch, open_layers, model)
         for name, parameter in (self.model if model is None else model).named_parameters():
             if name in self.frozen:
                 parameter.requires_grad = False
 
     def extract_features(self, input: Tensor) -> Any:
-        """The model's features of test images, wherever it is."""
+        """The model's features of test images, computed on the model's device."""
         return super().extract_features(input.to(self.device, non_blocking=True))
 
     # --- checkpoints --------------------------------------------------------------------------------------------
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:  # noqa: ARG002
-        """A checkpoint of :attr:`state`, in torchreid's layout, with a manifest.
+        """Writes a checkpoint of :attr:`state` in torchreid's format, with a manifest.
 
         Args:
-            epoch: the epoch that has ended, from 0; -1 after stage 1.
-            rank1: of the last test.
+            epoch: the finished epoch, from 0; -1 after stage 1.
+            rank1: Rank-1 of the last test.
             save_dir: folder of the run.
-            is_best: kept for torchreid's signature; scores are of the last epoch, no best is picked.
+            is_best: kept for torchreid's signature, without effect; scores are those of the last epoch.
         """
         self.state.rank1 = float(rank1)
         self.checkpoints.save(epoch + 1, save_dir)
 
     def resume(self, path: str, to_train: bool = True) -> int:
-        """Goes on from a checkpoint's end of epoch; see :meth:`Checkpointing.resume`."""
+        """Continues from a checkpoint; see :meth:`Checkpointing.resume`."""
         return self.checkpoints.resume(path, to_train)
 
     def branch(self, path: str) -> int:
-        """Goes on from a checkpoint of another run; see :meth:`Checkpointing.branch`."""
+        """Continues from a checkpoint of another run; see :meth:`Checkpointing.branch`."""
         return self.checkpoints.branch(path)
 
     def _write(self, group: str, values: Mapping[str, float]) -> None:
-        """Numbers of an epoch for tensorboard."""
+        """Writes numbers of an epoch for TensorBoard."""
         if self.writer is not None:
             for name, value in values.items():
                 self.writer.add_scalar(f"{group}/{name}", value, self.epoch)

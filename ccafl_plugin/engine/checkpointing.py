@@ -1,4 +1,4 @@
-"""Saving a run, resuming it, and branching another run from it; ``checkpoints`` knows the files."""
+"""Saves a run, resumes it, and branches another run from it; ``checkpoints`` handles the files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Checkpointing:
     """Writes a run's state at the end of every epoch, and reads it back.
 
     Args:
-        state: of the run; read when it is saved, changed in place when a run goes on.
-        architecture: what must agree between a checkpoint and the run that goes on from it.
-        keep: how many of the newest checkpoints stay.
-        keep_epochs: numbers of finished epochs whose checkpoint stays however old it is.
+        state: state of the run; it is changed in place when a checkpoint is loaded.
+        architecture: facts that must be equal in a checkpoint and in the run that loads it.
+        keep: number of the newest checkpoints that are kept.
+        keep_epochs: numbers of finished epochs whose checkpoints are always kept.
 
     Attributes:
-        goes_on: whether a checkpoint has been loaded.
-        folder: of the run, where its checkpoints are; None while it has none.
+        goes_on: True if a checkpoint has been loaded.
+        folder: folder of the run's checkpoints; None while it has none.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Checkpointing:
         self.folder: Path | None = None
 
     def save(self, finished_epochs: int, save_dir: str) -> None:
-        """Writes everything a run needs, in torchreid's layout, and a manifest; the first process does it for all.
+        """Writes the run's state in torchreid's format, and a manifest; only the first process writes.
 
         Args:
             finished_epochs: 0 after stage 1.
@@ -48,24 +48,25 @@ class Checkpointing:
         checkpoints.save(save_dir, self.state.parts(finished_epochs), facts, self.keep, self.keep_epochs)
 
     def resume(self, path: str, to_train: bool = True) -> int:
-        """Goes on from a checkpoint's end of epoch.
+        """Continues a run from a checkpoint, which was written at the end of an epoch.
 
         Args:
             path: a run's folder, a manifest or a part's file.
-            to_train: False for a test: learning rate and schedule don't matter then.
+            to_train: False for a test, which needs no equal learning rate and schedule.
 
         Returns:
             The epoch to start with.
 
         Raises:
-            CCAFLError: no whole checkpoint there, or one of another model, other terms, or, behind the first epoch,
-                another learning rate or schedule.
+            CCAFLError: there is no complete checkpoint, or it is of another model or other terms, or (after the first
+                epoch) of another learning rate or schedule.
         """
         manifest, parts = checkpoints.load(path)
         if manifest.get("architecture") != self.architecture or set(parts) != set(self.state.models):
             raise CCAFLError(
                 f"model.resume: {str(path)!r} is a checkpoint of {manifest.get('architecture')} with the parts "
-                f"{sorted(parts)}, this run is {self.architecture} with {sorted(self.state.models)}."
+                f"{sorted(parts)}, but this run is {self.architecture} with the parts {sorted(self.state.models)}. "
+                "Name a checkpoint of this configuration."
             )
         self._go_on_from(manifest, parts, "model.resume", path, to_train)
         history = self.state.history
@@ -77,12 +78,12 @@ class Checkpointing:
         return manifest["epoch"]
 
     def branch(self, path: str) -> int:
-        """Goes on from a checkpoint of another run, whose terms and later settings may differ.
+        """Continues from a checkpoint of another run, whose terms and later settings may differ.
 
-        Model, optimizer and scheduler must be there and fit. Another part that the checkpoint lacks (the proxy
-        classifier) starts fresh, one that this run lacks is ignored. An optimizer that has not stepped yet keeps this
-        run's settings. If both runs have the same settings up to the checkpoint's epoch, this run ends as if it had
-        been trained from its first epoch.
+        The checkpoint must have a matching model, optimizer and scheduler. If it lacks another part (the proxy
+        classifier), this part starts new. A part that this run does not have is ignored. An optimizer without any step
+        keeps this run's settings. If both runs have the same settings up to the checkpoint's epoch, this run gives the
+        same result as training from its first epoch.
 
         Args:
             path: a run's folder, a manifest or a part's file.
@@ -91,13 +92,13 @@ class Checkpointing:
             The epoch to start with.
 
         Raises:
-            CCAFLError: no whole checkpoint there, or one that does not fit.
+            CCAFLError: there is no complete checkpoint, or it does not match.
         """
         manifest, parts = checkpoints.load(path, "ccafl.branch_from")
         if manifest.get("architecture") != self.architecture:
             raise CCAFLError(
                 f"ccafl.branch_from: {str(path)!r} is a checkpoint of {manifest.get('architecture')}, "
-                f"this run is {self.architecture}."
+                f"but this run is {self.architecture}. Name a checkpoint of the same model and data."
             )
         shared = {name: saved for name, saved in parts.items() if name in self.state.models}
         self._go_on_from(manifest, shared, "ccafl.branch_from", path)
@@ -105,11 +106,11 @@ class Checkpointing:
         return manifest["epoch"]
 
     def make_room(self, save_dir: str, start_epoch: int) -> None:
-        """Moves checkpoints of other runs, or of epochs that this one repeats, out of a folder that it begins to fill.
+        """Moves checkpoints of other runs, and of epochs that this run repeats, out of the run's folder.
 
         Args:
             save_dir: folder of the run.
-            start_epoch: number of epochs that lie behind this run.
+            start_epoch: number of epochs that are already finished.
         """
         own = self.folder == Path(save_dir).resolve()
         self.folder = Path(save_dir).resolve()
@@ -122,16 +123,16 @@ class Checkpointing:
     def _go_on_from(
         self, manifest: dict[str, Any], parts: dict[str, Any], key: str, path: str, to_train: bool = True
     ) -> None:
-        """Loads the parts of a checkpoint and what has been noted up to it."""
+        """Loads the parts and the history of a checkpoint."""
         if MAIN not in parts:
-            raise CCAFLError(f"{key}: the checkpoint {str(path)!r} has no part {MAIN!r}.")
+            raise CCAFLError(f"{key}: the checkpoint {str(path)!r} has no part {MAIN!r}. Name another checkpoint.")
         for name, saved in parts.items():
             try:
                 self.state.load_part(name, saved, stepped=to_train and manifest["epoch"] > 0)
             except (RuntimeError, ValueError, KeyError) as error:
                 reason = " ".join(str(error).split())
                 raise CCAFLError(
-                    f"{key}: the part {name!r} of {str(path)!r} does not fit this run: {reason}"
+                    f"{key}: the part {name!r} of {str(path)!r} does not match this run: {reason}"
                 ) from error
         self.goes_on = True
         self.state.history.go_on_from(manifest)

@@ -1,4 +1,4 @@
-"""Checkpoints in torchreid's layout, one folder per part, and a manifest that is written last."""
+"""Checkpoint files: one folder per part in torchreid's format, and a manifest that is written last."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def save(
     keep: int,
     keep_epochs: Collection[int] = (),
 ) -> None:
-    """Writes every part to ``save_dir/PART/model.pth.tar-EPOCH``, then the manifest; then drops what is too old.
+    """Writes every part to ``save_dir/PART/model.pth.tar-EPOCH``, then the manifest, and then deletes old checkpoints.
 
-    A file appears under its name only when it is whole, so an interruption leaves the last checkpoint usable.
+    Files are written atomically, so after an interruption the last checkpoint is still usable.
 
     Args:
         save_dir: folder of the run.
-        parts: per part a dict in torchreid's layout (``state_dict``, ``epoch``, ``rank1``, ``optimizer``, ...), all
-            of one epoch; ``epoch`` counts the finished ones.
-        facts: what else the manifest says.
-        keep: how many of the newest checkpoints stay.
-        keep_epochs: numbers of finished epochs whose checkpoint stays however old it is.
+        parts: for each part a dict in torchreid's format (``state_dict``, ``epoch``, ``rank1``, ``optimizer``, ...),
+            all of one epoch; ``epoch`` is the number of finished epochs.
+        facts: other entries of the manifest.
+        keep: number of the newest checkpoints that are kept.
+        keep_epochs: numbers of finished epochs whose checkpoints are always kept.
     """
     save_dir = Path(save_dir)
     epoch = next(iter(parts.values()))["epoch"]
@@ -47,7 +47,7 @@ def save(
         write_whole(file, functools.partial(torch.save, state))
         files[name] = file.relative_to(save_dir).as_posix()
     manifest = save_dir / MANIFEST.format(epoch)
-    is_new = not manifest.exists()  # after the last test it is written once more, with its scores
+    is_new = not manifest.exists()  # after the last test it is written again, with the scores
     write_text_whole(manifest, json.dumps({"epoch": epoch, "parts": files, **facts}, indent=2) + "\n")
     if is_new:
         print(f'Checkpoint saved to "{manifest}" ({", ".join(files)})')
@@ -60,14 +60,14 @@ def save(
 
 
 def set_aside(save_dir: str | Path, behind: int = -1) -> Path | None:
-    """Moves checkpoints that a run which begins now has not written, so that none is taken for its own.
+    """Moves old checkpoints out of the folder of a run that starts now, so that it cannot resume from them.
 
     Args:
         save_dir: folder of the run.
-        behind: checkpoints of later epochs are moved; -1 moves all.
+        behind: checkpoints of epochs after this one are moved; -1 moves all.
 
     Returns:
-        The folder they are in now, in the same layout; None if there were none.
+        The new folder of the checkpoints; None if there were none.
     """
     save_dir = Path(save_dir)
     found = [manifest for manifest in manifests(save_dir) if epoch_of(manifest) > behind]
@@ -78,7 +78,7 @@ def set_aside(save_dir: str | Path, behind: int = -1) -> Path | None:
     while (aside := save_dir / ASIDE.format(number)).exists():
         number += 1
     for manifest in found:
-        for file in (manifest.name, *files[manifest].values()):  # the manifest first: a checkpoint without it is none
+        for file in (manifest.name, *files[manifest].values()):  # the manifest first: without it there is no checkpoint
             if (save_dir / file).is_file():
                 (aside / file).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(save_dir / file, aside / file)
@@ -92,7 +92,7 @@ def manifests(save_dir: str | Path) -> list[Path]:
 
 
 def _files_of(manifest: Path, key: str = "data.save_dir") -> dict[str, str]:
-    """The parts' files, relative to the run's folder; none if the manifest is not one that :func:`save` wrote.
+    """The parts' files, relative to the run's folder; empty if :func:`save` did not write the manifest.
 
     Raises:
         CCAFLError: it names a file of another place, see :func:`_check_place`.
@@ -133,32 +133,32 @@ def epoch_of(manifest: Path) -> int:
 
 
 def find_manifest(path: str | Path, key: str = "model.resume") -> Path:
-    """The manifest that a user means.
+    """Finds the manifest of a checkpoint.
 
     Args:
         path: a manifest, a run's folder (its newest checkpoint), or a part's file as torchreid writes them
             (``log/model/model.pth.tar-10``).
-        key: the setting that errors name.
+        key: the configuration key that errors name.
 
     Raises:
-        CCAFLError: nothing is there, or the file belongs to no whole checkpoint.
+        CCAFLError: the path does not exist, or the file belongs to no complete checkpoint.
     """
     path = Path(path)
     if path.is_dir():
         found = manifests(path)
         if not found:
-            raise CCAFLError(f"{key}: no checkpoint in {str(path)!r}; expected {MANIFEST.format('EPOCH')}.")
+            raise CCAFLError(f"{key}: there is no checkpoint in {str(path)!r}; expected {MANIFEST.format('EPOCH')}.")
         return found[-1]
     if not path.is_file():
-        raise CCAFLError(f"{key}: no file at {str(path)!r}.")
+        raise CCAFLError(f"{key}: there is no file {str(path)!r}.")
     if path.suffix == ".json":
         return path
     epoch = path.name.rpartition("-")[2]
     manifest = path.parent.parent / MANIFEST.format(epoch)
     if not manifest.is_file():
         raise CCAFLError(
-            f"{key}: {str(path)!r} belongs to no whole checkpoint, {str(manifest)!r} is missing; "
-            "name another epoch's file, or use model.load_weights for the weights alone."
+            f"{key}: {str(path)!r} belongs to no complete checkpoint, because {str(manifest)!r} is missing. "
+            "Name the file of another epoch, or use model.load_weights to load only the weights."
         )
     return manifest
 
@@ -168,13 +168,13 @@ def load(path: str | Path, key: str = "model.resume") -> tuple[dict[str, Any], d
 
     Args:
         path: see :func:`find_manifest`.
-        key: the setting that errors name.
+        key: the configuration key that errors name.
 
     Returns:
-        The manifest and the state of every part, on the CPU or where it was saved from.
+        The manifest and the state of every part, on the CPU or on the device it was saved from.
 
     Raises:
-        CCAFLError: the manifest can't be read, or a part's file is missing or broken.
+        CCAFLError: the manifest could not be read, or a part's file is missing or damaged.
     """
     manifest_path = find_manifest(path, key)
     try:
@@ -183,7 +183,7 @@ def load(path: str | Path, key: str = "model.resume") -> tuple[dict[str, Any], d
         manifest["epoch"] = int(manifest["epoch"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = " ".join(str(error).split())[:80]
-        raise CCAFLError(f"{key}: {str(manifest_path)!r} is no manifest of a checkpoint ({reason}).") from error
+        raise CCAFLError(f"{key}: {str(manifest_path)!r} is not the manifest of a checkpoint ({reason}).") from error
     for name, file in files.items():
         _check_place(manifest_path, name, file, key)
         part = manifest_path.parent / file

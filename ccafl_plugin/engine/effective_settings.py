@@ -1,4 +1,4 @@
-"""What a run trains with, read off what really runs: processes, batch, learning rate, batch norm and precision."""
+"""The settings with which a run really trains: processes, batch, learning rate, batch norm and precision."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ EARLIER = " before it was resumed"
 
 @dataclass(frozen=True)
 class EffectiveSettings:
-    """What a run trains with.
+    """The settings with which a run trains.
 
     Attributes:
         processes: world size; 1 without ``torch.distributed``.
         devices: GPUs that share the batch of one process (``nn.DataParallel``); 1 on a CPU.
         batch_size: images per process and step.
-        instances: K of the P x K images of a batch; 0 if the sampler draws images one by one.
-        lr: the learning rate that the schedule starts from, of the last parameter group (the weights).
-        norm: ``BatchNorm``, ``SyncBatchNorm``, either with ``frozen`` or ``partly frozen`` before it, or ``none``.
-        precision: ``float32``, or ``mixed`` with the narrow type behind it.
-        published: whose settings the configuration claims to be; empty: nobody's.
-        differences: where this run leaves it.
+        instances: K of the P x K images of a batch; 0 if the sampler draws single images.
+        lr: base learning rate of the schedule, for the last parameter group (the weights).
+        norm: ``BatchNorm`` or ``SyncBatchNorm``, with ``frozen`` or ``partly frozen`` before it if so; or ``none``.
+        precision: ``float32``, or ``mixed`` followed by the half-precision type.
+        published: name of the published settings that the configuration claims; empty: none.
+        differences: differences of this run from the published settings.
     """
 
     processes: int
@@ -43,12 +43,12 @@ class EffectiveSettings:
     differences: tuple[str, ...] = ()
 
     def compared(self, published: str, precision: str, settings: Sequence[str]) -> EffectiveSettings:
-        """The same beside a published settings: one process with one device, plain batch norm.
+        """The same settings with their differences from published ones: one process, one device, plain batch norm.
 
         Args:
-            published: whose settings they are.
-            precision: of it, on a GPU.
-            settings: the settings that differ, each as ``KEY VALUE instead of VALUE``.
+            published: name of the published settings.
+            precision: their precision on a GPU.
+            settings: the keys that differ, each as ``KEY VALUE instead of VALUE``.
         """
         expected = {
             "processes": ("processes", 1),
@@ -64,10 +64,10 @@ class EffectiveSettings:
         return dataclasses.replace(self, published=published, differences=(*settings, *found))
 
     def going_on_from(self, earlier: Mapping[str, Any]) -> EffectiveSettings:
-        """The same for a run that was begun with other settings: what differed then still counts.
+        """The same settings for a resumed run; differences of the earlier run are added.
 
         Args:
-            earlier: :meth:`as_dict` of the run that left the checkpoint; empty if it noted none.
+            earlier: :meth:`as_dict` of the run that wrote the checkpoint; empty if it has none.
         """
         before = [difference.removesuffix(EARLIER) for difference in earlier.get("differences", ())]
         left = [each + EARLIER for each in before if not {each, each + EARLIER} & set(self.differences)]
@@ -79,7 +79,7 @@ class EffectiveSettings:
         return {**dataclasses.asdict(self), "differences": list(self.differences)}
 
     def __str__(self) -> str:
-        """One line; a second one if the run leaves a published settings."""
+        """One line, and a second line if the run differs from published settings."""
         images = f"{self.batch_size} images"
         if self.instances:
             images = f"{self.batch_size // self.instances} x {self.instances} images"
@@ -94,10 +94,10 @@ class EffectiveSettings:
 
 
 def effective_settings_of(engine: Any) -> EffectiveSettings:
-    """What an engine trains with.
+    """The settings with which an engine trains.
 
     Args:
-        engine: any of torchreid's with a model, an optimizer and a training loader.
+        engine: any torchreid engine with a model, an optimizer and a training loader.
     """
     loader = engine.train_loader
     sampler = loader.batch_sampler.sampler
@@ -106,7 +106,7 @@ def effective_settings_of(engine: Any) -> EffectiveSettings:
     return EffectiveSettings(
         processes=num_processes(),
         devices=max(1, len(engine.model.device_ids)) if parallel else 1,
-        batch_size=loader.batch_size or sampler.batch_size,  # of batches of several sizes, the largest
+        batch_size=loader.batch_size or sampler.batch_size,  # the largest size if batches differ in size
         instances=getattr(sampler, "num_instances", 0),
         lr=group.get("initial_lr", group["lr"]),
         norm=batch_norm_kind(engine.model),
@@ -118,7 +118,7 @@ def precision_name(dtype: torch.dtype | None) -> str:
     """See :attr:`EffectiveSettings.precision`.
 
     Args:
-        dtype: the narrow type of mixed precision; None for none.
+        dtype: the half-precision type of mixed precision; None for none.
     """
     return "float32" if dtype is None else f"mixed {str(dtype).removeprefix('torch.')}"
 
@@ -126,7 +126,8 @@ def precision_name(dtype: torch.dtype | None) -> str:
 def batch_norm_kind(model: nn.Module) -> str:
     """See :attr:`EffectiveSettings.norm`.
 
-    A layer counts as frozen if its weight is not trained, or if its class's name says so.
+    A layer counts as frozen if its weight is not trained, or if it is of another class than torch's batch norms (such
+    as ``FrozenBatchNorm``).
     """
     layers = [module for module in model.modules() if "BatchNorm" in type(module).__name__]
     if not layers:

@@ -1,4 +1,4 @@
-"""The encoder's share of a step: forward pass, backward pass, precision, and batches that don't fit into memory."""
+"""The encoder's forward and backward pass: precision, and batches split into parts that fit into memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ccafl_plugin.utils.errors import WrongArgument, unknown_name
 from ccafl_plugin.utils.seeds import RandomState
 
 PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-"""What ``ccafl.precision`` may be, and the narrow type of its mixed precision; None for none."""
+"""Values of ``ccafl.precision`` -> the half-precision type of its mixed precision; None for none."""
 
 SMALLEST_PART = 2
 """Images; batch norm needs two rows."""
 
 
 def check_parts(batch_size: int, parts: int) -> None:
-    """Whether a batch can be processed in so many parts.
+    """Checks that a batch can be split into a number of equal parts.
 
     Raises:
         CCAFLError: the parts would not be equal, or smaller than two images.
@@ -33,21 +33,21 @@ def check_parts(batch_size: int, parts: int) -> None:
     if parts > 1 and (batch_size % parts or batch_size // parts < SMALLEST_PART):
         fitting = [n for n in range(1, max(batch_size // SMALLEST_PART, 1) + 1) if batch_size % n == 0]
         raise WrongArgument(
-            f"{{accumulation}}: a batch of {batch_size} ({{batch_size}}) can't be processed in {parts} equal parts "
-            f"of at least {SMALLEST_PART} images; choose one of {', '.join(map(str, fitting))}."
+            f"{{accumulation}}: a batch of {batch_size} ({{batch_size}}) cannot be split into {parts} equal parts "
+            f"of at least {SMALLEST_PART} images. Choose one of {', '.join(map(str, fitting))}."
         )
 
 
 def narrow_type(precision: str, device: torch.device, argument: str = "precision") -> torch.dtype | None:
-    """The narrow type of a mixed precision; None for none, and on every device but a GPU.
+    """The half-precision type of a mixed precision; None for none, and on every device except a GPU.
 
     Args:
         precision: one of ``PRECISIONS``.
-        device: of the model.
-        argument: what errors name.
+        device: device of the model.
+        argument: the argument that errors name.
 
     Raises:
-        CCAFLError: no such precision.
+        CCAFLError: the precision is unknown.
     """
     if precision not in PRECISIONS:
         raise unknown_name(f"{{{argument}}}", precision, PRECISIONS)
@@ -55,16 +55,16 @@ def narrow_type(precision: str, device: torch.device, argument: str = "precision
 
 
 def check_replicas(model: nn.Module, dtype: torch.dtype | None, argument: str = "precision") -> None:
-    """Whether all GPUs that share a batch compute in the precision that was asked for.
+    """Checks that all GPUs that share a batch compute in the requested precision.
 
     Raises:
-        CCAFLError: bfloat16 on several of them: torch hands replicas on that autocast is on, but not its type, and they
-            would compute in float16, of which no gradient scaler knows.
+        CCAFLError: bfloat16 on several GPUs. torch tells replicas that autocast is on, but not its type, so they would
+            compute in float16 without a gradient scaler.
     """
     shared = isinstance(model, nn.DataParallel) and len(model.device_ids) > 1
     if shared and dtype is torch.bfloat16:
         raise WrongArgument(
-            f"{{{argument}}}: nn.DataParallel can't run bf16 on several GPUs; set fp16 or fp32, or show torch one GPU "
+            f"{{{argument}}}: nn.DataParallel cannot run bf16 on several GPUs. Set fp16 or fp32, or use one GPU "
             "(CUDA_VISIBLE_DEVICES=0)."
         )
 
@@ -75,20 +75,20 @@ def autocast(device_type: str, dtype: torch.dtype | None) -> AbstractContextMana
 
 
 def gradient_scaler(dtype: torch.dtype | None) -> Any:
-    """Keeps small gradients above float16's smallest number; for any other type it does nothing."""
+    """A scaler that keeps small gradients above float16's smallest number; for other types it does nothing."""
     enabled = dtype is torch.float16
     if hasattr(torch.amp, "GradScaler"):
         return torch.amp.GradScaler("cuda", enabled=enabled)
-    with warnings.catch_warnings():  # before torch 2.3 it is only found below torch.cuda
+    with warnings.catch_warnings():  # before torch 2.3 it is only in torch.cuda
         warnings.simplefilter("ignore")
         return torch.cuda.amp.GradScaler(enabled=enabled)
 
 
 class ImageTransfer:
-    """Copies images to a device; on a GPU beside the work that is queued there, so that it need not wait for them.
+    """Copies images to a device; on a GPU the copy runs in parallel to queued work.
 
     Args:
-        device: where images go.
+        device: the target device.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -96,32 +96,32 @@ class ImageTransfer:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The images on the device; what is queued there from now on finds them whole."""
+        """The images on the device; work queued from now on waits until the copy is complete."""
         if self._stream is None:
             return images.to(self.device, non_blocking=True)
         with torch.cuda.stream(self._stream):
-            images = images.to(self.device, non_blocking=True)  # at once if the loader pins its memory
+            images = images.to(self.device, non_blocking=True)  # without a wait if the loader pins its memory
         computing = torch.cuda.current_stream(self.device)
         computing.wait_stream(self._stream)
-        images.record_stream(computing)  # their memory is free only when the work that reads them is done
+        images.record_stream(computing)  # their memory is freed only after the work that reads them is done
         return images
 
 
 class EncoderPass:
-    """Runs a model on batches and takes the gradients of the losses back through it.
+    """Runs a model on batches and propagates the gradients of the losses back through it.
 
-    In one part, this is a plain forward and backward pass. In several, memory is needed for the activations of one
-    part only, though the losses see the whole batch (Gao et al., "Scaling Deep Contrastive Learning Batch Size under
-    Memory Limited Setup", 2021): all parts run without a graph, the losses give their gradients by the outputs, and
-    every part runs a second time, with a graph and the same random draws, to take its share of these gradients back.
-    The gradients are those of the whole batch, except that batch norms in training see the parts. Part j of n has the
-    images j, j + n, j + 2n ..., so every part has images of (nearly) every proxy. Running statistics move in the first
-    run only.
+    With one part, this is a plain forward and backward pass. With several parts, only the activations of one part are
+    in memory at a time, although the losses see the whole batch (Gao et al., "Scaling Deep Contrastive Learning Batch
+    Size under Memory Limited Setup", 2021). First all parts run without a graph, and the losses give gradients with
+    respect to the outputs. Then every part runs again, with a graph and the same random draws, and propagates its share
+    of these gradients. The gradients are those of the whole batch, except that batch norms in training mode see the
+    parts. Part j of n has the images j, j + n, j + 2n ..., so every part has images of (nearly) every proxy. Running
+    statistics change in the first run only.
 
     Args:
-        model: in the mode in which it is to run.
-        dtype: of mixed precision; None for none.
-        parts: number of parts; a batch with fewer than twice as many images has fewer.
+        model: the model, in the mode in which it should run.
+        dtype: half-precision type of mixed precision; None for none.
+        parts: number of parts; a batch with fewer than twice as many images is split into fewer.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype | None = None, parts: int = 1) -> None:
@@ -138,7 +138,7 @@ class EncoderPass:
         return f"Every batch runs in {self.parts} parts" + norms * "; batch norms see the parts, not the batch"
 
     def forward(self, images: Tensor) -> Outputs:
-        """(B, 3, height, width) on any device -> the model's outputs, at least float32; losses are built on them."""
+        """(B, 3, height, width) on any device -> the model's outputs, at least float32, the input of the losses."""
         self._first_run = None
         images = self.transfer(images)
         parts = min(self.parts, max(len(images) // SMALLEST_PART, 1))
@@ -157,10 +157,10 @@ class EncoderPass:
         return whole
 
     def backward(self, loss: Tensor) -> None:
-        """Adds the loss's gradients to those of the weights.
+        """Adds the gradients of a loss to those of the weights.
 
         Args:
-            loss: () float, a function of the last forward pass's outputs.
+            loss: () float, computed from the outputs of the last forward pass.
         """
         loss.backward()
         if self._first_run is None:
@@ -185,9 +185,9 @@ class EncoderPass:
 
 
 def _over_parts(parts: Sequence[Outputs], join: Callable[[list[Tensor]], Tensor]) -> Outputs:
-    """The outputs of a whole batch from those of its parts."""
+    """Combines the outputs of the parts to those of the whole batch."""
     first = parts[0]
-    embeddings = [part.embeddings for part in parts if part.embeddings is not None]  # of all parts, or of none
+    embeddings = [part.embeddings for part in parts if part.embeddings is not None]  # all parts have them, or none
     return Outputs(
         tuple(join([part.raw[i] for part in parts]) for i in range(len(first.raw))),
         join(embeddings) if embeddings else None,
@@ -203,7 +203,7 @@ def _interleave(parts: list[Tensor]) -> Tensor:
 
 
 def _devices_of(model: nn.Module, device: torch.device) -> list[torch.device]:
-    """The GPUs that a model runs on."""
+    """The GPUs on which a model runs."""
     if device.type != "cuda":
         return []
     return [torch.device("cuda", index) for index in getattr(model, "device_ids", None) or [device.index or 0]]

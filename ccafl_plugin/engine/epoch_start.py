@@ -1,4 +1,4 @@
-"""What happens at the start of every epoch: extraction, association, fresh memories."""
+"""The start of every epoch: feature extraction, association, and new memories."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from ccafl_plugin.terms import EpochState, Term
 
 
 class Started(NamedTuple):
-    """An epoch that can be trained.
+    """The result of an epoch's start.
 
     Attributes:
-        terms: those that take part: without any pseudo identity, terms that need one pause.
-        association: what is known of it: ``pseudo_identities``, ``proxies`` and what the report adds; None without one.
+        terms: the active terms; if there is no pseudo identity, terms that need one are left out.
+        association: facts about the association: ``pseudo_identities``, ``proxies`` and those of the report; None
+            without an association.
     """
 
     terms: list[Term]
@@ -37,13 +38,13 @@ class EpochStart:
     """Refreshes the terms of an epoch.
 
     Attributes:
-        model: whose features are taken; in eval mode afterwards.
+        model: the model that extracts features; in eval mode afterwards.
         images: the training images with the test transform.
-        labels: of the training list.
-        supervision: where pseudo identities come from.
-        report: what is said of an association.
-        dtype: of mixed precision while features are taken; None for none.
-        seed: of the run.
+        labels: labels of the training list.
+        supervision: the source of pseudo identities.
+        report: reports on the association.
+        dtype: half-precision type of the extraction; None for none.
+        seed: seed of the run.
     """
 
     model: nn.Module
@@ -59,11 +60,11 @@ class EpochStart:
         self.proxies = self.labels.proxy_of_image[self.labels.path_order].to(self.device)
 
     def __call__(self, epoch: int, terms: Sequence[Term], text: Tensor | None = None) -> Started:
-        """Refreshes the terms; takes features and associates only if one of them asks for it.
+        """Refreshes the terms; extracts features and runs the association only if a term needs them.
 
         Args:
-            epoch: from 0.
-            terms: those whose window holds this epoch.
+            epoch: number of the epoch, from 0.
+            terms: the terms that are active in this epoch.
             text: (N, E) float32, text feature of every proxy; None without prompts.
         """
         associate = any(term.needs_association for term in terms)
@@ -75,7 +76,7 @@ class EpochStart:
             pseudo, scores = self._associate(epoch, features)
             if not bool((pseudo >= 0).any()):
                 paused = ", ".join(term.name for term in terms if term.needs_association)
-                warnings.warn(f"No pseudo identity in epoch {epoch}: {paused} pause for this epoch.", stacklevel=2)
+                warnings.warn(f"No pseudo identity in epoch {epoch}. Inactive in this epoch: {paused}.", stacklevel=2)
                 terms = [term for term in terms if not term.needs_association]
         state = EpochState(
             epoch=epoch,
@@ -98,7 +99,7 @@ class EpochStart:
         return whiten(normalize(means, dim=1), spread, self.supervision.whitening)
 
     def _associate(self, epoch: int, features: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
-        """(N,) int64 on the model's device, and what is known of the association, which is printed, too."""
+        """(N,) int64 on the model's device, and facts about the association, which are also printed."""
         labels = self.labels
         means = None if features is None else self._proxy_features(features.double())
         pseudo = self.supervision.pseudo_identities(means, labels)

@@ -1,4 +1,4 @@
-"""Features of all training images, in the order of their paths, with the test transform."""
+"""Extracts features of all training images, in the order of their paths, with the test transform."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ MB = 2**20
 class TrainingImages:
     """The training images with the test transform, once each, camera by camera in the order of their paths.
 
-    They are read as bytes, so far as the test transform ends as torchreid's does (``ToTensor``, then ``Normalize``),
-    and become float32 on the device, where they are encoded. If their bytes fit into ``memory`` they stay there, and
-    files are read once for all epochs, for training too. All results are the same to the last bit, kept or not.
+    If the test transform ends like torchreid's (``ToTensor``, then ``Normalize``), images are read as bytes and
+    converted to float32 on the device that encodes them. If the bytes fit into ``memory``, they are kept, and files are
+    read once for all epochs, for training too. Results are bit-equal, whether images are kept or not.
 
     Args:
-        datamanager: torchreid's ``ImageDataManager``: training images, test transform, batch size of its tests.
-        labels: of the manager's training list.
-        memory: MB that the images may take, H x W x 3 bytes each; 0: they are read anew every time.
+        datamanager: torchreid's ``ImageDataManager``; it has the training images, the test transform and the batch
+            size.
+        labels: labels of the manager's training list.
+        memory: MB that the images may take, H x W x 3 bytes each; 0: they are read again every time.
     """
 
     def __init__(self, datamanager: Any, labels: ProxyLabels, memory: int = 0) -> None:
@@ -67,9 +68,9 @@ class TrainingImages:
         return extract(self._batches(), lambda images: encode(self._finish(images)), device, dtype)
 
     def served_to_training(self) -> AbstractContextManager[None]:
-        """Inside, the training loader gets what is kept in the place of files, if it would resize them alike.
+        """Context in which the training loader gets kept images instead of files, if it resizes files the same way.
 
-        A picture that has the wanted size already is not resized again, so batches are the same to the last bit.
+        An image that already has the right size is not resized again, so batches are bit-equal.
         """
         if self._kept is None or not self._training_resizes_alike:
             return nullcontext()
@@ -87,8 +88,8 @@ class TrainingImages:
             if not kept:
                 fits = images.dtype == torch.uint8 and images[0].nbytes * len(self._paths) <= self.memory * MB
             if fits:
-                # A worker's batch lies in shared memory, which is scarce; a pinned one may not survive the fork of the
-                # workers that are to read it. What stays is copied.
+                # Batches of workers are in shared memory, which is scarce, and pinned memory may be lost in the fork of
+                # the workers that read it. So kept images are copied.
                 kept.append(images.clone())
             yield batch
         if fits:
@@ -96,7 +97,7 @@ class TrainingImages:
 
 
 def _resizing(transform: Any) -> Any:
-    """What the first step makes of a picture; for any other step than ``Resize`` something that equals nothing."""
+    """The settings of the first step if it is ``Resize``; otherwise an object that equals nothing."""
     first = next(iter(getattr(transform, "transforms", [])), None)
     if not isinstance(first, Resize) or isinstance(first.size, int):  # one number keeps the picture's proportions
         return object()
@@ -104,14 +105,14 @@ def _resizing(transform: Any) -> Any:
 
 
 def split_transform(transform: Any) -> tuple[Any, Callable[[Tensor], Tensor]]:
-    """A test transform in two: from picture to bytes, and from batches of bytes to what the whole transform gives.
+    """Splits a test transform in two: from image to bytes, and from batches of bytes to the result of the transform.
 
     Args:
-        transform: of one picture; torchreid's is ``Compose([Resize, ToTensor, Normalize])``.
+        transform: transform of one image; torchreid's is ``Compose([Resize, ToTensor, Normalize])``.
 
     Returns:
-        The transform to (3, H, W) uint8, and a function of (B, 3, H, W) uint8 that gives float32. A transform of
-        another make stays whole, and the function gives back what it gets.
+        The transform to (3, H, W) uint8, and a function from (B, 3, H, W) uint8 to float32. Another kind of transform
+        is not split, and the function returns its input.
     """
     steps = list(getattr(transform, "transforms", []))
     places = [place for place, step in enumerate(steps) if isinstance(step, ToTensor)]
@@ -121,13 +122,13 @@ def split_transform(transform: Any) -> tuple[Any, Callable[[Tensor], Tensor]]:
 
 
 class _Finish:
-    """``ToTensor`` and every ``Normalize`` behind it, of a batch of bytes.
+    """``ToTensor`` and the following ``Normalize`` steps, for a batch of bytes.
 
-    ``Normalize`` itself copies its numbers to the device for every batch and waits for the check that no deviation is
-    0. Here they are copied once.
+    ``Normalize`` copies its numbers to the device for every batch, and waits for the check that no deviation is 0. This
+    class copies them once.
 
     Args:
-        normalizes: in their order.
+        normalizes: the ``Normalize`` steps, in their order.
 
     Raises:
         CCAFLError: a deviation is 0.
@@ -137,10 +138,10 @@ class _Finish:
         numbers = [(each.mean, each.std) for each in normalizes]
         self._numbers = [[torch.tensor(list(values)).view(-1, 1, 1) for values in pair] for pair in numbers]
         if any(bool((std == 0).any()) for _, std in self._numbers):
-            raise CCAFLError("data.norm_std: a standard deviation of 0 can't be divided by.")
+            raise CCAFLError("data.norm_std: a standard deviation must not be 0. Set a positive number.")
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> float32, to the last bit what torchvision gives."""
+        """(B, 3, H, W) uint8 -> float32, bit-equal to torchvision's result."""
         self._numbers = [[values.to(images.device) for values in pair] for pair in self._numbers]
         images = images.float().div_(255)
         for mean, std in self._numbers:
@@ -155,16 +156,16 @@ def extract(
     device: torch.device,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Runs ``encode`` over a loader; on a GPU nothing is waited for.
+    """Runs ``encode`` over a loader; on a GPU it does not wait for the device.
 
     Args:
         loader: yields torchreid's batches (dicts with ``img``).
         encode: (B, 3, H, W) images to (B, D) features; the caller has set the model's mode.
-        device: where images go and features stay.
-        dtype: of mixed precision; None for none.
+        device: device of the images and features.
+        dtype: half-precision type of mixed precision; None for none.
 
     Returns:
-        (M, D) float32, row i belongs to the loader's i-th image.
+        (M, D) float32; row i is the feature of the loader's i-th image.
     """
     transfer = ImageTransfer(device)
     with autocast(device.type, dtype):
@@ -173,11 +174,11 @@ def extract(
 
 
 def unit_features(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """How a model in eval mode makes retrieval features with unit rows of images.
+    """A function that computes retrieval features with unit rows by a model in eval mode.
 
     Args:
-        model: the plugin's own models give unit rows, which a second division could change in their last bits;
-            torchreid's give raw features, which are normalised here.
+        model: the plugin's models return unit rows, whose last bits a second normalisation could change; torchreid's
+            models return raw features, which are normalised here.
 
     Returns:
         (B, 3, H, W) images -> (B, D) features.
@@ -188,18 +189,18 @@ def unit_features(model: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def training_features(datamanager: Any, model: nn.Module, labels: ProxyLabels) -> tuple[Tensor, Tensor]:
-    """Features of all training images with the test transform: what memories and associations are made of.
+    """Features of all training images with the test transform, for memories and associations.
 
-    For engines of your own; ``ImageCCAFLEngine`` does the same at the start of every epoch. The model is in eval mode
-    meanwhile.
+    It is for your own engines; ``ImageCCAFLEngine`` does the same at the start of every epoch. The model is in eval
+    mode during the extraction.
 
     Args:
         datamanager: torchreid's ``ImageDataManager``.
-        model: gives (B, D) features in eval mode.
-        labels: of the manager's training list.
+        model: returns (B, D) features in eval mode.
+        labels: labels of the manager's training list.
 
     Returns:
-        (M, D) float32 on the model's device, unit rows, and (M,) int64 on the CPU, the proxy of each; the images stand
+        (M, D) float32 on the model's device, unit rows, and (M,) int64 on the CPU, the proxy of each image. Images are
         in the order of ``labels.path_order``.
     """
     device = next(model.parameters()).device

@@ -1,4 +1,4 @@
-"""An iteration's losses: what is differentiated, and their numbers on the way from the device to the log."""
+"""The losses of an iteration: the values to differentiate, and their transfer from the device to the log."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ccafl_plugin.terms import Term
 
 
 class NonFiniteLoss(RuntimeError):
-    """A loss became infinite or NaN; the message names the term, its part, epoch and iteration."""
+    """A loss is infinite or NaN; the message names the term, its part, the epoch and the iteration."""
 
 
 def weighted_losses(parts: Mapping[str, Mapping[str, Tensor]], terms: Sequence[Term]) -> list[Tensor]:
-    """What is differentiated: every part that has a graph, times its term's weight; their sum is the total loss.
+    """Each part that has a graph, times its term's weight; training differentiates their sum, the total loss.
 
     Args:
-        parts: per term its parts, () floats.
-        terms: whose parts they are.
+        parts: the parts of each term, () floats.
+        terms: the terms.
     """
     return [term.weight * part for term in terms for part in parts[term.name].values() if part.requires_grad]
 
@@ -28,12 +28,12 @@ def weighted_losses(parts: Mapping[str, Mapping[str, Tensor]], terms: Sequence[T
 class LossReport:
     """The parts of all terms, sent to the host in one transfer.
 
-    The transfer starts when this object is made, before the backward pass is queued, and is waited for in :meth:`read`.
-    Read after the backward pass is queued, it stops the host until the forward pass is done, while the device goes on.
+    The transfer starts when this object is created, before the backward pass is queued; :meth:`read` waits for it. If
+    it is read after the backward pass is queued, the host waits only for the forward pass, while the device continues.
 
     Args:
-        parts: per term its parts, () floats.
-        losses: what is differentiated, weights applied; their sum is reported as ``loss``.
+        parts: the parts of each term, () floats.
+        losses: the weighted losses; their sum is reported as ``loss``.
     """
 
     def __init__(self, parts: Mapping[str, Mapping[str, Tensor]], losses: Sequence[Tensor]) -> None:
@@ -48,7 +48,7 @@ class LossReport:
             self._arrived.record(stream)
 
     def read(self) -> dict[str, float]:
-        """``loss`` and every part by ``TERM/PART``. The only place of an iteration at which the host waits."""
+        """``loss`` and every part as ``TERM/PART``. The host waits only here in an iteration."""
         if self._arrived is not None:
             self._arrived.synchronize()
         numbers = self._values.tolist()
@@ -60,8 +60,8 @@ def check_finite(numbers: Mapping[str, float], epoch: int, iteration: int) -> No
 
     Args:
         numbers: see :meth:`LossReport.read`.
-        epoch: from 0.
-        iteration: of the epoch, from 0.
+        epoch: number of the epoch, from 0.
+        iteration: number of the iteration in the epoch, from 0.
 
     Raises:
         NonFiniteLoss: a part is infinite or NaN.
@@ -69,6 +69,6 @@ def check_finite(numbers: Mapping[str, float], epoch: int, iteration: int) -> No
     for name, number in numbers.items():
         if name != "loss" and not math.isfinite(number):
             raise NonFiniteLoss(
-                f"The loss {name} is {number} in epoch {epoch}, iteration {iteration}; the last checkpoint is "
-                "untouched. Going on from it with ccafl.amp False may help, or beginning anew with a lower train.lr."
+                f"The loss {name} is {number} in epoch {epoch}, iteration {iteration}. The last checkpoint is not "
+                "affected. Resume from it with ccafl.amp False, or start a new run with a lower train.lr."
             )

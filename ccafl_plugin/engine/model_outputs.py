@@ -1,4 +1,4 @@
-"""What a backbone gives in training: torchreid's models differ in it, terms see one form."""
+"""Brings the training outputs of all backbones into one form for terms; torchreid's models have different forms."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ccafl_plugin.utils.dtypes import at_least_float32
 from ccafl_plugin.utils.errors import CCAFLError
 
 USUAL_SIZES = ((256, 128), (160, 64), (384, 128), (128, 64), (299, 299))
-"""(height, width) in pixels: what an error recommends is the first of these that the model takes."""
+"""(height, width) in pixels; an error recommends the first of these that the model accepts."""
 
-_NO_FEATURE = "The model gives no feature in training: build it with loss='ccafl' (clip_*) or loss='triplet'."
+_NO_FEATURE = "The model returns no feature in training. Build it with loss='ccafl' (clip_*) or loss='triplet'."
 
 
 class Outputs(NamedTuple):
     """The outputs of a model in training mode, whatever its form.
 
     Attributes:
-        raw: (B, D_i) floats, the feature as the model gives it; several if it has branches (HACNN).
+        raw: (B, D_i) floats, the features as the model returns them; one per branch (HACNN).
         embeddings: (B, E) floats comparable with text; None without a text encoder.
-        logits: (B, num_classes) floats of every classifier of the model's own; PCB has one per part.
+        logits: (B, num_classes) floats of each classifier in the model; PCB has one per part.
     """
 
     raw: tuple[Tensor, ...]
@@ -35,37 +35,37 @@ class Outputs(NamedTuple):
     logits: tuple[Tensor, ...]
 
     def to_float32(self) -> Outputs:
-        """The same in float32; float64 stays."""
+        """The same in float32; float64 is unchanged."""
         embeddings = None if self.embeddings is None else at_least_float32(self.embeddings)
         return Outputs(tuple(map(at_least_float32, self.raw)), embeddings, tuple(map(at_least_float32, self.logits)))
 
     def tensors(self) -> list[Tensor]:
-        """All of them in one list."""
+        """All tensors in one list."""
         return [*self.raw, *self.logits, *([] if self.embeddings is None else [self.embeddings])]
 
     @property
     def features(self) -> Tensor:
-        """(B, D) with unit rows; D is the sum of all D_i. Branches stand side by side, each with unit rows before.
+        """(B, D) with unit rows; D is the sum of all D_i. Branches are normalised and then concatenated.
 
-        That is what torchreid's models with branches give in eval mode, so both are comparable.
+        torchreid's models with branches do the same in eval mode, so both are comparable.
         """
         joined = self.raw[0] if len(self.raw) == 1 else torch.cat([F.normalize(raw, dim=1) for raw in self.raw], 1)
         return F.normalize(joined, dim=1)
 
 
 class Promise(NamedTuple):
-    """What is known of a model's outputs before the first batch."""
+    """Facts about a model's outputs before the first batch."""
 
     feature_dim: int
     has_logits: bool
 
 
 def split_outputs(outputs: Any) -> Outputs:
-    """The outputs of a model in training mode by their meaning.
+    """Sorts the outputs of a model in training mode by their meaning.
 
     Args:
         outputs: (raw feature, embedding, logits or None) of a model built with loss ``ccafl``, or (logits, feature)
-            of one built with ``triplet``, where either may be a list.
+            of a model built with ``triplet``; each of the two may be a list.
 
     Raises:
         CCAFLError: there is no feature among them.
@@ -79,9 +79,9 @@ def split_outputs(outputs: Any) -> Outputs:
 
 
 def promised_outputs(model: nn.Module, height: int, width: int) -> Promise:
-    """Length of the retrieval feature, and whether there are logits. The plugin's own models say so; others are tried.
+    """Length of the retrieval feature, and whether there are logits. The plugin's models state it; others are run once.
 
-    (What torchreid's models call ``feature_dim`` is missing in thirteen of them and another length in PCB.)
+    (torchreid's attribute ``feature_dim`` is missing in thirteen of its models and is another length in PCB.)
 
     Args:
         model: in a parallel wrapper or not.
@@ -89,11 +89,11 @@ def promised_outputs(model: nn.Module, height: int, width: int) -> Promise:
         width: of the images, in pixels.
 
     Raises:
-        CCAFLError: the model is built with another loss, or takes no images of this size.
+        CCAFLError: the model was built with another loss, or does not accept images of this size.
     """
     backbone: Any = unwrap(model)
     if getattr(backbone, "loss", None) == "softmax":
-        raise CCAFLError(_NO_FEATURE)  # HACNN's two logits would look like logits and a feature
+        raise CCAFLError(_NO_FEATURE)  # HACNN's two logits could be mistaken for logits and a feature
     if getattr(backbone, "is_ccafl_backbone", False):
         return Promise(backbone.feature_dim, backbone.classifier is not None)
     outputs = split_outputs(try_out(backbone, height, width))
@@ -101,19 +101,19 @@ def promised_outputs(model: nn.Module, height: int, width: int) -> Promise:
 
 
 def try_out(model: nn.Module, height: int, width: int, name: str = "") -> Any:
-    """Runs a model in training mode on two black images; leaves it, and the random state, as they were.
+    """Runs a model in training mode on two black images; the model and the random state do not change.
 
     Args:
         model: in a parallel wrapper or not.
         height: of the images, in pixels.
         width: of the images, in pixels.
-        name: what errors call the model; empty: its class.
+        name: name of the model in errors; empty: its class.
 
     Returns:
         Its outputs, without a graph.
 
     Raises:
-        CCAFLError: the model takes no images of this size; the message has the model's own words and a size it takes.
+        CCAFLError: the model does not accept this size; the message quotes its error and names a size that it accepts.
     """
     backbone = unwrap(model)
     try:
@@ -124,13 +124,13 @@ def try_out(model: nn.Module, height: int, width: int, name: str = "") -> Any:
         reason = " ".join(str(error).split()).rstrip(".")
         fitting = next((size for size in USUAL_SIZES if _takes(backbone, *size)), None)
         remedy = (
-            f"set data.height {fitting[0]} data.width {fitting[1]}"
+            f"Set data.height {fitting[0]} data.width {fitting[1]}"
             if fitting
-            else f"nor of any usual size ({', '.join(f'{h} x {w}' for h, w in USUAL_SIZES)})"
+            else f"It accepts none of the usual sizes ({', '.join(f'{h} x {w}' for h, w in USUAL_SIZES)})"
         )
         raise CCAFLError(
-            f"data.height, data.width: {name or type(backbone).__name__} takes no images of {height} x {width} pixels "
-            f"({reason}); {remedy}."
+            f"data.height, data.width: {name or type(backbone).__name__} does not accept images of {height} x {width} "
+            f"pixels ({reason}). {remedy}."
         ) from error
 
 
@@ -145,7 +145,7 @@ def _takes(model: nn.Module, height: int, width: int) -> bool:
 def _forward(model: nn.Module, height: int, width: int) -> Any:
     device = next(model.parameters()).device
     images = torch.zeros(2, 3, height, width, device=device)
-    # Batch norms count into copies, dropout draws from a copy of the random state.
+    # Batch norms update copies of their statistics, and dropout draws from a copy of the random state.
     statistics = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with (
         _in_training_mode(model),

@@ -1,6 +1,6 @@
-"""Whether an optimizer and its schedule are those that a checkpoint was trained with.
+"""Compares an optimizer and its schedule with those of a checkpoint.
 
-Loading an optimizer's state overrules the settings of this run, and some schedules do too; nobody would notice.
+Loading the state of an optimizer, and of some schedules, silently overrides the settings of this run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 _PLAIN = ("WarmupMultiStep", "WarmupCosine", "LambdaLR", "StepLR", "MultiStepLR", "CosineAnnealingLR", "FollowingRate")
-"""Schedules that move the learning rate and nothing else; torchreid's and this package's are of these kinds."""
+"""Schedules that change only the learning rate; torchreid's and this package's schedules are of these classes."""
 
 _OF_GROUPS = ("weight_decay", "momentum", "dampening", "nesterov", "betas", "eps", "alpha", "centered", "amsgrad")
 
@@ -23,14 +23,15 @@ _USERS_WORDS = {"initial_lr": "lr", "milestones": "stepsize", "step_size": "step
 
 
 def settings_that_differ(optimizer: Optimizer, scheduler: Any, saved: Mapping[str, Any], own_rate: bool) -> str:
-    """In what a saved optimizer and its schedule are not those of this run.
+    """The differences between a saved optimizer and schedule and those of this run.
 
     Args:
-        optimizer: of this run.
-        scheduler: of this run; None without one. Of other than plain schedules only the kind is compared, they may
-            move anything.
-        saved: of a checkpoint's part: ``optimizer``, and if there was one ``scheduler`` and ``schedule``, its kind.
-        own_rate: whether without a scheduler nobody changes the learning rate during a run.
+        optimizer: optimizer of this run.
+        scheduler: schedule of this run; None without one. Of schedules that are not in ``_PLAIN`` only the class is
+            compared, because they may change any setting.
+        saved: a part of a checkpoint: ``optimizer``, and with a schedule also ``scheduler`` and ``schedule``, its
+            class.
+        own_rate: True if the learning rate is constant without a schedule.
 
     Returns:
         E.g. ``lr 0.00035 instead of 0.0001``; empty if there is no difference.
@@ -64,7 +65,7 @@ def kind_of(scheduler: Any) -> str:
 
 
 def _settings(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What was chosen, without what is counted; a schedule of this package keeps it in its factor."""
+    """The settings of a schedule without its counters; this package's schedules store them in their factor."""
     factor = next(iter(state.get("lr_lambdas", [])), None) or {}
     for key, value in {**{key: state[key] for key in _OF_SCHEDULES if key in state}, **factor}.items():
         several = isinstance(value, (Counter, list, tuple))

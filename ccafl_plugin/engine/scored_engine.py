@@ -1,4 +1,4 @@
-"""What every engine of this package keeps of its tests, beside what torchreid prints."""
+"""The base class of this package's engines: it stores the scores of tests, which torchreid only prints."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ccafl_plugin.metrics.watched_scores import RANKS, camera_pairs_of, named_sc
 
 
 class ScoredEngine(torchreid.engine.Engine):
-    """torchreid's engine with the scores of its tests and a history. It changes no number.
+    """torchreid's engine with stored test scores and a history. It changes no result.
 
-    It stands before any of torchreid's engines in a list of base classes.
+    In a list of base classes it comes before any of torchreid's engines.
 
     Attributes:
         results: per target dataset the scores of its last test, shares in [0, 1]: ``mAP``, ``rank1``, and the other
             ranks that are printed, and ``mINP``.
         camera_pairs: per target dataset the mAP of its last test by cameras of query and gallery.
-        history: of the run.
+        history: history of the run.
     """
 
     def __init__(self, *args: Any, **settings: Any) -> None:

@@ -18,7 +18,7 @@ from ccafl_plugin.utils.ranges import check_arguments
 from ccafl_plugin.utils.seeds import generator
 
 SCOPES = ("camera", "person")
-"""What :attr:`PromptStage.scope` may be."""
+"""Values of :attr:`PromptStage.scope`."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,11 @@ class PromptStage:
         lr: Adam's peak learning rate.
         weight_decay: Adam's weight decay.
         warmup_epochs: epochs of linear warm-up from ``warmup_lr``.
-        warmup_lr: learning rate of the warm-up's first epoch.
-        final_lr: learning rate that the cosine falls to.
-        scope: ``camera``: images are compared inside their camera, one prompt per proxy. ``person``: over the whole
-            batch, one prompt per person; reads identities across cameras, so only under full supervision.
+        warmup_lr: learning rate in the first epoch of the warm-up.
+        final_lr: learning rate at the end of the cosine.
+        scope: ``camera``: images are compared inside their camera, with one prompt per proxy. ``person``: images are
+            compared in the whole batch, with one prompt per person; this reads identities across cameras, so it needs
+            full supervision.
 
     Raises:
         CCAFLError: a number out of range, or an unknown scope.
@@ -55,17 +56,17 @@ class PromptStage:
         check_arguments(**{name: value for name, value in vars(self).items() if name != "scope"})
 
     def check_supervision(self, is_full: bool) -> None:
-        """Refuses prompts per person where people are not known.
+        """Checks that prompts per person are only used with full supervision.
 
         Args:
             is_full: whether identities across cameras may be read.
 
         Raises:
-            CCAFLError: they may not, and the scope is ``person``.
+            CCAFLError: the scope is ``person`` without full supervision.
         """
         if self.scope == "person" and not is_full:
             raise WrongArgument(
-                "{scope}: 'person' reads identities across cameras; set {supervision} full, or {scope} camera."
+                "{scope}: 'person' reads identities across cameras. Set {supervision} full, or {scope} camera."
             )
 
     def learning_rate(self, epoch: int) -> float:
@@ -85,16 +86,16 @@ def learn_prompts(
     seed: int,
     report: Callable[[int, float, float, float], None] | None = None,
 ) -> None:
-    """Trains the prompts in place; nothing else has a gradient.
+    """Trains the prompts in place; only they have a gradient.
 
     Args:
         prompts: one prompt per proxy (or person).
-        text_encoder: CLIP's, frozen.
+        text_encoder: CLIP's frozen text encoder.
         embeddings: (M, E) float32, image features of all training images.
-        prompt_of_image: (M,) int64, which prompt describes an image.
-        cameras: (M,) int64, images are compared inside a camera; None: over the whole batch.
-        stage: settings.
-        seed: of the run.
+        prompt_of_image: (M,) int64, the prompt of each image.
+        cameras: (M,) int64; images are compared inside a camera. None: they are compared in the whole batch.
+        stage: settings of stage 1.
+        seed: seed of the run.
         report: called after every epoch with (epoch, mean loss, learning rate, seconds).
     """
     optimizer = torch.optim.Adam(prompts.parameters(), lr=stage.lr, weight_decay=stage.weight_decay)

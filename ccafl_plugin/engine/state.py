@@ -1,4 +1,4 @@
-"""The state of a run: everything that a checkpoint holds, and nothing else."""
+"""The state of a run: exactly what a checkpoint contains."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.provenance import code_digest
 
 MAIN = "model"
-"""The part whose optimizer and schedule are the run's own; the others are the terms' and the prompts."""
+"""The part with the run's optimizer and schedule; other parts belong to terms or are the prompts."""
 
 
 @dataclass
 class History:
-    """What has been noted of a run so far. It goes into the manifest of every checkpoint and into ``results.json``.
+    """Facts about a run so far. They are written into the manifest of every checkpoint and into ``results.json``.
 
     Attributes:
-        effective_settings: what is trained with; None until the engine is made.
-        association: what was known of the association, one entry per epoch that had one.
-        groups: pseudo identities of the last association, where the next one is compared with it; else empty.
-        training_seconds: stage 1 and all epochs, without tests.
+        effective_settings: the settings with which the run trains; None until the engine is created.
+        association: facts about the association, one entry per epoch with an association.
+        groups: pseudo identities of the last association, if the next one is compared with it; else empty.
+        training_seconds: seconds of stage 1 and all epochs, without tests.
         code: digest of the code that computes this part of the run.
-        earlier_code: digests of the code that computed the checkpoints which this run goes on from, if another.
+        earlier_code: digests of the code that computed the earlier parts of the run, if it differs.
     """
 
     effective_settings: EffectiveSettings | None = None
     association: list[dict[str, Any]] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     training_seconds: float = 0.0
-    code: str = field(default_factory=lambda: code_digest())  # now: when the run ends, the files may have changed
+    code: str = field(default_factory=lambda: code_digest())  # read now, because files may change during the run
     earlier_code: list[str] = field(default_factory=list)
 
     def note_settings(self, settings: EffectiveSettings) -> None:
-        """Puts what is trained with in place of what has been noted of it; before a run goes on from a checkpoint."""
+        """Replaces the effective settings; call it before the run continues from a checkpoint."""
         self.effective_settings = settings
 
     def facts(self) -> dict[str, Any]:
-        """For the manifest."""
+        """The entries of the manifest."""
         settings = self.effective_settings
         return {
             "effective_settings": {} if settings is None else settings.as_dict(),
@@ -57,7 +57,7 @@ class History:
         }
 
     def go_on_from(self, facts: Mapping[str, Any]) -> None:
-        """Takes over what a manifest notes, but for its settings: this run may have others."""
+        """Takes over the history of a manifest, but not its settings, because this run may have others."""
         history = facts.get("history", {})
         self.training_seconds = float(history.get("seconds", 0.0))
         self.association = list(history.get("association", []))
@@ -67,17 +67,18 @@ class History:
 
 @dataclass
 class TrainingState:
-    """What a run is at the end of an epoch; a run that loads it goes on bit by bit.
+    """The state of a run at the end of an epoch; a run that loads it gives bit-equal results.
 
-    Memories are not in it: every epoch starts with new ones. Nor are random states: every epoch seeds its own.
+    It contains no memories, because every epoch creates new ones, and no random states, because every epoch seeds its
+    own.
 
     Attributes:
         models: the parts by name: ``model``, ``prompts``, and the modules that terms own.
-        optimizers: of the parts; None where nothing of a part is trained in stage 2.
-        schedulers: of the parts; None for a constant learning rate.
-        scaler: of the mixed precision; without effect in another one.
-        rank1: of the last test, 0 before any.
-        history: what has been noted so far.
+        optimizers: optimizers of the parts; None if a part is not trained in stage 2.
+        schedulers: schedules of the parts; None for a constant learning rate.
+        scaler: gradient scaler of mixed precision; without effect for other precisions.
+        rank1: Rank-1 of the last test, 0 before any test.
+        history: facts about the run so far.
     """
 
     models: dict[str, nn.Module]
@@ -97,7 +98,7 @@ class TrainingState:
         for name, model in self.models.items():
             optimizer, scheduler = self.optimizers[name], self.schedulers[name]
             part = {
-                "state_dict": unwrap(model).state_dict(),  # so that a checkpoint fits with and without a GPU
+                "state_dict": unwrap(model).state_dict(),  # the same names with and without nn.DataParallel
                 "epoch": finished_epochs,
                 "rank1": self.rank1,
             }
@@ -112,15 +113,15 @@ class TrainingState:
         return parts
 
     def load_part(self, name: str, saved: Mapping[str, Any], stepped: bool) -> None:
-        """Takes over a part: its weights, and if it was trained its optimizer, schedule and scaler.
+        """Loads a part: its weights, and if it was trained also its optimizer, schedule and scaler.
 
         Args:
-            name: of the part.
+            name: name of the part.
             saved: content of its file.
-            stepped: whether its optimizer has to go on where it stopped.
+            stepped: whether its optimizer must continue from the saved state.
 
         Raises:
-            RuntimeError, ValueError, KeyError: it does not fit.
+            RuntimeError, ValueError, KeyError: it does not match.
         """
         optimizer, scheduler = self.optimizers[name], self.schedulers[name]
         if not stepped or optimizer is None or not (saved["optimizer"]["state"] or scheduler is not None):
@@ -129,8 +130,8 @@ class TrainingState:
             different = settings_that_differ(optimizer, scheduler, saved, own_rate=name != MAIN)
             if different:
                 raise ValueError(
-                    f"it was trained with {different}; to train with other settings, begin anew, from its weights by "
-                    "model.load_weights if you like"
+                    f"it was trained with {different}. To train with other settings, start a new run; use "
+                    "model.load_weights to keep the weights"
                 )
         weights = {tensor.removeprefix("module."): value for tensor, value in saved["state_dict"].items()}
         unwrap(self.models[name]).load_state_dict(weights)
@@ -140,7 +141,7 @@ class TrainingState:
             scheduler.load_state_dict(saved["scheduler"])
         if name == MAIN:
             self.rank1 = _rank1(saved.get("rank1", 0.0))
-            if saved.get("scaler"):  # of a run in another precision there is none, this run's starts afresh
+            if saved.get("scaler"):  # missing after a run in another precision; then this run's scaler starts new
                 self.scaler.load_state_dict(saved["scaler"])
 
 

@@ -1,4 +1,4 @@
-"""What takes the place of labels across cameras: an association, or the true identities under full supervision."""
+"""The source of pseudo identities: an association, or the true identities under full supervision."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ SUPERVISIONS = ("intra_camera", "full")
 
 
 def check_ids(ids: str, supervision: str) -> None:
-    """Refuses full supervision by ids that hold inside a camera only.
+    """Checks that full supervision is not used with ids that are valid inside a camera only.
 
     Raises:
-        CCAFLError: there are no true identities to read.
+        CCAFLError: full supervision without ids across cameras.
     """
     if ids == "per_camera" and supervision == "full":
         raise WrongArgument(
-            "{supervision}: full supervision needs ids that hold across cameras; set it to intra_camera, or {ids} to "
-            "across_cameras if yours do."
+            "{supervision}: full supervision needs ids that are valid across cameras. Set it to intra_camera, or set "
+            "{ids} to across_cameras if your ids are."
         )
 
 
 @dataclass(frozen=True)
 class Supervision:
-    """How pseudo identities come about.
+    """How pseudo identities are obtained.
 
     Attributes:
-        name: ``intra_camera`` or ``full``. Only ``full`` reads a label across cameras.
+        name: ``intra_camera`` or ``full``. Only ``full`` reads labels across cameras.
         association: name of the association, for ``intra_camera``.
         association_options: its arguments.
-        keep_unassociated: a proxy without partner becomes a pseudo identity of its own.
+        keep_unassociated: a proxy without partner becomes its own pseudo identity.
         whitening: above 0, features are whitened before the association, with this shrinkage; 0: they are not.
 
     Raises:
@@ -61,17 +61,17 @@ class Supervision:
         return self.name == "full"
 
     def check_sampler(self, name: str) -> None:
-        """Refuses a sampler that knows more than the supervision allows.
+        """Checks that the sampler reads only labels that the supervision allows.
 
         Args:
-            name: of the training sampler's class.
+            name: name of the training sampler's class.
 
         Raises:
-            CCAFLError: it reads identities across cameras, and supervision is not full.
+            CCAFLError: it reads identities across cameras, but supervision is not full.
         """
         if name in READS_IDENTITIES and not self.is_full:
             raise WrongArgument(
-                f"{{train_sampler}}: {name!r} reads identities across cameras; set {{supervision}} full, "
+                f"{{train_sampler}}: {name!r} reads identities across cameras. Set {{supervision}} full, "
                 "or {train_sampler} ProxySampler."
             )
 
@@ -80,7 +80,7 @@ class Supervision:
         return int(self.class_of_proxy(labels).max()) + 1
 
     def class_of_proxy(self, labels: ProxyLabels) -> Tensor:
-        """(N,) int64: each proxy is a class of its own, or its person under full supervision."""
+        """(N,) int64: the class of each proxy: the proxy itself, or its person under full supervision."""
         return labels.person_of_proxy if self.is_full else labels.proxy_of_image.new_tensor(range(labels.num_proxies))
 
     def pseudo_identities(self, proxy_features: Tensor | None, labels: ProxyLabels) -> Tensor:

@@ -20,9 +20,9 @@ from ccafl_plugin.utils.seeds import generator
 
 
 class Prompts(nn.Module):
-    """What stage 1 leaves behind: the prompts' vectors and one text feature per prompt.
+    """The result of stage 1: the prompts' vectors and one text feature per prompt.
 
-    Both are in the checkpoint, so that a resumed run needs no stage 1.
+    Both are in the checkpoint, so that a resumed run does not repeat stage 1.
     """
 
     learner: PromptLearner
@@ -37,20 +37,20 @@ class Prompts(nn.Module):
 
     @torch.no_grad()
     def keep_features(self, encoder: TextEncoder) -> None:
-        """Stage 1 has ended: the text features are those of the prompts as they are now."""
+        """Computes the text features of the current prompts, at the end of stage 1."""
         self.features.copy_(self.learner.all_features(encoder))
         self.learned.fill_(True)
 
 
 class TextSide:
-    """Prompts and text features of a run; for a backbone without text encoder it only says so.
+    """Prompts and text features of a run; for a backbone without text encoder, only its errors are used.
 
     Args:
         backbone: the model without wrappers.
         stage: settings of stage 1.
-        labels: of the training set.
+        labels: labels of the training set.
         supervision: decides whether prompts may be per person.
-        device: of the model.
+        device: device of the model.
 
     Raises:
         CCAFLError: the scope ``person`` without full supervision.
@@ -76,7 +76,7 @@ class TextSide:
         self.prompts: Prompts | None = None
 
     def require(self, term: str) -> None:
-        """Says that a term needs text.
+        """Checks that the backbone has a text encoder, for a term that needs text.
 
         Raises:
             CCAFLError: the backbone has no text encoder.
@@ -89,27 +89,27 @@ class TextSide:
             )
 
     def require_stage1(self, term: str, epochs: int) -> None:
-        """Stage 1 comes before the first epoch: later it would see another encoder.
+        """Checks that a checkpoint has trained prompts, because stage 1 is only possible before the first epoch.
 
         Args:
-            term: that needs text.
-            epochs: of the checkpoint that the run goes on from.
+            term: name of a term that needs text.
+            epochs: number of finished epochs in the checkpoint.
 
         Raises:
-            CCAFLError: its prompts have not been trained, or it had none.
+            CCAFLError: the checkpoint has no prompts, or stage 1 has not trained them.
         """
         if self.is_open:
             raise CCAFLError(
-                f"The checkpoint of epoch {epochs} has no prompts that stage 1 has trained, but {term!r} compares "
-                "images with text; go on from a run that had stage 1, begin anew, or switch the text off."
+                f"The checkpoint of epoch {epochs} has no prompts trained in stage 1, but {term!r} compares images "
+                "with text. Continue from a run with stage 1, start a new run, or switch the text off."
             )
 
     def make_prompts(self, seed: int, prompt_length: int) -> Prompts:
-        """New prompts of so many learnable tokens for every proxy (or person).
+        """Creates a prompt for every proxy (or person).
 
         Args:
-            seed: of the run.
-            prompt_length: learnable tokens.
+            seed: seed of the run.
+            prompt_length: number of learnable tokens per prompt.
         """
         encoder = self._required_encoder()
         count = int(self.prompt_of_proxy.max()) + 1
@@ -131,12 +131,12 @@ class TextSide:
     def learn(
         self, images: TrainingImages, seed: int, write: Callable[[str, float, int], object] = lambda *_: None
     ) -> None:
-        """Runs stage 1 on the training images and keeps the text features. The backbone is in eval mode afterwards.
+        """Runs stage 1 on the training images and stores the text features. The backbone is in eval mode afterwards.
 
         Args:
-            images: of all proxies, with the test transform.
-            seed: of the run.
-            write: is handed (name, value, epoch) of what a log of numbers shows.
+            images: the training images with the test transform.
+            seed: seed of the run.
+            write: function that gets (name, value, epoch) of each logged number.
         """
         encoder, prompts = self._required_encoder(), self.prompts
         if prompts is None:

@@ -122,7 +122,7 @@ CCAFL = ["loss.name", "ccafl", "model.name", "clip_tiny"]
     [
         (["sampler.num_instances", "33"], "more than its ccafl.terms.icdl.instances (32) memory slots"),
         (["ccafl.stage1.scope", "person"], "set ccafl.supervision full"),
-        (["sampler.train_sampler", "IdentitySampler"], "'IdentitySampler' reads identities across cameras; set ccafl"),
+        (["sampler.train_sampler", "IdentitySampler"], "'IdentitySampler' reads identities across cameras. Set ccafl"),
         (["sampler.train_sampler", "RandomIdentitySampler"], "or sampler.train_sampler ProxySampler"),
         (
             ["model.name", "osnet_x1_0"],
@@ -134,7 +134,7 @@ CCAFL = ["loss.name", "ccafl", "model.name", "clip_tiny"]
             "clip_tiny, or set ccafl.terms.icdl.weight_alignment 0.",
         ),
         (["ccafl.terms.ical.last_epoch", "3"], "3 is before first_epoch 40"),
-        (["data.k_tfm", "2"], "data.k_tfm: ImageCCAFLEngine (loss.name ccafl) takes one view of every image"),
+        (["data.k_tfm", "2"], "data.k_tfm: ImageCCAFLEngine (loss.name ccafl) uses one view of each image"),
         (["ccafl.terms.proxy_classifier.first_epoch", "41"], "41 is later than the first epoch of 'ical' (40), but"),
         (
             [

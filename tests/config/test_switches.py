@@ -18,7 +18,7 @@ MISTAKES = [
     ([*CLIP, "ccafl.extraction_precision", "half"], r"ccafl\.extraction_precision: 'half'"),
     ([*CLIP, "ccafl.matmul_precision", "low"], r"ccafl\.matmul_precision: 'low'"),
     ([*CLIP, "ccafl.accumulation", "0"], r"ccafl\.accumulation: 0 is out of range, it must be at least 1"),
-    ([*CLIP, "ccafl.accumulation", "3"], r"a batch of 32 .* 3 equal parts .* choose one of 1, 2, 4, 8, 16\."),
+    ([*CLIP, "ccafl.accumulation", "3"], r"a batch of 32 .* 3 equal parts .* Choose one of 1, 2, 4, 8, 16\."),
     ([*CLIP, "ccafl.accumulation", "32"], r"a batch of 32 .* 32 equal parts of at least 2 images"),
     (["ccafl.accumulation", "2"], r"only runs with loss\.name ccafl process a batch in parts"),
     (["ccafl.compile", "True"], r"ccafl\.compile: 'resnet50' has no image encoder of CLIP; .* or ccafl\.compile False"),

@@ -92,7 +92,7 @@ def test_a_resumed_run_notes_what_the_unbroken_one_does(own_root: Path, tmp_path
 
 
 def test_full_supervision_is_refused(own_root: Path) -> None:
-    with pytest.raises(CCAFLError, match=r"supervision: full supervision needs ids that hold across cameras"):
+    with pytest.raises(CCAFLError, match=r"supervision: full supervision needs ids that are valid across cameras"):
         make_engine(own_root, manager_of(own_root), ids="per_camera", supervision="full")
 
 

@@ -50,9 +50,7 @@ def test_parts_that_one_side_lacks(pictures: Path, trunk: Path, tmp_path: Path) 
     fewer.run(save_dir=str(tmp_path), max_epoch=3, start_epoch=2)
     text = make_engine(pictures)
     start = text.branch(str(tmp_path))
-    with pytest.raises(
-        CCAFLError, match=r"^The checkpoint of epoch 3 has no prompts that stage 1 has trained, but 'icdl'"
-    ):
+    with pytest.raises(CCAFLError, match=r"^The checkpoint of epoch 3 has no prompts trained in stage 1, but 'icdl'"):
         text.run(save_dir=str(tmp_path / "text"), max_epoch=4, start_epoch=start)
     more = make_engine(pictures, terms=make_terms(SHARED, **no_text))
     fresh = weights(more)
@@ -88,13 +86,13 @@ def test_stage_1_does_not_come_late(pictures: Path, tmp_path: Path) -> None:
 
 def test_checkpoints_that_do_not_fit(pictures: Path, trunk: Path, tmp_path: Path) -> None:
     engine = make_engine(pictures)
-    with pytest.raises(CCAFLError, match=r"^ccafl\.branch_from: no checkpoint in "):
+    with pytest.raises(CCAFLError, match=r"^ccafl\.branch_from: there is no checkpoint in "):
         engine.branch(str(tmp_path))
     manifest = json.loads((trunk / "checkpoint-2.json").read_text())
     manifest["parts"] = {name: str(trunk / file) for name, file in manifest["parts"].items()}
     manifest["architecture"]["proxies"] = 7
     (tmp_path / "checkpoint-2.json").write_text(json.dumps(manifest))
-    with pytest.raises(CCAFLError, match=r"is a checkpoint of \{[^\n]*'proxies': 7\}, this run is \{"):
+    with pytest.raises(CCAFLError, match=r"is a checkpoint of \{[^\n]*'proxies': 7\}, but this run is \{"):
         engine.branch(str(tmp_path))
     manifest["architecture"]["proxies"] = engine.labels.num_proxies
     manifest["parts"]["proxy_classifier"] = manifest["parts"]["prompts"]

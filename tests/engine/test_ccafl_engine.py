@@ -210,7 +210,7 @@ def test_without_any_pseudo_identity_terms_pause(pictures: Path, tmp_path: Path)
     )
     before = weights(engine)
     record = Recorder(engine)
-    with pytest.warns(UserWarning, match=r"No pseudo identity in epoch 0: inter pause"):
+    with pytest.warns(UserWarning, match=r"No pseudo identity in epoch 0\. Inactive in this epoch: inter"):
         engine.run(save_dir=str(tmp_path), max_epoch=1)
     assert all(set(report) == {"loss", "proxy_classifier/classification"} for report in record.reports)
     after = weights(engine)
@@ -222,7 +222,7 @@ def test_an_epoch_without_any_loss_changes_nothing(pictures: Path, tmp_path: Pat
     engine = make_engine(pictures, association_options={"rate": 0.0}, terms=make_terms({"inter": (0, -1)}))
     before = weights(engine)
     record = Recorder(engine)
-    with pytest.warns(UserWarning, match=r"No pseudo identity in epoch 0: inter pause"):
+    with pytest.warns(UserWarning, match=r"No pseudo identity in epoch 0\. Inactive in this epoch: inter"):
         engine.run(save_dir=str(tmp_path), max_epoch=1)
     assert record.reports == [{"loss": 0.0}] * 2
     after = weights(engine)
@@ -243,7 +243,7 @@ def test_windows_that_cannot_work(pictures: Path, tmp_path: Path, capsys: pytest
 
 
 def test_several_views_of_an_image_are_refused(pictures: Path) -> None:
-    with pytest.raises(CCAFLError, match=r"^k_tfm: ImageCCAFLEngine .* takes one view"):
+    with pytest.raises(CCAFLError, match=r"^k_tfm: ImageCCAFLEngine .* uses one view"):
         make_engine(pictures, make_manager(pictures, k_tfm=2))
 
 
@@ -293,7 +293,7 @@ def test_terms_that_cannot_work_are_refused(pictures: Path, tmp_path: Path) -> N
         make_engine(pictures, terms=[TERMS["softmax"]()])
     with pytest.raises(CCAFLError, match=r"^terms: no term is enabled"):
         make_engine(pictures, terms=[])
-    with pytest.raises(CCAFLError, match=r"^scope: .* set supervision full, or scope camera\."):
+    with pytest.raises(CCAFLError, match=r"^scope: .* Set supervision full, or scope camera\."):
         make_engine(pictures, stage1=PromptStage(scope="person"))
     with pytest.raises(CCAFLError, match="'IdentitySampler' reads identities across cameras"):
         make_engine(pictures, make_manager(pictures, train_sampler="IdentitySampler"))

@@ -81,7 +81,9 @@ def test_a_run_goes_on_with_its_own_learning_rate_and_schedule(
     assert with_schedule(pictures, first[0], **first[1]).resume(str(tmp_path)) == 1
     other = with_schedule(pictures, then[0], **then[1])
     fresh = weights(other)
-    message = rf"^model\.resume: the part 'model' of [^\n]* was trained with {difference}; to train with other settings"
+    message = (
+        rf"^model\.resume: the part 'model' of [^\n]* was trained with {difference}\. To train with other settings"
+    )
     with pytest.raises(CCAFLError, match=message):
         other.resume(str(tmp_path))
     assert_equal(weights(other), fresh)
@@ -141,7 +143,7 @@ def test_code_that_computed_a_checkpoint_is_remembered(
 def test_a_checkpoint_of_another_run_is_refused(pictures: Path, tmp_path: Path) -> None:
     make_engine(pictures).run(save_dir=str(tmp_path), max_epoch=1)
     other_terms = make_engine(pictures, terms=make_terms({"icdl": (0, -1)}))
-    with pytest.raises(CCAFLError, match=r"with the parts \['model', 'prompts', 'proxy_classifier'\], this run is"):
+    with pytest.raises(CCAFLError, match=r"with the parts \['model', 'prompts', 'proxy_classifier'\], but this run is"):
         other_terms.resume(str(tmp_path))
     model = torchreid.models.build_model("osnet_x0_25", num_classes=1, loss="triplet", pretrained=False)
     optimizer = torch.optim.Adam(model.parameters())

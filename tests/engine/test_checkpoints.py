@@ -96,10 +96,10 @@ def test_wrong_paths(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "model" / "model.pth.tar-5").write_bytes(b"alone")
     for path, fragment in {
-        "empty": "no checkpoint in",
-        "nowhere": "no file at",
-        "broken.json": "is no manifest",
-        "model/model.pth.tar-5": "belongs to no whole checkpoint",
+        "empty": "there is no checkpoint in",
+        "nowhere": "there is no file",
+        "broken.json": "is not the manifest",
+        "model/model.pth.tar-5": "belongs to no complete checkpoint",
     }.items():
         with pytest.raises(CCAFLError, match=rf"^model\.resume: [^\n]*{fragment}"):
             checkpoints.load(tmp_path / path)
@@ -107,7 +107,7 @@ def test_wrong_paths(tmp_path: Path) -> None:
     with pytest.raises(CCAFLError, match=r"^model\.resume: can't read '[^\n]*tar-1': [^\n]+$"):
         checkpoints.load(tmp_path)
     (tmp_path / "no_epoch.json").write_text('{"parts": {}}')
-    with pytest.raises(CCAFLError, match=r"no_epoch\.json' is no manifest of a checkpoint"):
+    with pytest.raises(CCAFLError, match=r"no_epoch\.json' is not the manifest of a checkpoint"):
         checkpoints.load(tmp_path / "no_epoch.json")
     (tmp_path / "prompts" / "model.pth.tar-1").unlink()
     with pytest.raises(CCAFLError, match="the part 'prompts' of the checkpoint is missing"):

@@ -157,7 +157,7 @@ def test_bfloat16_does_not_reach_replicas() -> None:
         model.device_ids = devices
         check_replicas(model, dtype)
     model.device_ids = [0, 1]
-    with pytest.raises(CCAFLError, match=r"^extraction_precision: nn\.DataParallel can't run bf16 on several GPUs"):
+    with pytest.raises(CCAFLError, match=r"^extraction_precision: nn\.DataParallel cannot run bf16 on several GPUs"):
         check_replicas(model, torch.bfloat16, "extraction_precision")
 
 
@@ -165,8 +165,8 @@ def test_numbers_of_parts() -> None:
     for parts in (1, 2, 4, 64):
         check_parts(128, parts)
     for parts in (3, 128, 200):
-        with pytest.raises(CCAFLError, match=rf"batch of 128 .* in {parts} equal parts .* 1, 2, 4, 8, 16, 32, 64\."):
+        with pytest.raises(CCAFLError, match=rf"batch of 128 .* into {parts} equal parts .* 1, 2, 4, 8, 16, 32, 64\."):
             check_parts(128, parts)
     check_parts(1, 1)
-    with pytest.raises(CCAFLError, match=r"choose one of 1\."):
+    with pytest.raises(CCAFLError, match=r"Choose one of 1\."):
         check_parts(3, 2)

@@ -155,7 +155,7 @@ def test_training_reads_files_if_the_test_transform_does_more_than_resize(pictur
 def test_a_deviation_of_0_is_refused(pictures: Path) -> None:
     manager = make_manager(pictures)
     manager.transform_te.transforms[-1] = Normalize([0.5] * 3, [0.2, 0.0, 0.2])
-    with pytest.raises(CCAFLError, match=r"^data\.norm_std: a standard deviation of 0"):
+    with pytest.raises(CCAFLError, match=r"^data\.norm_std: a standard deviation must not be 0"):
         TrainingImages(manager, ProxyLabels.from_tuples(manager.train_loader.dataset.train))
 
 

@@ -62,14 +62,17 @@ def test_a_size_that_a_model_cannot_take() -> None:
     with pytest.raises(CCAFLError) as found:
         try_out(build("hacnn"), 64, 32, "hacnn")
     assert str(found.value) == (
-        "data.height, data.width: hacnn takes no images of 64 x 32 pixels (Input size does not match, expected "
-        "(160, 64) but got (64, 32)); set data.height 160 data.width 64."
+        "data.height, data.width: hacnn does not accept images of 64 x 32 pixels (Input size does not match, expected "
+        "(160, 64) but got (64, 32)). Set data.height 160 data.width 64."
     )
     with pytest.raises(
-        CCAFLError, match=r"SqueezeNet takes no images of 16 x 8 .*; set data\.height 256 data\.width 1"
+        CCAFLError, match=r"SqueezeNet does not accept images of 16 x 8 .*\. Set data\.height 256 data\.width 1"
     ):
         try_out(build("squeezenet1_1"), 16, 8)
-    with pytest.raises(CCAFLError, match=r"Unusual takes no images of 64 x 32 .*; nor of any usual size \(256 x 128, "):
+    with pytest.raises(
+        CCAFLError,
+        match=r"Unusual does not accept images of 64 x 32 .*\. It accepts none of the usual sizes \(256 x 128, ",
+    ):
         try_out(Unusual(), 64, 32)
 
 
@@ -90,7 +93,7 @@ def test_every_form_of_outputs() -> None:
     half = split_outputs((feature.half(), embedding.half(), logits.half())).to_float32()
     assert {tensor.dtype for tensor in (*half.raw, half.embeddings, *half.logits)} == {torch.float32}
     for nothing in (feature, [feature] * 6, (feature,)):
-        with pytest.raises(CCAFLError, match=r"gives no feature in training: build it with loss='ccafl'"):
+        with pytest.raises(CCAFLError, match=r"returns no feature in training\. Build it with loss='ccafl'"):
             split_outputs(nothing)
 
 
@@ -108,7 +111,7 @@ def test_branches_stand_side_by_side_as_in_eval_mode() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "hacnn"])
 def test_a_model_built_for_another_loss_is_refused_at_once(name: str) -> None:
     """HACNN's two logits must not pass for logits and a feature."""
-    with pytest.raises(CCAFLError, match="gives no feature in training"):
+    with pytest.raises(CCAFLError, match="returns no feature in training"):
         promised_outputs(build(name, loss="softmax"), 160, 64)
 
 

@@ -119,7 +119,7 @@ def test_held_out_people(command: Callable, root: Path) -> None:
         (["ccafl.data.table", "none.csv"], r"ccafl\.data\.table: there is no file 'none\.csv'"),
         (["ccafl.data.test_share", "0.5"], r"ccafl\.data\.test_share: held-out people can be scored only"),
         (["ccafl.data.crops.overlap", "2.0"], r"ccafl\.data\.crops\.overlap: 2\.0 is out of range"),
-        (["ccafl.supervision", "full"], r"ccafl\.supervision: full supervision needs ids that hold across"),
+        (["ccafl.supervision", "full"], r"ccafl\.supervision: full supervision needs ids that are valid across"),
         (["data.sources", "tracks"], r"data\.root: .* holds no tracks; per camera it needs"),
     ],
 )

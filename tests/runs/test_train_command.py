@@ -316,8 +316,8 @@ def test_a_size_that_the_backbone_cannot_take(command: Callable, loss: str) -> N
     code, _, err = command("model.name", "hacnn", "loss.name", loss, *text_off)
     assert code == 1
     assert re.match(
-        r"error: data\.height, data\.width: hacnn takes no images of 64 x 32 pixels \([^\n]*\); "
-        r"set data\.height 160 data\.width 64\.\n$",
+        r"error: data\.height, data\.width: hacnn does not accept images of 64 x 32 pixels \([^\n]*\)\. "
+        r"Set data\.height 160 data\.width 64\.\n$",
         err,
     )
 
