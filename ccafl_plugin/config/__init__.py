@@ -1,7 +1,7 @@
 """The configuration: torchreid's own tree of keys plus one node ``ccafl``.
 
-- ``tree``: keys and defaults; ``key_sentences``, ``reference``: what they mean, for docs/configuration.md;
-- ``loading``: from a file and KEY VALUE pairs to a checked tree; ``shipped_files``: where files of the package lie;
+- ``tree``: keys and defaults; ``key_sentences``, ``reference``: their meaning, for docs/configuration.md;
+- ``loading``: from a file and KEY VALUE pairs to a checked tree; ``shipped_files``: paths of the package's files;
 - ``validation``: names, files and keys that exclude each other; ``argument_keys``: which key sets an argument;
 - ``arguments``: from the tree to the arguments of classes.
 """

@@ -1,4 +1,4 @@
-"""Arguments of classes and the keys of the configuration that set them."""
+"""Maps arguments of classes to the configuration keys that set them, so that errors can name keys."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _AMBIGUOUS = {
     "terms": "ccafl.terms",
     "association": "ccafl.association.name",
 }
-"""Arguments that are no key's last part, or that of several."""
+"""Arguments that are the last part of no key, or of several keys."""
 
 
 def argument_keys() -> dict[str, str]:
-    """Argument -> key; an argument is called like the last part of its key wherever that is the only one so called."""
+    """Argument -> key. An argument has the name of the last part of its key, if no other key has the same last part."""
     names = {key: key.rpartition(".")[2] for key, _ in leaves(default_config())}
     count = Counter(names.values())
     return {name: key for key, name in names.items() if count[name] == 1} | _AMBIGUOUS
@@ -27,10 +27,10 @@ def argument_keys() -> dict[str, str]:
 
 @contextmanager
 def named_by_keys() -> Iterator[None]:
-    """In a ``with`` block, errors about arguments name keys, for readers of a configuration or a command line.
+    """Context in which errors about arguments name configuration keys instead.
 
     Raises:
-        CCAFLError: a :class:`~ccafl_plugin.utils.errors.WrongArgument` from inside, in the words of a configuration.
+        CCAFLError: a :class:`~ccafl_plugin.utils.errors.WrongArgument` from inside, with keys instead of arguments.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The config becomes plain arguments here; nothing behind this door has seen a config."""
+"""Converts the configuration to plain arguments. Classes get only these arguments and never read the configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a file and KEY VALUE pairs to a checked configuration; every mistake is one line that names its key."""
+"""Loads a configuration from a file and KEY VALUE pairs, and checks it; each mistake gives one line with its key."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **ove
     """Loads, merges and checks a configuration.
 
     Args:
-        file: a YAML file; its key ``base`` may name another file, beside it, that it differs from, its key
-            ``published`` the publication whose values it holds.
-        pairs: KEY VALUE KEY VALUE ..., which win over the file.
-        **overrides: ``sources``, ``targets``, ``transforms`` and ``root``, which win over both if not None.
+        file: a YAML file. Its key ``base`` may name another file on which it is based (relative to its folder); its key
+            ``published`` may name the publication of its values.
+        pairs: KEY VALUE KEY VALUE ..., which override the file.
+        **overrides: ``sources``, ``targets``, ``transforms`` and ``root``, which override both if they are not None.
 
     Returns:
         A frozen tree.
@@ -42,7 +42,7 @@ def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **ove
             published = content.pop(PUBLISHED_KEY, "")
             for key, value in leaves(content):
                 _assign(config, key, value, where=f"{path}: ")
-        if published:  # of the file itself, the last one; what is based on a published file claims nothing
+        if published:  # only of the file itself, which comes last, not of the files on which it is based
             config.ccafl.published_settings = config_name(Path(file))
     _check_pairs(config, pairs)
     for key, text in zip(pairs[::2], pairs[1::2], strict=True):
@@ -56,7 +56,7 @@ def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **ove
 
 
 def published_by(file: Path) -> str:
-    """Whose values a configuration file says to hold; empty: nobody's."""
+    """The publication whose values a configuration file claims; empty: none."""
     return str(next(_chain(file))[1].get(PUBLISHED_KEY, ""))
 
 
@@ -65,12 +65,12 @@ def _chain(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     seen: list[Path] = []
     while True:
         if path.resolve() in seen:
-            raise CCAFLError(f"{path}: the files' {BASE_KEY!r} keys form a circle.")
+            raise CCAFLError(f"{path}: the {BASE_KEY!r} keys of the files form a circle. Remove one of them.")
         seen.append(path.resolve())
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise CCAFLError(f"--config-file: can't read {str(path)!r}: {error.strerror}.") from error
+            raise CCAFLError(f"--config-file: could not read {str(path)!r}: {error.strerror}.") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise CCAFLError(f"{path}: not a YAML file: {' '.join(str(error).split())}.") from error
         content = {} if content is None else content
@@ -84,24 +84,24 @@ def _chain(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _check_pairs(config: CfgNode, pairs: Sequence[str]) -> None:
-    """What a list of words must be to be KEY VALUE pairs.
+    """Checks that a list of words consists of KEY VALUE pairs.
 
     Raises:
-        CCAFLError: an option among them, ``key=value``, or a key without value.
+        CCAFLError: there is an option, ``key=value``, or a key without value among them.
     """
     for word in pairs:
         if re.fullmatch(r"-[a-z]|--[a-z-]+(=.*)?", word):
-            raise CCAFLError(f"{word}: options stand before the KEY VALUE pairs; put it in front of {pairs[0]!r}.")
+            raise CCAFLError(f"{word}: options come before the KEY VALUE pairs. Put it before {pairs[0]!r}.")
     for word in pairs[::2]:
         key, sign, value = word.partition("=")
         if sign and key in dict(leaves(config)):
-            raise CCAFLError(f"{word}: a key and its value are two words; write {key} {value}")
+            raise CCAFLError(f"{word}: a key and its value are two words. Write {key} {value}")
     if len(pairs) % 2:
-        raise CCAFLError(f"KEY VALUE pairs: {pairs[-1]!r} has no value.")
+        raise CCAFLError(f"KEY VALUE pairs: {pairs[-1]!r} has no value. Add one.")
 
 
 def _parse(text: str) -> Any:
-    """A value from the command line, read as YAML reads it; ``['a','b']`` and ``5e-4`` work as in torchreid."""
+    """A value from the command line, parsed as YAML; ``['a','b']`` and ``5e-4`` work as in torchreid."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
@@ -112,7 +112,7 @@ def _assign(config: CfgNode, key: str, value: Any, where: str) -> None:
     """Sets one leaf.
 
     Raises:
-        CCAFLError: no such key, or a value of another type.
+        CCAFLError: an unknown key, or a value of another type.
     """
     node = config
     *parents, leaf = key.split(".")
@@ -128,7 +128,7 @@ def _assign(config: CfgNode, key: str, value: Any, where: str) -> None:
 
 
 def unknown_key(config: CfgNode, key: str, where: str = "") -> CCAFLError:
-    """The error for a key that isn't there: nearest spelling in the whole tree, and its siblings."""
+    """The error for an unknown key, with the nearest match in the whole tree and the keys of the same parent."""
     keys = [name for name, _ in leaves(config)]
     parent = key.rpartition(".")[0]
     siblings = [name for name in keys if parent and name.startswith(f"{parent}.")]
@@ -138,12 +138,12 @@ def unknown_key(config: CfgNode, key: str, where: str = "") -> CCAFLError:
 
 
 def _converted(value: Any, old: Any, name: str) -> Any:
-    """The value in the type of the default it replaces.
+    """The value in the type of the default that it replaces.
 
     Raises:
         CCAFLError: it has another type.
     """
-    if isinstance(old, float) and isinstance(value, str):  # YAML reads 5e-4 as a word
+    if isinstance(old, float) and isinstance(value, str):  # YAML parses 5e-4 as a string
         try:
             return float(value)
         except ValueError:

@@ -1,4 +1,4 @@
-"""The page of all keys: meaning, default and allowed values, from the tree, docstrings and checks."""
+"""Creates the page of all keys from the tree, docstrings and checks: meaning, default and allowed values."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ccafl_plugin.utils.ranges import RANGES
 from ccafl_plugin.utils.trees import leaves
 
 MOST_NAMES = 25
-"""A key with more allowed names lists none of them on the page."""
+"""If a key has more allowed names than this, the page does not list them."""
 
 
 def key_sentences() -> dict[str, str]:
-    """Key -> what it means, in the order of the tree; empty where nobody has written it down."""
+    """Key -> its meaning, in the order of the tree; empty if it is not documented."""
     found = dict(SENTENCES)
     options, engine = argument_sentences(Options), argument_sentences(ImageCCAFLEngine)
     found |= {f"ccafl.{name}": options.get(name, "") for name in OF_OPTIONS}
@@ -53,7 +53,7 @@ def key_sentences() -> dict[str, str]:
 
 
 def argument_sentences(owner: Any) -> dict[str, str]:
-    """Argument -> sentence, from the section ``Args`` or ``Attributes`` of a docstring; Markdown, no full stop."""
+    """Argument -> sentence, from the section ``Args`` or ``Attributes`` of a docstring; Markdown without full stop."""
     doc = inspect.getdoc(owner) or ""
     section = re.search(r"^(?:Args|Attributes):\n((?:    .*\n?|\n)+)", doc, re.MULTILINE)
     found: dict[str, str] = {}
@@ -61,14 +61,14 @@ def argument_sentences(owner: Any) -> dict[str, str]:
     for names, text in entry.findall(section[1] if section else ""):
         for name in names.split(", "):
             sentence = _markdown(text)
-            # In its docstring a sentence may go on from the argument's name.
+            # In a docstring, the sentence may continue from the argument's name.
             goes_on = " " if sentence.startswith("of ") else ", " if sentence[:1].isdigit() else None
             found[name] = sentence if goes_on is None else f"{name.replace('_', ' ')}{goes_on}{sentence}"
     return found
 
 
 def _term_sentences(term: type[Term]) -> dict[str, str]:
-    """Those of a term; what all terms have is explained by :class:`Term`, a term adds its own values to it."""
+    """The sentences of a term. :class:`Term` describes the common arguments; a term adds its own values."""
     base, own = argument_sentences(Term), argument_sentences(term)
     for name, sentence in own.items():
         if name in base and sentence.startswith("see Term"):
@@ -86,7 +86,7 @@ def _markdown(text: str) -> str:
 
 
 def allowed_values(key: str, default: Any) -> str:
-    """What a key may be, in words."""
+    """The allowed values of a key, in words."""
     names = allowed_names().get(key)
     if names is not None:
         choices = names()
@@ -136,21 +136,21 @@ train: {{max_epoch: 10}}
 ccafl: {{terms: {{ical: {{enabled: False}}}}}}
 ```
 
-On the command line, `KEY VALUE` pairs stand behind the options and win over the file:
+On the command line, `KEY VALUE` pairs come after the options and override the file:
 
 ```sh
 ccafl-train --config-file configs/market1501/ccafl_rn50.yaml --root reid-data train.max_epoch 10 ccafl.amp False
 ccafl-train --config-file configs/market1501/ccafl_rn50.yaml -s market1501 -t dukemtmcreid -- train.max_epoch 10
 ```
 
-`-s`, `-t` and `--transforms` take every word up to the next option for a name, as in torchreid; `--` ends them. Lists
-are written as in Python or YAML: `data.transforms "['random_flip', 'pad_crop']"`. A wrong key, name or value is one
-line with the nearest right one, before anything is loaded.
+`-s`, `-t` and `--transforms` take every word up to the next option as a name, as in torchreid; `--` ends the names.
+Lists are written as in Python or YAML: `data.transforms "['random_flip', 'pad_crop']"`. A wrong key, name or value
+gives a one-line error that suggests the nearest match, before anything is loaded.
 
-A run's log shows the settings that are not the defaults. Its folder has the whole configuration in `config.yaml`, which
-`--config-file` reads again, and torch's report on the system in `system.txt`; those of a test alone are
-`test_config.yaml` and `test_system.txt`.
+The log of a run shows the settings that are not the defaults. The run's folder has the whole configuration in
+`config.yaml`, which `--config-file` can read, and torch's report on the system in `system.txt`. A run that only tests
+writes `test_config.yaml` and `test_system.txt` instead.
 
-In a program, the same settings are arguments of the classes that they are for, and the options of
-`ccafl_plugin.options`. Errors then name the argument where the command line names the key.
+In a program, the same settings are arguments of classes and options of `ccafl_plugin.options`. Errors then name the
+argument instead of the key.
 """

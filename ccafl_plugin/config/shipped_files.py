@@ -1,4 +1,4 @@
-"""Where the configurations lie that come with the package."""
+"""Paths of the configurations that come with the package."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def configs_folder() -> Path:
-    """The folder ``configs``: package data in an installed wheel, beside the package in a checkout."""
+    """The folder ``configs``: inside the package in an installed wheel, next to the package in a checkout."""
     installed = PACKAGE / "configs"
     return installed if installed.is_dir() else PACKAGE.parent / "configs"
 
 
 def config_file(name: str) -> Path:
-    """The file that the name of a configuration means: as it stands, or among the configs of the package."""
+    """The file of a configuration's name: a path from the working folder, or a file in the package's ``configs``."""
     parts = Path(name).parts
     shipped = configs_folder().joinpath(*parts[1:] if parts[:1] == ("configs",) else parts)
     return shipped if not Path(name).exists() and shipped.exists() else Path(name)
 
 
 def config_name(file: Path) -> str:
-    """The name that :func:`config_file` finds a file by, from wherever it is called."""
+    """The name by which :func:`config_file` finds a file from any working folder."""
     file, folder = file.resolve(), configs_folder().resolve()
     return str(file.relative_to(folder) if file.is_relative_to(folder) else file)

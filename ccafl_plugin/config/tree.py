@@ -1,9 +1,9 @@
-"""The tree of keys with its defaults.
+"""The tree of configuration keys and their defaults.
 
-Names and defaults outside ``ccafl`` are those of torchreid's own main script, so its files load here unchanged; a test
-has three keys more, ``test.camera_...``.
-Below ``ccafl`` a key is an argument of the class that it is for, or an option, and has that one's default.
-Below ``ccafl.terms`` and ``ccafl.association`` the keys are the arguments of whatever is registered there.
+Names and defaults outside ``ccafl`` are those of torchreid's own main script, so its files can be loaded unchanged;
+there are three additional keys, ``test.camera_...``. Below ``ccafl``, each key is an argument of a class, or an option,
+and has its default. Below ``ccafl.terms`` and ``ccafl.association``, the keys are the arguments of the registered terms
+and associations.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def _ccafl_tree() -> dict[str, Any]:
 
 
 def _arguments(function: Callable[..., Any]) -> dict[str, Any]:
-    """The arguments that have defaults, with these."""
+    """The arguments of a function that have defaults -> their defaults."""
     parameters = inspect.signature(function).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 

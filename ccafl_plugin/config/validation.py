@@ -1,8 +1,8 @@
-"""What can be known to be wrong before any data or model is loaded.
+"""Checks a configuration before any data or model is loaded.
 
-Rules of one class stand in that class; they are called here with the configuration's values, and their errors name keys
-instead of arguments (:func:`~ccafl_plugin.config.argument_keys.named_by_keys`). Here are names, files, and what keys of
-different classes have to do with each other.
+Rules of a single class are in that class. They are called here with the configuration's values, and their errors name
+keys instead of arguments (:func:`~ccafl_plugin.config.argument_keys.named_by_keys`). This module itself checks names,
+files, and dependencies between keys of different classes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LOSSES = ("softmax", "triplet", "ccafl")
 
 
 def allowed_names() -> dict[str, Callable[[], list[str]]]:
-    """Key -> the names it may take; lists are checked item by item."""
+    """Key -> its allowed names; the items of a list are checked one by one."""
     return {
         "model.name": names.model_names,
         "data.type": lambda: ["image"],
@@ -76,7 +76,7 @@ def check_config(config: CfgNode) -> None:
         config: the merged tree.
 
     Raises:
-        CCAFLError: the first thing found wrong.
+        CCAFLError: the first mistake found.
     """
     with named_by_keys():
         _check(config)
@@ -91,7 +91,7 @@ def _check(config: CfgNode) -> None:
                 raise unknown_name(key, name, allowed())
     _check_files(config)
     if config.test.visrank and not config.test.evaluate:
-        raise CCAFLError("test.visrank: pictures are made with test.evaluate True only.")
+        raise CCAFLError("test.visrank: ranked lists are only drawn with test.evaluate True. Set it, or this to False.")
     if config.sampler.train_sampler in SAMPLERS:
         check_sizes(config.train.batch_size, config.sampler.num_instances, config.ccafl.iters_per_epoch)
     check_cameras(config.ccafl.synthetic.cameras)
@@ -104,39 +104,39 @@ def _check(config: CfgNode) -> None:
 
 
 def _check_files(config: CfgNode) -> None:
-    """Files that are named, and what may be done with them."""
+    """Checks that named files exist and can be used together."""
     for key in ("model.load_weights", "ccafl.clip_weights"):
         if _get(config, key) and not Path(_get(config, key)).is_file():
-            raise CCAFLError(f"{key}: no file at {_get(config, key)!r}.")
+            raise CCAFLError(f"{key}: there is no file {_get(config, key)!r}.")
     if config.ccafl.published_settings and not config_file(config.ccafl.published_settings).is_file():
         raise CCAFLError(
-            f"ccafl.published_settings: no configuration at {config.ccafl.published_settings!r}, "
-            f"nor in {configs_folder()}."
+            f"ccafl.published_settings: there is no configuration {config.ccafl.published_settings!r} in the working "
+            f"folder or in {configs_folder()}."
         )
     for key in ("model.resume", "ccafl.branch_from"):
         if _get(config, key) and not Path(_get(config, key)).exists():
-            raise CCAFLError(f"{key}: nothing at {_get(config, key)!r}.")
+            raise CCAFLError(f"{key}: there is no file or folder {_get(config, key)!r}.")
     if config.model.resume and config.ccafl.branch_from:
-        raise CCAFLError("ccafl.branch_from: a run that goes on by model.resume can't branch; set one of the two.")
+        raise CCAFLError("ccafl.branch_from: a run with model.resume cannot branch. Set only one of the two.")
     if config.ccafl.branch_from and config.loss.name != "ccafl":
-        raise CCAFLError("ccafl.branch_from: only runs with loss.name ccafl can branch.")
+        raise CCAFLError("ccafl.branch_from: only runs with loss.name ccafl can branch. Set loss.name ccafl.")
     if config.loss.name != "ccafl" and config.model.resume and Path(config.model.resume).is_dir():
         raise CCAFLError(
-            f"model.resume: {config.model.resume!r} is a folder; with loss.name {config.loss.name} torchreid takes a "
-            "file such as log/model/model.pth.tar-10."
+            f"model.resume: {config.model.resume!r} is a folder, but with loss.name {config.loss.name} torchreid needs "
+            "a file. Name one, such as log/model/model.pth.tar-10."
         )
 
 
 def _check_data(config: CfgNode) -> None:
-    """What torchreid's data manager and schedules would fail at later."""
+    """Checks settings with which torchreid's data manager or schedules would fail later."""
     data, train = config.data, config.train
     for key, names_given in (("data.sources", data.sources), ("data.targets", data.targets)):
         if not names_given:
-            raise CCAFLError(f"{key}: no dataset is named; name one or more, e.g. ['market1501'].")
+            raise CCAFLError(f"{key}: there is no dataset. Name one or more, e.g. ['market1501'].")
     if data.load_train_targets and set(data.sources) & set(data.targets):
-        raise CCAFLError("data.load_train_targets: True only where no dataset is both a source and a target.")
+        raise CCAFLError("data.load_train_targets: it must be False if a dataset is both a source and a target.")
     if train.lr_scheduler == "single_step" and not train.stepsize:
-        raise CCAFLError("train.stepsize: single_step needs a number of epochs, e.g. [20].")
+        raise CCAFLError("train.stepsize: single_step needs a number of epochs. Set e.g. [20].")
 
 
 def _check_cameras(config: CfgNode) -> None:
@@ -165,22 +165,24 @@ def _check_cameras(config: CfgNode) -> None:
 
 
 def _check_switches(config: CfgNode) -> None:
-    """What a step costs: switches that not every model and engine has."""
+    """Checks settings for speed and memory that not every model and engine supports."""
     ccafl = config.ccafl
     for name in ("compile", "gradient_checkpointing"):
         if ccafl[name] and config.model.name not in BACKBONES:
             raise CCAFLError(
-                f"ccafl.{name}: {config.model.name!r} has no image encoder of CLIP; set model.name to one of "
+                f"ccafl.{name}: {config.model.name!r} has no CLIP image encoder. Set model.name to one of "
                 f"{', '.join(BACKBONES)}, or ccafl.{name} False."
             )
     check_compile(ccafl.compile, ccafl.gradient_checkpointing)
     if ccafl.accumulation > 1 and config.loss.name != "ccafl":
-        raise CCAFLError("ccafl.accumulation: only runs with loss.name ccafl process a batch in parts; set it to 1.")
+        raise CCAFLError(
+            "ccafl.accumulation: only runs with loss.name ccafl can split a batch into parts. Set it to 1."
+        )
     check_parts(config.train.batch_size, ccafl.accumulation)
 
 
 def _check_ccafl(config: CfgNode) -> None:
-    """What only CCAFL's engine can find wrong."""
+    """Checks that only concern CCAFL's engine."""
     ccafl = config.ccafl
     enabled = [name for name, term in ccafl.terms.items() if term.enabled]
     check_any_term(enabled)
@@ -196,15 +198,15 @@ def _check_ccafl(config: CfgNode) -> None:
     icdl = ccafl.terms.icdl
     if icdl.enabled and config.sampler.num_instances > icdl.instances:
         raise CCAFLError(
-            f"sampler.num_instances: {config.sampler.num_instances} images of a proxy are more than its "
-            f"ccafl.terms.icdl.instances ({icdl.instances}) memory slots."
+            f"sampler.num_instances: {config.sampler.num_instances} images per proxy are more than the "
+            f"{icdl.instances} memory slots of ccafl.terms.icdl.instances. Lower the former or raise the latter."
         )
     for name in enabled:
         term = ccafl.terms[name]
         if 0 <= term.last_epoch < term.first_epoch:
             raise CCAFLError(
-                f"ccafl.terms.{name}.last_epoch: {term.last_epoch} is before first_epoch {term.first_epoch}; "
-                "-1 means to the end."
+                f"ccafl.terms.{name}.last_epoch: {term.last_epoch} is before first_epoch {term.first_epoch}. "
+                "Set a later epoch, or -1 for the last one."
             )
     compares_text = {
         "ccafl.terms.alignment.enabled False": ccafl.terms.alignment.enabled,
@@ -213,7 +215,7 @@ def _check_ccafl(config: CfgNode) -> None:
     text_parts = [remedy for remedy, compares in compares_text.items() if compares]
     if text_parts and config.model.name not in BACKBONES:
         raise CCAFLError(
-            f"model.name: {config.model.name!r} has no text encoder; choose one of {', '.join(BACKBONES)}, "
+            f"model.name: {config.model.name!r} has no text encoder. Choose one of {', '.join(BACKBONES)}, "
             f"or set {' '.join(text_parts)}."
         )
 

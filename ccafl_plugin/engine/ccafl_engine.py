@@ -49,8 +49,8 @@ class ImageCCAFLEngine(ScoredEngine):
         association: name of the cross-camera association.
         association_options: its arguments, e.g. ``{'rate': 1.7}``.
         keep_unassociated: whether a proxy without partner becomes its own pseudo identity; False in the paper.
-        whitening: above 0, proxies are associated by features that are whitened with the spread of images inside proxies,
-            with this shrinkage; 0 in the paper.
+        whitening: above 0, proxies are associated by features that are whitened with the spread of images inside
+            proxies, with this shrinkage; 0 in the paper.
         supervision: ``intra_camera``, or ``full`` for upper bounds, with true identities instead of the association.
         ids: ``per_camera`` if the training ids are not comparable across cameras; then no scores from true identities
             are computed.

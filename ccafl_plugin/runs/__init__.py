@@ -1,9 +1,9 @@
-"""One run of training and test, from the command line to the file of its results.
+"""One run of training and test, from the command line to its file of results.
 
 - ``train_command``: ``ccafl-train`` and ``tools/train.py``;
-- ``shipped_configurations``: what ``--config-file`` takes, for ``--help``;
+- ``shipped_configurations``: the list of configurations in ``--help``;
 - ``opening_lines``, ``data_report``: what a log says before training, short and once;
-- ``run_files``: the log's file, the whole configuration and the system's description in a run's folder;
+- ``run_files``: the log file, the whole configuration and the report on the system in a run's folder;
 - ``fitting``: settings that follow from the amount of data; ``check_command``: ``tools/check_data.py``;
 - ``building``: data manager, model and engine of a configuration;
 - ``results``: what a run leaves behind for tables;

@@ -1,4 +1,4 @@
-"""From a checked configuration to what is trained: data manager, model and engine."""
+"""Builds the data manager, the model and the engine from a checked configuration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 
 def build_data_manager(config: CfgNode) -> Any:
-    """torchreid's data manager, with queries that no gallery image can answer found at once."""
+    """Builds torchreid's data manager; it checks at once that every query has a match in the gallery."""
     with nothing_twice(len(config.data.sources)):
         datamanager = torchreid.data.ImageDataManager(**arguments.data_manager_arguments(config))
     noise = LabelNoise(**config.ccafl.label_noise)
@@ -37,14 +37,14 @@ def build_data_manager(config: CfgNode) -> Any:
         check_queries(name, sets["query"], sets["gallery"])
         if config.test.evaluate and not sets["query"]:
             raise CCAFLError(
-                f"test.evaluate: {name} has no query and gallery; name a few labelled images in ccafl.data.queries, or "
-                "another dataset with -t."
+                f"test.evaluate: {name} has no query and gallery. Set ccafl.data.queries to a file of labelled images, "
+                "or name another dataset with -t."
             )
     return datamanager
 
 
 def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
-    """The model with its weights, on its device, in ``nn.DataParallel`` on a GPU as torchreid has it."""
+    """Builds the model with its weights, on its device; on a GPU in ``nn.DataParallel``, as in torchreid."""
     ccafl = config.loss.name == "ccafl"
     clip = config.model.name in BACKBONES
     loss = config.loss.name if not ccafl or clip else "triplet"
@@ -65,12 +65,12 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
     except CCAFLError:
         raise
     except Exception as error:
-        # Downloads fail in many ways, gdown's with errors of its own; without them a mistake is one of the program.
+        # Downloads can raise many errors (gdown has its own). Without a download, an error is one of the program.
         if not isinstance(error, OSError) and (clip or not config.model.pretrained):
             raise
         raise CCAFLError(
-            f"model.pretrained: the weights of {config.model.name} can't be had ({error}); fetch them where there is a "
-            "network, or set model.pretrained False."
+            f"model.pretrained: could not load the weights of {config.model.name} ({error}). Download them with "
+            "a network connection, or set model.pretrained False."
         ) from error
     if not clip:
         _check_pretrained(config, model)
@@ -99,7 +99,7 @@ def _check_pretrained(config: CfgNode, model: nn.Module) -> None:
 
 
 def _check_layers(names: Iterable[str], model: nn.Module) -> None:
-    """Refuses the name of a layer that the model does not have."""
+    """Checks that the model has the named layers."""
     layers = [name for name, _ in model.named_children()]
     for name in names:
         if name not in layers:
@@ -107,7 +107,7 @@ def _check_layers(names: Iterable[str], model: nn.Module) -> None:
 
 
 def build_engine(config: CfgNode, datamanager: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> Any:
-    """CCAFL's engine, or torchreid's own for its own losses; both keep scores and history."""
+    """Builds CCAFL's engine, or torchreid's own engine for torchreid's losses; both store scores and history."""
     if config.loss.name == "ccafl":
         return ImageCCAFLEngine(
             datamanager, model, optimizer, scheduler=scheduler, **arguments.engine_arguments(config)
@@ -132,13 +132,13 @@ def build_engine(config: CfgNode, datamanager: Any, model: nn.Module, optimizer:
 
 
 def effective_settings(config: CfgNode, engine: Any) -> EffectiveSettings:
-    """What the engine trains with, beside the published settings that the configuration claims to be."""
+    """The settings with which the engine trains, compared with the published settings that the configuration claims."""
     own, published = effective_settings_of(engine), compare_with_published(config)
     return own if published is None else own.compared(*published)
 
 
 def resume(config: CfgNode, engine: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> int:
-    """Loads a checkpoint and returns the epoch to go on with."""
+    """Loads a checkpoint and returns the next epoch."""
     if config.loss.name == "ccafl":
         return engine.resume(config.model.resume, to_train=not config.test.evaluate)
     return torchreid.utils.resume_from_checkpoint(config.model.resume, model, optimizer=optimizer, scheduler=scheduler)

@@ -1,4 +1,4 @@
-"""torchreid's report on the datasets of a run, with nothing in it twice."""
+"""Shortens torchreid's printed report on the datasets of a run, so that nothing is printed twice."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 TABLE = "=> Loaded "
 SUMMARY = "  **************** Summary"
 RULES = {TABLE: ("  ---", 3), SUMMARY: ("  ***", 2)}
-"""First words of a block -> how its rules begin, and how many it has; the last one ends it."""
+"""First words of a block -> the start of its horizontal lines, and their number; the last one ends the block."""
 
 
 @contextmanager
 def nothing_twice(sources: int) -> Iterator[None]:
-    """While torchreid's data manager loads its datasets.
+    """Context in which torchreid's data manager loads its datasets.
 
-    The table of a dataset that is source and target is printed once. The summary is left out for one source, of which
-    it repeats the table's first line.
+    The table of a dataset that is both source and target is printed once. With one source, the summary is left out,
+    because it repeats the first line of the table.
 
     Args:
-        sources: how many datasets are trained on.
+        sources: number of training datasets.
     """
     console = sys.stdout
     report = _Report(console, with_summary=sources > 1)
@@ -34,7 +34,7 @@ def nothing_twice(sources: int) -> Iterator[None]:
 
 
 class _Report:
-    """A stream that holds lines back while a block may still turn out to be a repetition."""
+    """A stream that holds back the lines of a block until it is known whether the block is a repetition."""
 
     def __init__(self, stream: Any, with_summary: bool) -> None:
         self.stream = stream
@@ -63,7 +63,7 @@ class _Report:
         return len(text)
 
     def end(self) -> None:
-        """Passes on what was held back."""
+        """Writes the lines that were held back."""
         held, self.block, self.kind = self.block, [], ""
         for line in held:
             self._pass(f"{line}\n")
@@ -96,7 +96,7 @@ class _Report:
         self.seen.add(text)
 
     def _pass(self, text: str) -> None:
-        """With the empty lines that stood before it; those around a summary that is left out go with it."""
+        """Writes text with the empty lines before it; empty lines around a removed summary are removed too."""
         if text:
             self.stream.write("\n" * self.empty + text)
             self.empty = 0

@@ -1,4 +1,4 @@
-"""What a run says of itself before it starts: versions, machine, and the settings that are not the defaults.
+"""The first lines of a run's log: versions, machine, and the settings that are not the defaults.
 
 The whole configuration and torch's report on the system are files in the run's folder (:mod:`.run_files`).
 """
@@ -22,14 +22,14 @@ VERSIONS = "Versions: "
 SETTINGS = "Settings that are not the defaults"
 WIDTH = 110
 NO_BREAK = "\ue000"
-"""Stands for a space that no line is broken at: of no use to anybody else."""
+"""A placeholder for a space at which a line must not be broken; a character that has no other use."""
 
 
 def opening_lines(config: CfgNode, all_settings: str, all_facts: str) -> str:
     """The first lines of a log.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         all_settings: file with the whole configuration.
         all_facts: file with torch's report on the system.
 
@@ -51,17 +51,17 @@ def opening_lines(config: CfgNode, all_settings: str, all_facts: str) -> str:
 
 
 def changed_settings(config: CfgNode) -> dict[str, Any]:
-    """The part of a configuration that is not as the defaults have it, as a tree."""
+    """The settings of a configuration that differ from the defaults, as a tree."""
     defaults = dict(leaves(default_config()))
     return nested({key: value for key, value in leaves(config) if key not in defaults or defaults[key] != value})
 
 
 def compact_yaml(tree: Mapping[str, Any], indent: int = 0) -> Iterator[str]:
-    """A tree as YAML of few lines: what fits into one line stands in one.
+    """A tree as compact YAML; a branch that fits into one line is written in one line.
 
     Args:
-        tree: of plain values, lists and mappings.
-        indent: spaces before every line.
+        tree: a tree of plain values, lists and mappings.
+        indent: number of spaces before every line.
     """
     for key, value in tree.items():
         line = f"{' ' * indent}{key}: {_in_one_line(value)}"

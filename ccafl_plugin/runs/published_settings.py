@@ -1,8 +1,8 @@
-"""Where a configuration leaves the published settings that it says it is.
+"""Compares a configuration with the published settings that it claims.
 
-A file whose values are published says so by its key ``published``, which names the source. Loading it sets
-``ccafl.published_settings`` to the file. Whatever changes a value afterwards, from the command line or in a suite, is a
-difference to that file. A file that is only based on a published one claims nothing.
+A file with published values has the key ``published``, which names the source. Loading it sets
+``ccafl.published_settings`` to the file. Each value that is changed afterwards, on the command line or in a suite, is a
+difference from that file. A file that is only based on a published one claims nothing.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ LEFT_OPEN = (
     "ccafl.compile",
     "ccafl.fast_evaluation",
     "ccafl.camera_probe",
-    # What really runs is compared instead.
+    # For these, the settings that really run are compared instead.
     "use_gpu",
     "ccafl.amp",
     "ccafl.precision",
 )
-"""Settings that a run may change and still keep to the published ones."""
+"""Settings that a run may change without a difference from the published settings."""
 
 
 class Comparison(NamedTuple):
-    """A configuration beside the published one."""
+    """The comparison of a configuration with a published one."""
 
     source: str
-    precision: str  # of the published one, on a GPU
+    precision: str  # precision of the published one on a GPU
     differences: list[str]
 
 
@@ -59,10 +59,10 @@ def compare_with_published(config: CfgNode) -> Comparison | None:
         config: a checked configuration.
 
     Returns:
-        None if the configuration claims none.
+        The comparison; None if the configuration claims no published settings.
 
     Raises:
-        CCAFLError: the published file can't be loaded.
+        CCAFLError: the published file could not be loaded.
     """
     name = config.ccafl.published_settings
     if not name:

@@ -1,4 +1,4 @@
-"""What a training run leaves behind for tables: one ``results.json`` in ``data.save_dir``."""
+"""The results of a training run for tables: one ``results.json`` in ``data.save_dir``."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ WITHOUT_EFFECT = (
     "ccafl.keep",
     "ccafl.keep_epochs",
 )
-"""Settings that say where things are or what is shown; two runs that differ in these only are the same run."""
+"""Settings for paths and printed output; runs that differ only in these give equal results."""
 
 
 def settings_of(config: CfgNode) -> dict[str, Any]:
-    """The settings that make a run what it is: those with an effect on its outcome that are not the defaults.
+    """The settings that are not the defaults and influence the results of a run.
 
-    Only differences count, so a setting that a later version adds does not make old runs look different.
+    Only differences from the defaults are included, so a setting that a later version adds does not change old runs.
 
     Returns:
         Key -> value, sorted by key.
@@ -74,12 +74,12 @@ def parse_scores(text: str) -> dict[str, float]:
 
 
 def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
-    """Everything that a table may want to know of a finished run.
+    """All facts about a finished run that tables need.
 
     Args:
-        config: of the run.
-        engine: after its run; one of :func:`ccafl_plugin.runs.building.build_engine`.
-        seconds: that the process took so far, with data, tests and all.
+        config: configuration of the run.
+        engine: the engine after its run, from :func:`ccafl_plugin.runs.building.build_engine`.
+        seconds: seconds of the process so far, including loading of data and tests.
 
     Returns:
         ``scores`` (per target dataset, shares in [0, 1]), ``camera_pairs`` (per target dataset mAP by cameras of query
@@ -117,14 +117,14 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
 
 
 def write(folder: str | Path, summary: Mapping[str, Any]) -> Path:
-    """Writes ``folder/results.json``; the file is whole or not there. What is not a number becomes null."""
+    """Writes ``folder/results.json`` atomically. NaN and infinity become null."""
     file = Path(folder) / FILE
     write_text_whole(file, json.dumps(_finite(summary), indent=2) + "\n")
     return file
 
 
 def read(folder: str | Path) -> dict[str, Any] | None:
-    """The results in a run's folder; None if there are none or the file can't be read."""
+    """The results in a run's folder; None if there are none or the file cannot be read."""
     try:
         content = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -133,7 +133,7 @@ def read(folder: str | Path) -> dict[str, Any] | None:
 
 
 def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
-    """How well a linear probe tells the camera from the test features, per target dataset, beside chance."""
+    """How well a linear probe predicts the camera from the test features, and chance, per target dataset."""
     engine.set_model_mode("eval")
     found = {}
     for name, loaders in engine.test_loader.items():
@@ -173,7 +173,7 @@ def _model(config: CfgNode, engine: Any) -> dict[str, Any]:
 
 
 def _test_sets(config: CfgNode, engine: Any) -> dict[str, dict[str, Any]]:
-    """Per target dataset where its images lie below the data root, which tells its version, and how many there are."""
+    """Per target dataset: the folder of its images below the data root (it shows the version) and their count."""
     found = {}
     for name, sets in engine.datamanager.test_dataset.items():
         query, gallery = ([entry[0] for entry in sets[part]] for part in ("query", "gallery"))
@@ -185,7 +185,7 @@ def _test_sets(config: CfgNode, engine: Any) -> dict[str, dict[str, Any]]:
 
 
 def _training_set(engine: Any, ids_hold_across: bool) -> dict[str, int]:
-    """Numbers of the training list; of people only where ids are people."""
+    """Counts of the training list; people are only counted if ids are valid across cameras."""
     train = engine.train_loader.dataset.train
     halves = getattr(engine.train_loader.dataset, "true_person", {})  # of proxies that were split on purpose
     people = {"people": len({(dsetid, halves.get(pid, pid)) for _, pid, _, dsetid in train})}

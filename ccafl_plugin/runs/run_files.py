@@ -1,4 +1,4 @@
-"""The files that a run's folder holds beside checkpoints and results: its log, its configuration, its system."""
+"""The other files in a run's folder: its log, its configuration, and a report on the system."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import write_text_whole
 
 CONFIG_FILE = "config.yaml"
-"""The whole configuration of the last training in a folder; ``--config-file`` reads it."""
+"""The whole configuration of the last training in a folder; ``--config-file`` can read it."""
 SYSTEM_FILE = "system.txt"
 """torch's report on the system."""
 OF_A_TEST = "test_"
-"""Stands before both names for a test alone, which must not hide how the folder's model was trained."""
+"""Prefix of both names for a run that only tests, so that it does not overwrite the files of the training."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def log_to_file(config: CfgNode) -> Iterator[None]:
     """Copies what is printed into ``data.save_dir``, as torchreid's main script does.
 
     Raises:
-        CCAFLError: the folder can't be written.
+        CCAFLError: the folder could not be written.
     """
     name = "test.log" if config.test.evaluate else "train.log"
     folder = Path(config.data.save_dir)
@@ -37,7 +37,7 @@ def log_to_file(config: CfgNode) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         log = open(folder / (name + time.strftime("-%Y-%m-%d-%H-%M-%S")), "w", encoding="utf-8")  # noqa: SIM115
     except OSError as error:
-        raise CCAFLError(f"data.save_dir: {str(folder)!r} can't be written: {error.strerror or error}.") from error
+        raise CCAFLError(f"data.save_dir: could not write {str(folder)!r}: {error.strerror or error}.") from error
     with log as file:
         sys.stdout = _Tee(console, file)
         try:

@@ -1,4 +1,4 @@
-"""The configurations that come with the package, with a line on each."""
+"""Lists the configurations that come with the package, with a line about each."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from ccafl_plugin.config.shipped_files import configs_folder
 
 NOT_TO_BE_RUN = ("base", "suites")
-"""Folders of files that others are based on, and of suites."""
+"""Folders of base files and of suites, which are not listed."""
 
 
 def shipped_configurations() -> dict[str, str]:
-    """What ``--config-file`` takes -> the first comment of the file, which says what it is."""
+    """Name for ``--config-file`` -> the first comment of the file, which describes it."""
     folder = configs_folder()
     files = sorted(folder.rglob("*.yaml"), key=lambda file: (len(file.relative_to(folder).parts), file))
     return {

@@ -1,4 +1,4 @@
-"""torchreid's own engines, keeping what the results of a run are made of, as ``ImageCCAFLEngine`` does."""
+"""torchreid's own engines, which store scores and seconds for the results of a run, as ``ImageCCAFLEngine`` does."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ccafl_plugin.engine.scored_engine import ScoredEngine
 
 
 class TimedEngine(ScoredEngine):
-    """Counts the seconds of all epochs, without tests."""
+    """Measures the seconds of all epochs, without tests."""
 
     def train(self, *args: Any, **settings: Any) -> None:
-        """One epoch of torchreid's."""
+        """Trains one epoch with torchreid's method."""
         started = time.monotonic()
         super().train(*args, **settings)
         self.history.training_seconds += time.monotonic() - started
 
 
 class SoftmaxEngine(TimedEngine, torchreid.engine.ImageSoftmaxEngine):
-    """torchreid's for ``loss.name softmax``."""
+    """torchreid's engine for ``loss.name softmax``."""
 
 
 class TripletEngine(TimedEngine, torchreid.engine.ImageTripletEngine):
-    """torchreid's for ``loss.name triplet``."""
+    """torchreid's engine for ``loss.name triplet``."""

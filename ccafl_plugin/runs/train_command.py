@@ -1,4 +1,4 @@
-"""``ccafl-train``: torchreid's main script with CCAFL in it."""
+"""``ccafl-train``: a command like torchreid's main script, with CCAFL."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments; None: those of the process. Without any, usage and the shipped configurations are printed.
 
     Returns:
-        0; 2 for wrong or no arguments, found before any data or model is loaded; 1 for a run that fails.
+        0; 2 for wrong or missing arguments, found before any data or model is loaded; 1 if the run fails.
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv:
@@ -65,19 +65,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def load(given: argparse.Namespace, fit: bool = True) -> tuple[CfgNode, list[str]]:
-    """The configuration that the arguments name, held against what lies in the data root.
+    """Loads the configuration that the arguments name, and checks it against the data root.
 
-    With ``ccafl.data.fit`` settings that depend on the amount of data follow from it, but those of the command line.
+    With ``ccafl.data.fit``, some settings follow from the amount of data, except those on the command line.
 
     Args:
-        given: what :func:`parser` gave.
-        fit: False: the amount of data is not looked at.
+        given: the result of :func:`parser`.
+        fit: False: ignore the amount of data.
 
     Returns:
-        The configuration, and lines that say what followed from the data.
+        The configuration, and lines about the settings that follow from the data.
 
     Raises:
-        CCAFLError: wrong arguments, or data that are missing or wrong.
+        CCAFLError: wrong arguments, or data that are missing or invalid.
     """
     check_names(given)
     file = config_file(given.config_file) if given.config_file else None
@@ -115,32 +115,32 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets to test on")
     made.add_argument("--transforms", nargs="+", metavar="NAME", help="data augmentation")
     made.add_argument("--root", metavar="DIR", help="folder of all datasets")
-    made.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="change settings; behind the options")
+    made.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings; after the options")
     return made
 
 
 def closing_help() -> str:
-    """The shipped configurations, and where keys are explained."""
+    """The list of shipped configurations, and the page that explains the keys."""
     return (
-        f"Configurations, for --config-file; they lie in {configs_folder()}:\n\n{list_configurations()}\n"
-        f"KEY VALUE pairs change single settings, e.g. train.max_epoch 5 data.save_dir log/short. Every key, with its\n"
-        f"meaning, its default and what it may be: {KEYS} in the repository."
+        f"Configurations for --config-file, in {configs_folder()}:\n\n{list_configurations()}\n"
+        f"KEY VALUE pairs change single settings, e.g. train.max_epoch 5 data.save_dir log/short. The meaning,\n"
+        f"default and allowed values of every key: {KEYS} in the repository."
     )
 
 
 def check_names(given: argparse.Namespace) -> None:
-    """Finds KEY VALUE pairs that an option has taken for names, as torchreid's main script would, too.
+    """Checks that an option did not take KEY VALUE pairs as names; torchreid's main script takes them too.
 
     Raises:
-        CCAFLError: names the option and the key.
+        CCAFLError: it did; the message names the option and the key.
     """
     keys = dict(leaves(default_config()))
     for option, names in (("-s", given.sources), ("-t", given.targets), ("--transforms", given.transforms)):
         for name in names or ():
             if name in keys or "." in name or "=" in name:
                 raise CCAFLError(
-                    f"{option}: {name!r} looks like a key, but {option} takes every word up to the next option for a "
-                    f"name; put -- before the first key: {option} {names[0]} -- KEY VALUE."
+                    f"{option}: {name!r} looks like a key, but {option} takes every word up to the next option as a "
+                    f"name. Put -- before the first key: {option} {names[0]} -- KEY VALUE."
                 )
 
 
@@ -151,7 +151,7 @@ def run(config: CfgNode) -> None:
         config: a checked configuration.
 
     Raises:
-        CCAFLError: what only the data, the weights or a checkpoint can show to be wrong.
+        CCAFLError: a mistake that only shows with the data, the weights or a checkpoint.
         NonFiniteLoss: training diverged.
     """
     options.update(**arguments.option_values(config))
@@ -178,16 +178,16 @@ def run(config: CfgNode) -> None:
     elif config.ccafl.branch_from:
         run_arguments["start_epoch"] = engine.branch(config.ccafl.branch_from)
     if not isinstance(engine, ImageCCAFLEngine) and not config.test.evaluate:
-        print(engine.history.effective_settings)  # ours prints its own
+        print(engine.history.effective_settings)  # ImageCCAFLEngine prints them itself
     engine.run(**run_arguments)
     if not config.test.evaluate:
         results.write(config.data.save_dir, results.summary(config, engine, time.monotonic() - started))
 
 
 def use_threads(workers: int) -> None:
-    """Leaves a core to every data worker: torch's threads would wait for cores that the workers hold.
+    """Leaves a core for each data worker, because torch's threads would wait for cores that workers use.
 
-    ``OMP_NUM_THREADS`` in the environment wins: who starts several runs side by side shares out the cores.
+    If ``OMP_NUM_THREADS`` is set in the environment, it is kept: a program that starts several runs divides the cores.
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
@@ -195,7 +195,7 @@ def use_threads(workers: int) -> None:
 
 def _fail(error: Exception, code: int) -> int:
     message = str(error)
-    if "\nOriginal Traceback" in message:  # raised in a data worker: the error itself is the traceback's last line
+    if "\nOriginal Traceback" in message:  # from a data worker: the last line of its traceback is the error itself
         message = message.strip().splitlines()[-1].partition(": ")[2]
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return code

@@ -51,14 +51,14 @@ MISTAKES = [
     (["train.max_epoch", "1.5"], ["train.max_epoch: expected a whole number"]),
     (["use_gpu", "1"], ["use_gpu: expected True or False"]),
     (["train.lr"], ["'train.lr' has no value"]),
-    (["train.lr=1"], ["train.lr=1: a key and its value are two words; write train.lr 1"]),
+    (["train.lr=1"], ["train.lr=1: a key and its value are two words. Write train.lr 1"]),
     (["train.lr=1", "train.max_epoch=2"], ["write train.lr 1"]),
     (
         ["train.lr", "1", "--root", "here"],
-        ["--root: options stand before the KEY VALUE pairs", "in front of 'train.lr'"],
+        ["--root: options come before the KEY VALUE pairs", "Put it before 'train.lr'"],
     ),
-    (["train.lr", "1", "-s"], ["-s: options stand before"]),
-    (["train.lr", "1", "--config-file=x.yaml"], ["--config-file=x.yaml: options stand before"]),
+    (["train.lr", "1", "-s"], ["-s: options come before"]),
+    (["train.lr", "1", "--config-file=x.yaml"], ["--config-file=x.yaml: options come before"]),
     (["ccafl.label_noise.wrong", "2"], ["ccafl.label_noise.wrong: 2.0 is out of range"]),
     (
         ["ccafl.association.nearest_pairs.rate", ".inf"],
@@ -81,8 +81,8 @@ MISTAKES = [
     (["loss.name", "cafl"], ["Did you mean 'ccafl'?"]),
     (["data.type", "video"], ["data.type: 'video'", "image"]),
     (["ccafl.association.name", "nearest"], ["nearest_pairs"]),
-    (["model.load_weights", "nowhere.pth"], ["model.load_weights: no file at 'nowhere.pth'"]),
-    (["model.resume", "nowhere"], ["model.resume: nothing at 'nowhere'"]),
+    (["model.load_weights", "nowhere.pth"], ["model.load_weights: there is no file 'nowhere.pth'"]),
+    (["model.resume", "nowhere"], ["model.resume: there is no file or folder 'nowhere'"]),
     (["ccafl.clip_weights", "nowhere.pt"], ["ccafl.clip_weights: no file"]),
     (["test.visrank", "True"], ["test.visrank", "test.evaluate True"]),
     (["test.camera_normalization", "std"], ["test.camera_normalization: 'std'", "Choose one of: mean, mean_std, none"]),
@@ -96,11 +96,11 @@ MISTAKES = [
         ["test.camera_statistics: the cameras of grid took no training image of market1501; set it to gallery"],
     ),
     (["test.camera_rerank", "True"], ["test.camera_rerank: it is a form of re-ranking; set test.rerank True"]),
-    (["data.sources", "[]"], ["data.sources: no dataset is named"]),
-    (["data.targets", "[]"], ["data.targets: no dataset is named"]),
+    (["data.sources", "[]"], ["data.sources: there is no dataset"]),
+    (["data.targets", "[]"], ["data.targets: there is no dataset"]),
     (["data.load_train_targets", "True"], ["data.load_train_targets", "no dataset is both a source and a target"]),
     (["train.lr_scheduler", "single_step", "train.stepsize", "[]"], ["train.stepsize: single_step needs"]),
-    (["loss.name", "softmax", "model.resume", "."], ["model.resume: '.' is a folder; with loss.name softmax"]),
+    (["loss.name", "softmax", "model.resume", "."], ["model.resume: '.' is a folder, but with loss.name softmax"]),
 ]
 
 
@@ -120,13 +120,13 @@ CCAFL = ["loss.name", "ccafl", "model.name", "clip_tiny"]
 @pytest.mark.parametrize(
     ("pairs", "fragment"),
     [
-        (["sampler.num_instances", "33"], "more than its ccafl.terms.icdl.instances (32) memory slots"),
+        (["sampler.num_instances", "33"], "more than the 32 memory slots of ccafl.terms.icdl.instances"),
         (["ccafl.stage1.scope", "person"], "set ccafl.supervision full"),
         (["sampler.train_sampler", "IdentitySampler"], "'IdentitySampler' reads identities across cameras. Set ccafl"),
         (["sampler.train_sampler", "RandomIdentitySampler"], "or sampler.train_sampler ProxySampler"),
         (
             ["model.name", "osnet_x1_0"],
-            "'osnet_x1_0' has no text encoder; choose one of clip_rn50, clip_vit_b16, clip_tiny, or set "
+            "'osnet_x1_0' has no text encoder. Choose one of clip_rn50, clip_vit_b16, clip_tiny, or set "
             "ccafl.terms.alignment.enabled False ccafl.terms.icdl.weight_alignment 0.",
         ),
         (
@@ -161,7 +161,7 @@ def test_settings_that_exclude_each_other(pairs: list[str], fragment: str) -> No
         ("- a list\n", "expected 'key: value' lines"),
         ("train: [1, 2\n", "not a YAML file"),
         ("base: loop.yaml\n", "form a circle"),
-        ("base: missing.yaml\n", "can't read"),
+        ("base: missing.yaml\n", "could not read"),
         ("train: {lrr: 1}\n", "Did you mean 'train.lr'?"),
     ],
 )

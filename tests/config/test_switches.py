@@ -20,8 +20,8 @@ MISTAKES = [
     ([*CLIP, "ccafl.accumulation", "0"], r"ccafl\.accumulation: 0 is out of range, it must be at least 1"),
     ([*CLIP, "ccafl.accumulation", "3"], r"a batch of 32 .* 3 equal parts .* Choose one of 1, 2, 4, 8, 16\."),
     ([*CLIP, "ccafl.accumulation", "32"], r"a batch of 32 .* 32 equal parts of at least 2 images"),
-    (["ccafl.accumulation", "2"], r"only runs with loss\.name ccafl process a batch in parts"),
-    (["ccafl.compile", "True"], r"ccafl\.compile: 'resnet50' has no image encoder of CLIP; .* or ccafl\.compile False"),
+    (["ccafl.accumulation", "2"], r"only runs with loss\.name ccafl can split a batch into parts"),
+    (["ccafl.compile", "True"], r"ccafl\.compile: 'resnet50' has no CLIP image encoder\. .* or ccafl\.compile False"),
     (["ccafl.gradient_checkpointing", "True"], r"'resnet50' has no .* or ccafl\.gradient_checkpointing False"),
     ([*CLIP, "ccafl.compile", "True", "ccafl.gradient_checkpointing", "True"], r"cannot be combined with"),
 ]

@@ -79,6 +79,7 @@ def test_published_settings_of_ones_own(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_published_settings_that_are_not_there() -> None:
     with pytest.raises(
-        CCAFLError, match=r"^ccafl\.published_settings: no configuration at 'nowhere\.yaml', nor in .*configs\.$"
+        CCAFLError,
+        match=r"^ccafl\.published_settings: there is no configuration 'nowhere\.yaml' in .* or in .*configs\.$",
     ):
         load_config(None, ["ccafl.published_settings", "nowhere.yaml"])

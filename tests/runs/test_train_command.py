@@ -169,7 +169,7 @@ def test_a_folder_that_cannot_be_written(command: Callable, tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     code, _, err = command("data.save_dir", str(tmp_path / "file" / "log"))
     assert code == 1
-    assert re.match(r"error: data\.save_dir: '[^\n]*log' can't be written: Not a directory\.\n$", err)
+    assert re.match(r"error: data\.save_dir: could not write '[^\n]*log': Not a directory\.\n$", err)
 
 
 @pytest.mark.parametrize("layer", ["nek", "classifier"])  # the latter is there, but empty
@@ -330,8 +330,8 @@ def test_imagenet_weights_that_cannot_be_had(command: Callable, monkeypatch: pyt
     code, _, err = command("model.pretrained", "True", "model.name", "resnet18", "loss.name", "softmax")
     assert code == 1
     assert err == (
-        "error: model.pretrained: the weights of resnet18 can't be had (<urlopen error no route to host>); fetch them "
-        "where there is a network, or set model.pretrained False.\n"
+        "error: model.pretrained: could not load the weights of resnet18 (<urlopen error no route to host>). "
+        "Download them with a network connection, or set model.pretrained False.\n"
     )
 
 
@@ -403,8 +403,8 @@ def test_without_arguments_usage_and_configurations(capsys: pytest.CaptureFixtur
         ),
         (["-s", "market1501", "use_gpu", "False"], "put -- before the first key: -s market1501 -- KEY VALUE."),
         (["--transforms", "random_flip", "train.lr=1"], "--transforms: 'train.lr=1' looks like a key"),
-        (["train.lr", "1", "--root", "x"], "--root: options stand before the KEY VALUE pairs"),
-        (["train.lr=1"], "train.lr=1: a key and its value are two words; write train.lr 1"),
+        (["train.lr", "1", "--root", "x"], "--root: options come before the KEY VALUE pairs"),
+        (["train.lr=1"], "train.lr=1: a key and its value are two words. Write train.lr 1"),
     ],
 )
 def test_swallowed_keys_are_explained(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
