@@ -52,7 +52,7 @@ MISTAKES = [
     (["use_gpu", "1"], ["use_gpu: expected True or False"]),
     (["train.lr"], ["'train.lr' has no value"]),
     (["train.lr=1"], ["train.lr=1: a key and its value are two words. Write train.lr 1"]),
-    (["train.lr=1", "train.max_epoch=2"], ["write train.lr 1"]),
+    (["train.lr=1", "train.max_epoch=2"], ["Write train.lr 1"]),
     (
         ["train.lr", "1", "--root", "here"],
         ["--root: options come before the KEY VALUE pairs", "Put it before 'train.lr'"],
@@ -83,7 +83,7 @@ MISTAKES = [
     (["ccafl.association.name", "nearest"], ["nearest_pairs"]),
     (["model.load_weights", "nowhere.pth"], ["model.load_weights: there is no file 'nowhere.pth'"]),
     (["model.resume", "nowhere"], ["model.resume: there is no file or folder 'nowhere'"]),
-    (["ccafl.clip_weights", "nowhere.pt"], ["ccafl.clip_weights: no file"]),
+    (["ccafl.clip_weights", "nowhere.pt"], ["ccafl.clip_weights: there is no file"]),
     (["test.visrank", "True"], ["test.visrank", "test.evaluate True"]),
     (["test.camera_normalization", "std"], ["test.camera_normalization: 'std'", "Choose one of: mean, mean_std, none"]),
     (["ccafl.association.nearest_pairs.camera_normalization", "std"], ["nearest_pairs.camera_normalization: 'std'"]),
@@ -98,7 +98,7 @@ MISTAKES = [
     (["test.camera_rerank", "True"], ["test.camera_rerank: it is a form of re-ranking; set test.rerank True"]),
     (["data.sources", "[]"], ["data.sources: there is no dataset"]),
     (["data.targets", "[]"], ["data.targets: there is no dataset"]),
-    (["data.load_train_targets", "True"], ["data.load_train_targets", "no dataset is both a source and a target"]),
+    (["data.load_train_targets", "True"], ["data.load_train_targets", "a dataset is both a source and a target"]),
     (["train.lr_scheduler", "single_step", "train.stepsize", "[]"], ["train.stepsize: single_step needs"]),
     (["loss.name", "softmax", "model.resume", "."], ["model.resume: '.' is a folder, but with loss.name softmax"]),
 ]
@@ -121,7 +121,7 @@ CCAFL = ["loss.name", "ccafl", "model.name", "clip_tiny"]
     ("pairs", "fragment"),
     [
         (["sampler.num_instances", "33"], "more than the 32 memory slots of ccafl.terms.icdl.instances"),
-        (["ccafl.stage1.scope", "person"], "set ccafl.supervision full"),
+        (["ccafl.stage1.scope", "person"], "Set ccafl.supervision full"),
         (["sampler.train_sampler", "IdentitySampler"], "'IdentitySampler' reads identities across cameras. Set ccafl"),
         (["sampler.train_sampler", "RandomIdentitySampler"], "or sampler.train_sampler ProxySampler"),
         (

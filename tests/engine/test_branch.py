@@ -97,7 +97,7 @@ def test_checkpoints_that_do_not_fit(pictures: Path, trunk: Path, tmp_path: Path
     manifest["architecture"]["proxies"] = engine.labels.num_proxies
     manifest["parts"]["proxy_classifier"] = manifest["parts"]["prompts"]
     (tmp_path / "checkpoint-2.json").write_text(json.dumps(manifest))
-    with pytest.raises(CCAFLError, match=r"^ccafl\.branch_from: the part 'proxy_classifier' of [^\n]* does not fit"):
+    with pytest.raises(CCAFLError, match=r"^ccafl\.branch_from: the part 'proxy_classifier' of [^\n]* does not match"):
         engine.branch(str(tmp_path))
 
 

@@ -280,7 +280,7 @@ class ExplodingTerm(Term):
 def test_a_non_finite_loss_names_term_and_iteration(pictures: Path, tmp_path: Path) -> None:
     engine = make_engine(pictures, terms=[*make_terms({"icdl": (0, -1)}), ExplodingTerm(first_epoch=1)])
     with pytest.raises(
-        NonFiniteLoss, match=r"exploding/part is (nan|-?inf) in epoch 1, iteration 0; the last checkpoint"
+        NonFiniteLoss, match=r"exploding/part is (nan|-?inf) in epoch 1, iteration 0\. The last checkpoint"
     ):
         engine.run(save_dir=str(tmp_path), max_epoch=3)
     assert make_engine(pictures, terms=make_terms({"icdl": (0, -1)})).resume(str(tmp_path)) == 1

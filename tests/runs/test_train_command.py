@@ -346,7 +346,7 @@ def test_a_non_finite_loss_leaves_the_last_checkpoint(
     monkeypatch.setattr(ICALTerm, "loss", explode)
     code, _, err = command()
     assert code == 1
-    assert re.match(r"error: The loss ical/adversarial is nan in epoch 1, iteration 0; [^\n]*\n$", err)
+    assert re.match(r"error: The loss ical/adversarial is nan in epoch 1, iteration 0\. [^\n]*\n$", err)
     assert (tmp_path / "log" / "checkpoint-1.json").exists()
 
 
@@ -401,7 +401,7 @@ def test_without_arguments_usage_and_configurations(capsys: pytest.CaptureFixtur
             ["-s", "market1501", "-t", "market1501", "train.lr", "1"],
             "-t: 'train.lr' looks like a key, but -t takes",
         ),
-        (["-s", "market1501", "use_gpu", "False"], "put -- before the first key: -s market1501 -- KEY VALUE."),
+        (["-s", "market1501", "use_gpu", "False"], "Put -- before the first key: -s market1501 -- KEY VALUE."),
         (["--transforms", "random_flip", "train.lr=1"], "--transforms: 'train.lr=1' looks like a key"),
         (["train.lr", "1", "--root", "x"], "--root: options come before the KEY VALUE pairs"),
         (["train.lr=1"], "train.lr=1: a key and its value are two words. Write train.lr 1"),
