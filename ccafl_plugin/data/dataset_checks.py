@@ -1,6 +1,6 @@
-"""Checks of folders and lists, made before torchreid meets what it has no good answer to.
+"""Checks folders and lists before torchreid reads them.
 
-torchreid creates a data root that is missing and starts a download, and stops with an IndexError at an empty folder.
+torchreid itself creates a missing data root and starts a download, and raises an IndexError for an empty folder.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ccafl_plugin.utils.errors import CCAFLError
 def check_sources(
     root: str | os.PathLike[str], sources: Iterable[str], targets: Iterable[str], classes: Mapping[str, type]
 ) -> None:
-    """Looks whether the folders of datasets are there and hold images, before torchreid is asked for them.
+    """Checks that the folders of datasets exist and contain images, before torchreid reads them.
 
-    Datasets without an entry in :data:`CHECKS` are only looked for under the folder that torchreid's class names.
+    For datasets without an entry in :data:`CHECKS`, only the folder that torchreid's class names is checked.
 
     Args:
         root: the data root.
@@ -30,7 +30,7 @@ def check_sources(
         classes: torchreid's dataset classes by name. Those with ``is_made_on_first_use`` need nothing on disk.
 
     Raises:
-        CCAFLError: what is missing, and where it should be.
+        CCAFLError: something is missing; the message says where it should be.
     """
     sources, targets = list(sources), list(targets)
     names = [
@@ -42,10 +42,10 @@ def check_sources(
         return
     base = Path(root).expanduser().absolute()
     if not base.is_dir():
-        raise CCAFLError(f"data.root: {base} is not there. Set data.root to the folder that holds {', '.join(names)}.")
+        raise CCAFLError(f"data.root: {base} does not exist. Set data.root to the folder of {', '.join(names)}.")
     for name in names:
         if name in READERS and importlib.util.find_spec(READERS[name]) is None:
-            raise CCAFLError(f'{name}: torchreid reads it by {READERS[name]}: pip install "ccafl_plugin[{name}]".')
+            raise CCAFLError(f'{name}: torchreid needs {READERS[name]} to read it: pip install "ccafl_plugin[{name}]".')
         if name in CHECKS:
             CHECKS[name](base, name, name in sources)
         else:
@@ -53,49 +53,49 @@ def check_sources(
 
 
 def check_queries(name: str, query: Sequence[tuple], gallery: Sequence[tuple]) -> None:
-    """Makes sure that at least one query can be found again by another camera; torchreid needs that to score.
+    """Checks that at least one query has a match in another camera; otherwise torchreid cannot compute scores.
 
     Args:
-        name: of the dataset, for the message.
+        name: name of the dataset, for the message.
         query: (path, person, camera, ...) of each query.
         gallery: (path, person, camera, ...) of each gallery image.
 
     Raises:
         CCAFLError: no query, no gallery image, or no query with a match in another camera.
     """
-    if len(query) == len(gallery) == 0:  # a set to train on only
+    if len(query) == len(gallery) == 0:  # a dataset for training only
         return
     for part, images in (("query", query), ("gallery", gallery)):
         if len(images) == 0:
-            raise CCAFLError(f"data.targets: {name} has no {part} image.")
+            raise CCAFLError(f"data.targets: {name} has no {part} images. Name another dataset.")
     cameras: dict[int, set[int]] = {}
     for _, pid, camera, *_ in gallery:
         cameras.setdefault(pid, set()).add(camera)
     if not any(cameras.get(pid, set()) - {camera} for _, pid, camera, *_ in query):
         raise CCAFLError(
-            f"data.targets: no query of {name} has a match in another camera, so nothing can be scored; "
-            "the gallery needs images of the query's persons by other cameras."
+            f"data.targets: no query of {name} has a match in another camera, so no score can be computed. "
+            "Add gallery images of the queries' persons from other cameras."
         )
 
 
 Check = Callable[[Path, str, bool], None]
-"""Takes the data root, the dataset's name and whether it is trained on; raises CCAFLError."""
+"""Takes the data root, the dataset's name and whether it is a source; raises CCAFLError."""
 
 
 def check_market1501(root: Path, name: str, is_source: bool) -> None:
-    """The three folders, with or without the archive's own folder around them."""
+    """Checks the three folders, with or without the archive's own folder around them."""
     base = _dataset_folder(root, "market1501", name)
     inner = base / "Market-1501-v15.09.15"
     _check_splits(inner if inner.is_dir() else base, name, is_source)
 
 
 def check_dukemtmcreid(root: Path, name: str, is_source: bool) -> None:
-    """The three folders inside the archive's own folder."""
+    """Checks the three folders inside the archive's own folder."""
     _check_splits(_dataset_folder(root, "dukemtmc-reid", name) / "DukeMTMC-reID", name, is_source)
 
 
 def check_msmt17(root: Path, name: str, _is_source: bool) -> None:
-    """Both lists of training images are read by torchreid's own class, whichever it uses."""
+    """Checks all list files and folders; torchreid's class reads both lists of training images."""
     _dataset_folder(root, "msmt17", name)
     main, train, test = find_msmt17(root)
     lists = {"list_train.txt": train, "list_val.txt": train, "list_query.txt": test, "list_gallery.txt": test}
@@ -114,7 +114,7 @@ def check_msmt17(root: Path, name: str, _is_source: bool) -> None:
 
 
 def check_own(root: Path, name: str, is_source: bool) -> None:
-    """Reads all labels, as ``options.own_data`` says."""
+    """Reads all labels, with the settings in ``options.own_data``."""
     images = OWN_READERS[name](root, options.own_data).images
     if is_source and not images.train:
         raise CCAFLError(f"data.sources: {name} has no image to train on below {root}; its split is query or gallery.")
@@ -128,14 +128,14 @@ CHECKS: dict[str, Check] = {
     "folder": check_own,
     "tracks": check_own,
 }
-"""What is known of datasets' layouts, by name."""
+"""Name of a dataset -> the check of its folders."""
 
 READERS = {"cuhk03": "h5py"}
-"""Modules by which torchreid reads a dataset and which this package does not require; the extra has its name."""
+"""Name of a dataset -> an optional module that torchreid needs to read it; the extra has the dataset's name."""
 
 
 def _check_splits(base: Path, name: str, is_source: bool) -> None:
-    """The three folders of Market-1501's layout. All of them are read whatever the dataset is used for."""
+    """Checks the three folders of Market-1501's layout; torchreid always reads all of them."""
     for split in ("bounding_box_train", "query", "bounding_box_test"):
         folder = base / split
         if not folder.is_dir():
@@ -146,7 +146,7 @@ def _check_splits(base: Path, name: str, is_source: bool) -> None:
 
 
 def _check_folder(root: Path, name: str, dataset: type | None) -> None:
-    """For datasets of which no layout is known: the folder that the class names must be there, with something in it."""
+    """Checks a dataset of unknown layout: the folder that its class names must exist and not be empty."""
     folder = getattr(dataset, "dataset_dir", None)
     if isinstance(folder, str) and folder:
         base = _dataset_folder(root, folder, name)
@@ -156,5 +156,8 @@ def _check_folder(root: Path, name: str, dataset: type | None) -> None:
 
 def _dataset_folder(root: Path, folder: str, name: str) -> Path:
     if not (root / folder).is_dir():
-        raise CCAFLError(f"data.root: {root} has no folder {folder}, which holds {name}. Nothing is downloaded.")
+        raise CCAFLError(
+            f"data.root: {root} has no folder {folder}, which is needed for {name}. Copy the dataset there; it is not "
+            "downloaded."
+        )
     return root / folder

@@ -1,4 +1,4 @@
-"""``msmt17_trainval``, which torchreid does not have, and the reading of Market-1501's and MSMT17's layouts."""
+"""The dataset ``msmt17_trainval``, which torchreid does not have, and readers of Market-1501's and MSMT17's layouts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from ccafl_plugin.utils.errors import CCAFLError
 
 MSMT17_FOLDERS = {"MSMT17_V1": ("train", "test"), "MSMT17_V2": ("mask_train_v2", "mask_test_v2")}
-"""The two published versions of MSMT17: their folder, and in it the folders of training and test images."""
+"""Folder of each published version of MSMT17 -> its folders of training and test images."""
 
 Tuples = list[tuple[str, int, int]]
 """(image path, person id, camera id from 0)."""
@@ -20,23 +20,23 @@ _MARKET_NAME = re.compile(r"(-?\d+)_c(\d+)s")
 
 
 def build_msmt17_trainval(torchreid: ModuleType) -> type:
-    """The dataset class ``msmt17_trainval``.
+    """Creates the dataset class ``msmt17_trainval``.
 
     Args:
-        torchreid: the package below which torchreid's ``data`` lies.
+        torchreid: the package that contains torchreid's ``data``.
 
     Returns:
         A subclass of torchreid's ``ImageDataset``.
     """
 
     class MSMT17TrainVal(torchreid.data.ImageDataset):  # type: ignore[name-defined]  # the module is an argument
-        """MSMT17 by its published protocol: the images of the training and of the validation list are trained on.
+        """MSMT17 with its published protocol: training uses the images of the training and validation lists.
 
-        Query and gallery are those of torchreid's ``msmt17`` and are never trained on; ``combineall``, which would add
-        them, is refused.
+        Query and gallery are those of torchreid's ``msmt17`` and are never used for training; ``combineall``, which
+        would add them, raises an error.
 
         Args:
-            root: the data root; it holds ``msmt17/MSMT17_V1`` or ``msmt17/MSMT17_V2``.
+            root: the data root; it contains ``msmt17/MSMT17_V1`` or ``msmt17/MSMT17_V2``.
         """
 
         dataset_dir = "msmt17"
@@ -44,7 +44,7 @@ def build_msmt17_trainval(torchreid: ModuleType) -> type:
         def __init__(self, root: str = "", **kwargs: Any) -> None:
             if kwargs.get("combineall"):
                 raise CCAFLError(
-                    "data.combineall: it would train msmt17_trainval on its query and gallery; set it to False."
+                    "data.combineall: it would train msmt17_trainval on its query and gallery. Set it to False."
                 )
             main, train, test = find_msmt17(root)
             super().__init__(
@@ -60,13 +60,13 @@ def build_msmt17_trainval(torchreid: ModuleType) -> type:
 
 
 def read_market_folder(folder: Path, relabel: bool = False) -> Tuples:
-    """The images of a folder with Market-1501's file names, sorted by name; any number of cameras.
+    """Reads a folder with Market-1501's file names, sorted by name; any number of cameras.
 
     Images of person -1, which Market-1501 calls junk, are left out.
 
     Args:
-        folder: where the ``.jpg`` files are.
-        relabel: number the persons 0, 1, ... in the order of their numbers.
+        folder: folder of the ``.jpg`` files.
+        relabel: whether to renumber the persons as 0, 1, ... in the order of their numbers.
 
     Returns:
         (path, person, camera from 0) of each image.
@@ -75,7 +75,9 @@ def read_market_folder(folder: Path, relabel: bool = False) -> Tuples:
     for path in sorted(folder.glob("*.jpg")):
         match = _MARKET_NAME.match(path.name)
         if match is None:
-            raise CCAFLError(f"{path} is not named as in Market-1501 (0002_c1s1_000451_03.jpg).")
+            raise CCAFLError(
+                f"{path} has no file name as in Market-1501 (0002_c1s1_000451_03.jpg). Rename or remove it."
+            )
         if int(match[1]) >= 0:
             data.append((str(path), int(match[1]), int(match[2]) - 1))
     if not relabel:
@@ -88,23 +90,23 @@ def find_msmt17(root: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
     """The folders of MSMT17 below the data root: lists, training images, test images.
 
     Raises:
-        CCAFLError: neither version is there.
+        CCAFLError: neither version exists.
     """
     base = Path(root).expanduser().absolute() / "msmt17"
     for name, (train, test) in MSMT17_FOLDERS.items():
         if (base / name).is_dir():
             return base / name, base / name / train, base / name / test
-    raise CCAFLError(f"{base} holds neither {' nor '.join(MSMT17_FOLDERS)}: unpack MSMT17 there.")
+    raise CCAFLError(f"{base} has neither {' nor '.join(MSMT17_FOLDERS)}. Unpack MSMT17 there.")
 
 
 def read_msmt17_list(path: Path, images: Path) -> Tuples:
-    """The entries of one of MSMT17's list files, ``0000/0000_000_01_0303morning_0008_0.jpg 0`` a line.
+    """Reads one of MSMT17's list files, with lines such as ``0000/0000_000_01_0303morning_0008_0.jpg 0``.
 
     Raises:
-        CCAFLError: the file is missing, or one of its lines is something else.
+        CCAFLError: the file is missing, or a line has another form.
     """
     if not path.is_file():
-        raise CCAFLError(f"{path} is missing: MSMT17's list files belong beside its folders of images.")
+        raise CCAFLError(f"{path} is missing. MSMT17's list files must be next to its folders of images.")
     data = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
@@ -113,5 +115,7 @@ def read_msmt17_list(path: Path, images: Path) -> Tuples:
             name, pid = line.split()
             data.append((str(images / name), int(pid), int(name.split("_")[2]) - 1))
         except (ValueError, IndexError):
-            raise CCAFLError(f"{path}, line {number}: {line!r} is not an image and a person's number.") from None
+            raise CCAFLError(
+                f"{path}, line {number}: expected an image and a person's number, found {line!r}."
+            ) from None
     return data

@@ -1,4 +1,4 @@
-"""How images are read: an end to broken files, and images from memory in the place of files."""
+"""Reads images: errors for broken files, and images from memory instead of files."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _served: Mapping[str, Tensor] = {}
 
 @contextmanager
 def served(images: Mapping[str, Tensor]) -> Iterator[None]:
-    """Inside, :func:`read_image` gives these images in the place of files.
+    """Context in which :func:`read_image` returns these images instead of reading files.
 
-    Data workers that are forked inside see them without a copy; workers that are started otherwise read files.
+    Data workers that are forked inside the context share the images without a copy; other workers read files.
 
     Args:
         images: (3, H, W) uint8 each, by path.
@@ -61,7 +61,7 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
         raise CCAFLError(
             f"{path} can't be read as an image: its content is none of {kinds}. Replace or remove the file."
         ) from error
-    # Pillow reports broken files by errors of many kinds: OSError, SyntaxError (PNG), ValueError, bombs.
+    # Pillow raises many kinds of errors for broken files: OSError, SyntaxError (PNG), ValueError, decompression bombs.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise CCAFLError(
             f"{path} can't be read as an image: {_one_line(error)}. Replace or remove the file."
@@ -76,9 +76,9 @@ def formats() -> tuple[str, ...]:
 
 
 def start_worker(worker: int) -> None:
-    """``worker_init_fn`` of data loaders: a worker that is not forked imports this package to find it.
+    """``worker_init_fn`` of data loaders. It makes a worker that is not forked import this package.
 
-    So such a worker reads by :func:`read_image`, too.
+    So such a worker uses :func:`read_image` too.
     """
 
 

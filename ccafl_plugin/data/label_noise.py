@@ -1,4 +1,4 @@
-"""Damage done to a training list on purpose, to see what a method makes of imperfect labels."""
+"""Damages a training list on purpose, to measure the effect of imperfect labels."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ccafl_plugin.utils.seeds import generator
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """How much of a training list is damaged; 0 for none.
+    """Shares of a training list that are damaged; 0 for none.
 
     Attributes:
         wrong: share of the images of each camera that get the label of another identity of the same camera.
-        split: share of the proxies with several images whose images, in the order of their paths, become two proxies,
-            as if an annotator had taken the person for two.
-        single_camera: share of the people of whom only the images of one camera, drawn at random, are kept.
+        split: share of the proxies with several images that are split into two proxies, in the order of the images'
+            paths, as if an annotator took the person for two.
+        single_camera: share of the people of whom only the images of one random camera are kept.
 
     Raises:
         CCAFLError: a share outside [0, 1].
@@ -39,19 +39,19 @@ class LabelNoise:
         return bool(self.wrong or self.split or self.single_camera)
 
     def applied(self, train: Sequence[TrainTuple], seed: int) -> list[TrainTuple]:
-        """A damaged copy of a training list, in its order; people are numbered anew without gaps.
+        """A damaged copy of a training list, in its order; people are renumbered without gaps.
 
-        Images are dropped first, then labels exchanged, then proxies split. Which ones depends on the seed, the paths
-        and the cameras, not on the numbers of the identities.
+        First images are dropped, then labels are changed, then proxies are split. The choice depends on the seed, the
+        paths and the cameras, not on identity numbers.
 
         Args:
             train: (image path, person, camera, dataset) of each image.
-            seed: of the draws.
+            seed: seed of the random draws.
         """
         return self.damage(train, seed)[0]
 
     def damage(self, train: Sequence[TrainTuple], seed: int) -> tuple[list[TrainTuple], dict[int, int]]:
-        """:meth:`applied`, and for every new number of a split proxy's second half the number of the first."""
+        """:meth:`applied`, and a map from the new number of a split proxy's second half to that of its first half."""
         train = _with_single_cameras(list(train), self.single_camera, seed)
         train = _with_wrong_labels(train, self.wrong, seed)
         train, halves = _with_split_proxies(train, self.split, seed)
@@ -116,11 +116,11 @@ def _with_split_proxies(train: list[TrainTuple], share: float, seed: int) -> tup
 
 
 def true_persons(dataset: Any, labels: ProxyLabels) -> Tensor:
-    """(N,) int64: the person of every proxy as it was before any proxy was split. For diagnostics only.
+    """(N,) int64: the person of every proxy before any proxy was split. For diagnostics only.
 
     Args:
         dataset: a training set, damaged or not.
-        labels: of its list.
+        labels: labels of its training list.
     """
     halves = getattr(dataset, "true_person", {})
     firsts = [dataset.train[labels.images_of_proxy(proxy)[0]] for proxy in range(labels.num_proxies)]

@@ -1,8 +1,7 @@
-"""Who is what proxy: the labels of intra-camera supervision, worked out once from a training list.
+"""The proxies of a training list: the labels of intra-camera supervision, computed once.
 
-Identity labels are comparable inside a camera and mean nothing across cameras. A proxy is one (camera, identity)
-pair; a camera is (dsetid, camid), because torchreid numbers the cameras of joined sources by counting them, which
-does not keep them apart when a source's camera numbers have holes.
+Identity labels are comparable inside a camera, but not across cameras. A proxy is one (camera, identity) pair. A camera
+is (dsetid, camid), because torchreid's camera numbers of joined sources can collide when a source's numbers have gaps.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ class ProxyLabels:
     """Labels of a training list of M images, C cameras and N proxies. All tensors are int64 on the CPU.
 
     Cameras are ordered by (dsetid, camid). The proxies of a camera are ordered by their first appearance among the
-    camera's images sorted by path, never by identity number: renaming the identities of each camera by any
-    permutation leaves every tensor here but ``person_of_proxy`` as it was.
+    camera's images sorted by path, never by identity number. So renaming the identities of each camera by any
+    permutation changes no tensor here except ``person_of_proxy``.
 
     Attributes:
         cameras: the C cameras as (dsetid, camid).
         camera_of_image: (M,), camera number in [0, C).
-        local_of_image: (M,), camera-local label in [0, N_c), the y of the paper.
+        local_of_image: (M,), camera-local label in [0, N_c), y in the paper.
         proxy_of_image: (M,), proxy in [0, N): the camera's offset plus the camera-local label.
-        camera_of_proxy: (N,), camera number in [0, C), never falling.
+        camera_of_proxy: (N,), camera number in [0, C), ascending.
         offsets: (C,), first proxy of each camera.
         proxies_per_camera: (C,), N_c.
-        person_of_proxy: (N,), the true person, numbered in the order of the proxies. It is a label across cameras:
-            for diagnostics and for full supervision only.
-        path_order: (M,), the images camera by camera, sorted by path in each. It does not depend on the order of
-            the training list, which for some of torchreid's datasets is whatever the file system lists first.
+        person_of_proxy: (N,), the true person, numbered in the order of the proxies. It is a label across cameras,
+            for diagnostics and full supervision only.
+        path_order: (M,), the images camera by camera, sorted by path in each camera. It does not depend on the order of
+            the training list, which for some torchreid datasets is the arbitrary order of the file system.
     """
 
     cameras: tuple[tuple[int, int], ...]
@@ -55,7 +54,7 @@ class ProxyLabels:
 
     @classmethod
     def from_tuples(cls, train: Sequence[TrainTuple]) -> ProxyLabels:
-        """Labels of a torchreid training list (``trainset.train``).
+        """Computes the labels of a torchreid training list (``trainset.train``).
 
         Args:
             train: (image path, pid, camid, dsetid) of each image.
@@ -64,7 +63,7 @@ class ProxyLabels:
             CCAFLError: the list is empty.
         """
         if len(train) == 0:
-            raise CCAFLError("data.sources: the training set has no image.")
+            raise CCAFLError("data.sources: the training set has no images. Name another dataset.")
         camera_keys = [(int(dsetid), int(camid)) for _, _, camid, dsetid in train]
         cameras = tuple(sorted(set(camera_keys)))
         camera_number = {camera: number for number, camera in enumerate(cameras)}
@@ -107,17 +106,17 @@ class ProxyLabels:
 
     @property
     def num_cameras(self) -> int:
-        """C."""
+        """C, the number of cameras."""
         return len(self.cameras)
 
     @property
     def num_proxies(self) -> int:
-        """N, the sum of the cameras' numbers of identities."""
+        """N, the sum of the numbers of identities of all cameras."""
         return len(self._images)
 
     @property
     def num_images(self) -> int:
-        """M."""
+        """M, the number of images."""
         return len(self.camera_of_image)
 
     def images_of_proxy(self, proxy: int) -> tuple[int, ...]:
@@ -127,7 +126,7 @@ class ProxyLabels:
     def proxies_of(
         self, dsetid: Iterable[int] | Tensor, camid: Iterable[int] | Tensor, pid: Iterable[int] | Tensor
     ) -> Tensor:
-        """The proxies of a batch as torchreid hands it out.
+        """The proxies of one of torchreid's batches.
 
         Args:
             dsetid: (B,) dataset ids.
@@ -146,8 +145,8 @@ class ProxyLabels:
         except KeyError as error:
             dataset, camera, person = error.args[0]
             raise CCAFLError(
-                f"No training image has dsetid {dataset}, camid {camera}, pid {person}: "
-                "these labels were made from another training list."
+                f"No training image has dsetid {dataset}, camid {camera}, pid {person}. "
+                "These labels belong to another training list."
             ) from None
 
 

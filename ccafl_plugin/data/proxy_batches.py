@@ -1,12 +1,12 @@
-"""What the samplers share: sizes, epochs, and the K images of a proxy.
+"""The base class of the samplers: sizes, epochs, and the K images of a proxy.
 
-Behaviour in corner cases (in ``IdentitySampler`` read person for proxy):
+Behaviour in corner cases (for ``IdentitySampler`` read person instead of proxy):
 
-- a proxy with at least K images gives K different ones; one with fewer gives K draws with replacement;
-- what is left of a pass when it no longer fills a batch is left out of that pass, and a new permutation starts;
+- a proxy with at least K images gives K different images; one with fewer gives K draws with replacement;
+- if the remaining proxies of a pass do not fill a batch, they are skipped, and a new permutation starts;
 - an epoch always starts new passes, so epoch e can be drawn without the epochs before it;
-- as long as nobody calls ``set_epoch`` (torchreid's own engines don't), each pass over the sampler is the next epoch;
-  after ``set_epoch(e)``, each pass gives epoch e until the next call.
+- without ``set_epoch`` (torchreid's own engines do not call it), each iteration over the sampler is the next epoch;
+  after ``set_epoch(e)``, each iteration gives epoch e until the next call.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from ccafl_plugin.utils.seeds import generator
 
 
 def check_sizes(batch_size: int, num_instances: int, iters_per_epoch: int) -> None:
-    """Sizes that no training list can make right.
+    """Checks sizes that do not depend on the training list.
 
     Raises:
-        CCAFLError: one is below 1, or a batch does not hold whole proxies.
+        CCAFLError: a size is below 1, or the batch size is not a multiple of K.
     """
     check_arguments(batch_size=batch_size, num_instances=num_instances, iters_per_epoch=iters_per_epoch)
     if batch_size % num_instances:
         raise WrongArgument(
-            f"{{batch_size}}: {batch_size} is not a multiple of {{num_instances}} ({num_instances}); "
-            f"a batch is P proxies x {num_instances} images."
+            f"{{batch_size}}: {batch_size} is not a multiple of {{num_instances}} ({num_instances}). "
+            f"A batch has P proxies x {num_instances} images."
         )
 
 
 class ProxyBatchSampler(Sampler[int]):
-    """What the samplers share: sizes, epochs and the images of a proxy. A sampler adds which proxies make a batch.
+    """Base class of the samplers: sizes, epochs and the images of a proxy. A subclass chooses the proxies of a batch.
 
     Args:
         data_source: torchreid's training list.
         batch_size: P x K, the number of images in a batch.
         num_instances: K, the number of images of each proxy in a batch.
         iters_per_epoch: number of batches in an epoch; 200 in the paper.
-        seed: with the epoch, it decides every draw.
+        seed: the seed and the epoch determine every draw.
 
     Raises:
-        CCAFLError: sizes that do not fit together, or fewer proxies than a batch needs.
+        CCAFLError: sizes that are not possible together, or fewer proxies than a batch needs.
     """
 
     variable_batches: bool = False
-    """Whether some batches are smaller than ``batch_size``, so that a loader has to take :meth:`batches`."""
+    """Whether some batches are smaller than ``batch_size``, so that a loader must use :meth:`batches`."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class ProxyBatchSampler(Sampler[int]):
         self._passes = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch, counted from 0, that the following passes over the sampler give."""
+        """Sets the epoch, counted from 0, of the following iterations over the sampler."""
         self._fixed_epoch = epoch
 
     def batches(self) -> ProxyBatches:
@@ -96,10 +96,10 @@ class ProxyBatchSampler(Sampler[int]):
 
     @abstractmethod
     def draw_groups(self, rng: torch.Generator) -> Iterator[list[int]]:
-        """The proxies of each batch of an epoch, ``iters_per_epoch`` lists of different ones."""
+        """The proxies of each batch of an epoch: ``iters_per_epoch`` lists, each without repetitions."""
 
     def images_of(self, group: int) -> tuple[int, ...]:
-        """Positions in the training list of a group's images, of which K are drawn; a group is a proxy."""
+        """Positions in the training list of the images of a group, which is a proxy; K of them are drawn."""
         return self.labels.images_of_proxy(group)
 
     def _draw_images(self, group: int, rng: torch.Generator) -> list[int]:
@@ -111,16 +111,16 @@ class ProxyBatchSampler(Sampler[int]):
         return [images[pick] for pick in picks.tolist()]
 
     def check_enough(self, what: str, available: int) -> None:
-        """Refuses a batch of more proxies (or people) than there are."""
+        """Checks that the training set has enough proxies (or people) for a batch."""
         if available < self.proxies_per_batch:
             raise WrongArgument(
                 f"{{batch_size}}: {self.batch_size} with {{num_instances}} {self.num_instances} needs "
-                f"{self.proxies_per_batch} {what} a batch, but the training set has {available}; "
-                f"set {{batch_size}} to at most {available * self.num_instances}."
+                f"{self.proxies_per_batch} {what} per batch, but the training set has {available}. "
+                f"Set {{batch_size}} to at most {available * self.num_instances}."
             )
 
     def next_epoch(self) -> int:
-        """The epoch of the pass that begins now: the one that was set, or one more than at the last call."""
+        """The epoch of the iteration that starts now: the one that was set, or the next one."""
         if self._fixed_epoch is not None:
             return self._fixed_epoch
         self._passes += 1
@@ -128,12 +128,12 @@ class ProxyBatchSampler(Sampler[int]):
 
 
 class ProxyBatches:
-    """A sampler's batches: iterating gives lists of positions in the training list, ``len`` their number."""
+    """The batches of a sampler: iterating gives lists of positions in the training list, ``len`` their number."""
 
     def __init__(self, sampler: ProxyBatchSampler) -> None:
         self.sampler = sampler
 
-    # A generator: the epoch is counted at the first batch, so an iterator that a DataLoader makes and drops costs none.
+    # A generator counts the epoch at its first batch, so an iterator that a DataLoader creates and drops has no effect.
     def __iter__(self) -> Iterator[list[int]]:
         yield from self.sampler.draw_epoch(self.sampler.next_epoch())
 
@@ -142,7 +142,7 @@ class ProxyBatches:
 
 
 class Deck:
-    """Cards drawn without replacement; shuffled whole again when fewer are left than are asked for."""
+    """Draws cards without replacement; all cards are shuffled again when too few are left for a draw."""
 
     def __init__(self, cards: Sequence[int], rng: torch.Generator) -> None:
         self.cards = cards

@@ -1,8 +1,7 @@
-"""Samplers whose batches are P proxies x K images; with full labels also P people x K images.
+"""Samplers with batches of P proxies x K images; with full labels also P people x K images.
 
-In short: a proxy is drawn without replacement within a pass, then K of its images.
-All walk the proxies in the order of ``ProxyLabels``, which no identity number can change.
-Corner cases: :mod:`ccafl_plugin.data.proxy_batches`.
+Proxies are drawn without replacement in a pass, then K images of each. All samplers number proxies as ``ProxyLabels``,
+which does not depend on identity numbers. Corner cases: :mod:`ccafl_plugin.data.proxy_batches`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from ccafl_plugin.utils.paper_values import ITERS_PER_EPOCH
 
 
 class ProxySampler(ProxyBatchSampler):
-    """P proxies x K images from all cameras, the sampler of the paper's second stage.
+    """P proxies x K images from all cameras, the sampler of the paper's stage 2.
 
     A pass is a permutation of all N proxies cut into floor(N / P) batches. Arguments and errors:
     :class:`ProxyBatchSampler`.
@@ -43,7 +42,7 @@ class ProxySampler(ProxyBatchSampler):
 
 
 class IdentitySampler(ProxyBatchSampler):
-    """P people x K images from any of a person's cameras, for full labels: it reads identities across cameras.
+    """P people x K images from all cameras of a person, for full labels: it reads identities across cameras.
 
     A pass is a permutation of all people cut into floor(people / P) batches. torchreid's ``RandomIdentitySampler``
     draws P people x K images too, in epochs whose length depends on the data. Arguments and errors:
@@ -77,11 +76,12 @@ class IdentitySampler(ProxyBatchSampler):
 
 
 class IntraCameraSampler(ProxyBatchSampler):
-    """P proxies x K images of one camera; a camera with fewer than P proxies gives all it has.
+    """P proxies x K images of one camera; a camera with fewer than P proxies gives all its proxies.
 
-    Of an epoch's iterations each camera gets its share in proportion to its proxies, rounded by the method of the
-    largest remainder and equal in every epoch; the order of the cameras is drawn anew for each epoch. A camera whose
-    share rounds to nothing is never seen, of which a warning tells. Arguments and errors: :class:`ProxyBatchSampler`.
+    The iterations of an epoch are divided among the cameras in proportion to their proxies, rounded by the method of
+    the largest remainder; the shares are equal in every epoch. The order of the cameras is drawn for each epoch. A
+    camera whose share is rounded to 0 is never used, and a warning names it. Arguments and errors:
+    :class:`ProxyBatchSampler`.
     """
 
     def __init__(
@@ -101,8 +101,8 @@ class IntraCameraSampler(ProxyBatchSampler):
         unseen = [self.labels.cameras[c] for c, iters in enumerate(self.iters_per_camera) if iters == 0]
         if unseen:
             warnings.warn(
-                f"IntraCameraSampler: {iters_per_epoch} iterations per epoch leave none for the cameras "
-                f"(dsetid, camid) {', '.join(map(str, unseen))}; raise the number of iterations per epoch.",
+                f"IntraCameraSampler: with {iters_per_epoch} iterations per epoch, these cameras get none: "
+                f"(dsetid, camid) {', '.join(map(str, unseen))}. Raise the number of iterations per epoch.",
                 stacklevel=2,
             )
 
@@ -118,9 +118,9 @@ class IntraCameraSampler(ProxyBatchSampler):
 
 
 class CameraBalancedSampler(ProxyBatchSampler):
-    """P proxies x K images, P / C proxies from each of the C cameras, which stand in the batch in their order.
+    """P proxies x K images, with P / C proxies from each of the C cameras; cameras are in the batch in their order.
 
-    A camera's proxies are shuffled again when too few are left for its share. Arguments:
+    The proxies of a camera are shuffled again when too few are left for its share. Arguments:
     :class:`ProxyBatchSampler`.
 
     Raises:
@@ -141,15 +141,15 @@ class CameraBalancedSampler(ProxyBatchSampler):
         if rest:
             raise WrongArgument(
                 f"{{batch_size}}: {batch_size} with {{num_instances}} {num_instances} gives "
-                f"{self.proxies_per_batch} proxies a batch, which can't be shared equally by {cameras} cameras; "
-                f"set {{batch_size}} to a multiple of {cameras * num_instances}."
+                f"{self.proxies_per_batch} proxies per batch, which cannot be divided equally among {cameras} cameras. "
+                f"Set {{batch_size}} to a multiple of {cameras * num_instances}."
             )
         fewest = int(self.labels.proxies_per_camera.min())
         if fewest < self.proxies_per_share:
             camera = self.labels.cameras[int(self.labels.proxies_per_camera.argmin())]
             raise WrongArgument(
                 f"{{batch_size}}: {batch_size} needs {self.proxies_per_share} proxies of each camera, but camera "
-                f"(dsetid, camid) {camera} has {fewest}; set {{batch_size}} to at most "
+                f"(dsetid, camid) {camera} has {fewest}. Set {{batch_size}} to at most "
                 f"{fewest * cameras * num_instances}."
             )
         self._proxies_of_camera = _proxies_by_camera(self.labels)
@@ -166,16 +166,16 @@ SAMPLERS: dict[str, type[ProxyBatchSampler]] = {
     "CameraBalancedSampler": CameraBalancedSampler,
     "IdentitySampler": IdentitySampler,
 }
-"""The samplers by the name that ``sampler.train_sampler`` takes."""
+"""Names for ``sampler.train_sampler`` -> samplers."""
 
 READS_IDENTITIES = ("IdentitySampler", "RandomIdentitySampler")
-"""Names of the samplers, torchreid's own among them, that need to know who is who across cameras."""
+"""Names of the samplers, including torchreid's own, that read identities across cameras."""
 
 
 def allot(seats: int, weights: Sequence[int]) -> list[int]:
-    """``seats`` shared in proportion to ``weights`` by the method of the largest remainder, in integers.
+    """Divides ``seats`` in proportion to ``weights`` by the method of the largest remainder, in integers.
 
-    Of equal remainders the earlier one is served first.
+    Of equal remainders, the earlier one comes first.
     """
     total = sum(weights)
     shares = [seats * weight // total for weight in weights]

@@ -1,4 +1,4 @@
-"""Batches of unequal size stay whole on their way through a data loader."""
+"""Keeps batches of unequal size whole in a data loader."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch.utils.data import DataLoader
 
 
 def whole_batches(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """A loader in which every draw of the sampler is one batch.
+    """A loader in which each batch of the sampler is one batch.
 
-    torchreid cuts a sampler's indices into batches of one size. Where a sampler gives smaller batches (a camera with
-    few proxies), that would mix the end of one draw with the start of the next.
+    torchreid splits a sampler's indices into batches of equal size. If a sampler has smaller batches (for a camera with
+    few proxies), this would mix the end of one batch with the start of the next.
 
     Returns:
         The loader itself if its sampler has no ``variable_batches``.

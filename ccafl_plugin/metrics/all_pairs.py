@@ -15,13 +15,13 @@ from ccafl_plugin.metrics import distances
 from ccafl_plugin.metrics.distances import METRICS, FeatureDistances
 from ccafl_plugin.utils.errors import CCAFLError
 
-TILE = 256  # rows of a matrix that are transposed together; a tile should stay in the cache
+TILE = 256  # rows of a matrix that are transposed together, so that a tile stays in the cache
 
 
 class AllPairs(ABC):
-    """The (N, N) distances among N images, each squared once more, as torchreid's re-ranking does.
+    """The (N, N) distances among N images, each squared again, as in torchreid's re-ranking.
 
-    Row i holds the distances *to* image i; matrices need not be exactly symmetric.
+    Row i has the distances *to* image i; matrices need not be exactly symmetric.
     """
 
     num_query: int
@@ -37,14 +37,14 @@ class AllPairs(ABC):
 
     @abstractmethod
     def entries(self, images: NDArray[np.int64], others: NDArray[np.int32]) -> NDArray[np.float32]:
-        """(M,) distances of single pairs; ``images`` ascend."""
+        """(M,) distances of single pairs; ``images`` are ascending."""
 
     def _block_size(self) -> int:
         return max(1, distances.BLOCK_ELEMENTS // max(1, self.total))
 
 
 class MatrixPairs(AllPairs):
-    """From matrices.
+    """Distances from matrices.
 
     Args:
         query_gallery: (Q, G) float.
@@ -68,7 +68,7 @@ class MatrixPairs(AllPairs):
         """See :meth:`AllPairs.rows`."""
         query_gallery, query_query, gallery_gallery = self._parts
         queries = self.num_query
-        buffer = np.empty((self._block_size(), self.total), dtype=query_gallery.dtype)  # new memory is slow to touch
+        buffer = np.empty((self._block_size(), self.total), dtype=query_gallery.dtype)  # reused: new memory is slow
         for first, stop in self._cuts(queries):
             rows = buffer[: stop - first]
             _transpose(query_query[:, first:stop], out=rows[:, :queries])
@@ -110,7 +110,7 @@ class MatrixPairs(AllPairs):
 
 
 class FeaturePairs(AllPairs):
-    """From features, by the distances of :class:`~ccafl_plugin.metrics.distances.FeatureDistances`.
+    """Distances from features, with :class:`~ccafl_plugin.metrics.distances.FeatureDistances`.
 
     Args:
         query: (Q, D) float.
@@ -148,12 +148,12 @@ class FeaturePairs(AllPairs):
 
 
 def _squared(own: NDArray[Any]) -> NDArray[np.float32]:
-    """Squares in place, by the function that torchreid calls: in NumPy 1.26 it rounds otherwise than a product."""
+    """Squares in place, with the function that torchreid uses: in NumPy 1.26 it rounds differently from a product."""
     squared: NDArray[np.float32] = np.power(own, 2, out=own).astype(np.float32, copy=False)
     return squared
 
 
 def _transpose(matrix: NDArray[Any], out: NDArray[Any]) -> None:
-    """``out[:] = matrix.T``, tile by tile: NumPy would go through the memory in long strides."""
+    """``out[:] = matrix.T``, tile by tile, because NumPy would access the memory in long strides."""
     for start in range(0, len(matrix), TILE):
         out[:, start : start + TILE] = matrix[start : start + TILE].T

@@ -1,4 +1,4 @@
-"""How well the camera can be told from a feature: what camera-agnostic features are meant to forget."""
+"""Measures how well the camera can be predicted from a feature, which camera-agnostic features should not allow."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ MAX_STEPS = 100
 
 
 class CameraPredictability(NamedTuple):
-    """Both nan where fewer than two cameras could be judged."""
+    """Accuracy and chance; both are nan if fewer than two cameras can be evaluated."""
 
-    accuracy: float  # share of images whose camera was told, mean over the cameras
-    chance: float  # the accuracy of any guess that doesn't look at the feature: 1 / number of cameras
+    accuracy: float  # share of images with a correctly predicted camera, mean over the cameras
+    chance: float  # accuracy of a guess without the feature: 1 / number of cameras
 
 
 def camera_predictability(
     features: Tensor, cameras: Tensor, persons: Tensor | None = None, seed: int = 1
 ) -> CameraPredictability:
-    """Accuracy of a linear probe that tells the camera from the feature.
+    """Accuracy of a linear probe that predicts the camera from the feature.
 
-    The images are split into two halves, by person if persons are given; else the images of each camera are. A
-    probe learns from each half and is judged on the other, so every image is judged once, by a probe that has seen
-    neither it nor its person. Cameras without images in both halves are left out. Cameras count equally, in learning
-    and in the accuracy, however many images they have: a probe that learns nothing is right for one camera in C.
+    The images are split into two halves: by person if persons are given, otherwise within each camera. A probe learns
+    from each half and is evaluated on the other. So every image is evaluated once, by a probe that has seen neither the
+    image nor its person. Cameras without images in both halves are left out. All cameras count equally in training and
+    in the accuracy, regardless of their number of images; a probe that learns nothing is right for one camera in C.
 
-    The probe is multinomial logistic regression on standardised features with weight decay. This has one optimum, found
-    by L-BFGS from 0, so only the split is random. (Least squares on indicators would be a shorter way, but it can fail
-    to see cameras that lie between others.)
+    The probe is multinomial logistic regression on standardised features with weight decay. It has one optimum, which
+    L-BFGS finds from 0, so only the split is random. (Least squares on indicators would be shorter, but it can miss
+    cameras that lie between others.)
 
     Args:
         features: (M, D) float, finite, on any device; the probe learns there, in float32.
         cameras: (M,) int64, any numbers.
-        persons: (M,) int64, images with the same number stay in one half.
-        seed: of the split.
+        persons: (M,) int64; images with the same number are in the same half.
+        seed: seed of the split.
 
     Returns:
         Accuracy and chance.
@@ -77,7 +77,7 @@ def _halves(cameras: Tensor, persons: Tensor | None, seed: int) -> Tensor:
     shuffled = torch.randperm(len(cameras), generator=generator(seed, "camera probe")).to(cameras.device)
     by_camera = shuffled[cameras[shuffled].argsort(stable=True)]
     in_first = torch.zeros(len(cameras), dtype=torch.bool, device=cameras.device)
-    in_first[by_camera[::2]] = True  # every second of a camera's
+    in_first[by_camera[::2]] = True  # every second image of a camera
     return in_first
 
 
@@ -103,6 +103,6 @@ def _fit_and_predict(learned: Tensor, labels: Tensor, judged: Tensor) -> Tensor:
 
 
 def _equal_shares(labels: Tensor) -> Tensor:
-    """(M,) float64 weights that sum to 1, to the same for each label."""
+    """(M,) float64 weights with sum 1; each label has the same total weight."""
     counts = labels.bincount().double()
     return 1 / (len(counts) * counts[labels])

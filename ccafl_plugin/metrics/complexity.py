@@ -1,4 +1,4 @@
-"""Size and work of what retrieval needs of a model, by torch's own counter."""
+"""Parameters and multiply-adds of the part of a model that computes the retrieval feature, by torch's own counter."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 class Complexity(NamedTuple):
-    """Of one image on the way to its retrieval feature."""
+    """Complexity of computing the retrieval feature of one image."""
 
-    parameters: int  # that the feature depends on; no classifier, no text encoder
-    multiply_adds: int  # what model zoos call FLOPs: one multiplication with its addition counts once
+    parameters: int  # parameters on which the feature depends; without classifier and text encoder
+    multiply_adds: int  # called FLOPs in model zoos: a multiplication with its addition counts once
 
 
 def _plain_attention() -> AbstractContextManager[Any]:
@@ -28,11 +28,11 @@ def _plain_attention() -> AbstractContextManager[Any]:
 def retrieval_complexity(model: nn.Module, height: int, width: int) -> Complexity:
     """Counts parameters and multiply-adds of a model in eval mode.
 
-    torchreid's ``compute_model_complexity`` knows convolutions and linear layers by their modules and misses attention;
-    torch's counter sees the operators themselves. Element-wise work (norms, activations) counts in neither.
+    torchreid's ``compute_model_complexity`` counts convolution and linear modules and misses attention; torch's counter
+    counts operators. Neither counts element-wise work (norms, activations).
 
     Args:
-        model: gives (B, D) features in eval mode; is left in the mode, with the gradients, in which it was.
+        model: returns (B, D) features in eval mode; its mode and its trainable parameters do not change.
         height: of the images, in pixels.
         width: of the images, in pixels.
     """
@@ -44,7 +44,7 @@ def retrieval_complexity(model: nn.Module, height: int, width: int) -> Complexit
         for parameter in model.parameters():
             parameter.requires_grad_(True)
         image = torch.rand(1, 3, height, width, device=first.device, dtype=first.dtype)
-        # With gradients and plain attention: fused operators are not in the counter's list.
+        # Gradients and plain attention are enabled, because the counter does not know fused operators.
         with torch.enable_grad(), _plain_attention(), FlopCounterMode(display=False) as counter:
             feature = model(image)
         multiply_adds = counter.get_total_flops() // 2

@@ -1,4 +1,4 @@
-"""Distances between features that are computed when they are read, some rows at a time."""
+"""Distances between features that are computed on demand, some rows at a time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BLOCK_ELEMENTS = 1 << 24  # distances held at once, 64 MB in float32
 
 
 class Distances(ABC):
-    """A (Q, G) matrix of distances of which only some rows exist at a time.
+    """A (Q, G) matrix of distances; only some rows are in memory at a time.
 
-    ``numpy.asarray`` makes the whole matrix, so whatever expects an array can have one.
+    ``numpy.asarray`` computes the whole matrix, for code that needs an array.
     """
 
     shape: tuple[int, int]
@@ -30,7 +30,7 @@ class Distances(ABC):
         """The matrix from top to bottom: (first row, (n, G) rows). The next block may overwrite the rows."""
 
     def numpy(self) -> Distances:
-        """Itself. torchreid calls this on the matrix of distances before it hands it on."""
+        """Returns itself; torchreid calls this method on its distance matrix."""
         return self
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -45,7 +45,7 @@ class Distances(ABC):
 
 
 class FeatureDistances(Distances):
-    """Distances between two sets of features, as torchreid's ``compute_distance_matrix`` gives them.
+    """Distances between two sets of features, equal to torchreid's ``compute_distance_matrix``.
 
     Args:
         query: (Q, D) float; half precision is computed in float32.
@@ -76,7 +76,7 @@ class FeatureDistances(Distances):
 
 
 class SquaredEuclidean:
-    """Squared Euclidean distances to a gallery, by the product of features.
+    """Squared Euclidean distances to a gallery, from the product of features.
 
     Args:
         gallery: (G, D) float.

@@ -1,4 +1,4 @@
-"""What a ranking by chance scores: the level that every retrieval result is to be read against."""
+"""The expected scores of a random ranking, the chance level of every retrieval result."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ def random_ranking(
 ) -> tuple[NDArray[np.float64], float]:
     """Expected CMC curve and mean average precision of a gallery in random order, exactly.
 
-    Gallery images of the query's identity and camera don't count, and queries without a right match are passed over, as
-    in :func:`~ccafl_plugin.metrics.rank.evaluate_rank`. With k right matches among n images that count,
+    Gallery images of the query's identity and camera do not count, and queries without a match are skipped, as in
+    :func:`~ccafl_plugin.metrics.rank.evaluate_rank`. With k matches among n images that count,
 
         E[AP] = H_n / n + (k - 1) (n - H_n) / (n (n - 1)),   H_n = 1 + 1/2 + ... + 1/n
         P[a match within the first r] = 1 - C(n - k, r) / C(n, r)
 
-    because a place holds a match with probability k / n, and two places hold two with k (k - 1) / (n (n - 1)).
+    because a position has a match with probability k / n, and two positions both have one with probability
+    k (k - 1) / (n (n - 1)).
 
     Args:
         q_pids: (Q,) identities of the queries.
@@ -32,7 +33,7 @@ def random_ranking(
         The (max_rank,) float64 CMC curve and the mAP, shares in [0, 1].
 
     Raises:
-        NoValidQuery: no query has a right match.
+        NoValidQuery: no query has a match.
     """
     query = list(zip(np.asarray(q_pids).tolist(), np.asarray(q_camids).tolist(), strict=True))
     gallery = list(zip(np.asarray(g_pids).tolist(), np.asarray(g_camids).tolist(), strict=True))
@@ -46,7 +47,7 @@ def random_ranking(
     counted = len(gallery) - own
     counted, matches = counted[matches > 0], matches[matches > 0]
     if not len(matches):
-        raise NoValidQuery("No query has a right match in another camera, so there is nothing to score.")
+        raise NoValidQuery("No query has a match in another camera, so no score can be computed.")
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, len(gallery) + 1))])[counted]
     pairs = (matches - 1) * (counted - harmonic) / np.maximum(counted - 1, 1)
     precision = (harmonic + pairs) / counted

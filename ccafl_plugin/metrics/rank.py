@@ -1,4 +1,4 @@
-"""mAP, CMC and mINP: torchreid's numbers, and one that it lacks, without a sorted gallery per query."""
+"""mAP, CMC and mINP, without sorting the gallery for each query; torchreid has the first two, with equal numbers."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ccafl_plugin.metrics.single_shot import SingleShot
 from ccafl_plugin.metrics.stable_ranks import stable_ranks
 from ccafl_plugin.utils.errors import CCAFLError
 
-ROWS_AT_ONCE = 64  # of a matrix whose rows don't lie in one piece
+ROWS_AT_ONCE = 64  # rows that are copied together if a matrix is not contiguous by rows
 MAX_RANK = 50
 """torchreid's default length of a CMC curve."""
 
 
 class NoValidQuery(CCAFLError, AssertionError):
-    """No query has a right match. torchreid raises an AssertionError here, so this is one too."""
+    """No query has a match. torchreid raises an AssertionError here, so this is also an AssertionError."""
 
 
 class Ranking(NamedTuple):
-    """Where a query's right matches stand among the gallery images that count."""
+    """The positions of a query's matches among the gallery images that count."""
 
     positions: NDArray[np.int64]  # (k,) ascending, from 0; k >= 1
-    length: int  # gallery images without those of the query's identity and camera
+    length: int  # number of gallery images, without those of the query's identity and camera
 
 
 class RankScores(NamedTuple):
@@ -50,15 +50,15 @@ def evaluate_rank(
     use_metric_cuhk03: bool = False,
     use_cython: bool = True,  # noqa: ARG001
 ) -> tuple[NDArray[np.float32], np.float64]:
-    """CMC curve and mean average precision, in place of torchreid's function of this name.
+    """CMC curve and mean average precision; replaces torchreid's function of this name.
 
-    Gallery images of the query's identity and camera don't count; a query without a right match in another camera is
-    passed over. Equal distances are ranked by their place in the gallery, where torchreid's evaluator leaves the order
-    to NumPy's unstable sort; besides ties the results are bit-equal to those of torchreid's Python evaluator.
+    Gallery images of the query's identity and camera do not count. A query without a match in another camera is
+    skipped. Equal distances are ranked by the position in the gallery; torchreid's evaluator leaves their order to
+    NumPy's unstable sort. Apart from ties the results are bit-equal to those of torchreid's Python evaluator.
 
     Args:
         distmat: (Q, G) float distances, or :class:`~ccafl_plugin.metrics.distances.Distances`, which are read a
-            block of rows at a time. NaN ranks behind everything else.
+            block of rows at a time. NaN ranks after all other values.
         q_pids: (Q,) identities of the queries.
         g_pids: (G,) identities of the gallery.
         q_camids: (Q,) cameras of the queries.
@@ -67,7 +67,7 @@ def evaluate_rank(
             count for a query, it stays found behind the last of them (torchreid fails there).
         use_metric_cuhk03: CMC by drawing one gallery image per identity, ten times. The draws are torchreid's, from
             NumPy's global generator, and the curve is not longer than the gallery has identities.
-        use_cython: not used; it is here for torchreid's signature.
+        use_cython: without effect; kept for torchreid's signature.
 
     Returns:
         The (max_rank,) float32 CMC curve and the float64 mAP.
@@ -136,7 +136,7 @@ def rank_scores(
             pairs.add(query, row, same[~junk])
     if not precisions:
         raise NoValidQuery(
-            "Error: all query identities do not appear in gallery, or only before the query's own camera. "
+            "Error: all query identities do not appear in gallery, or only in the query's own camera. "
             "Check that query and gallery belong together."
         )
     cmc = _curve(first_matches, max_rank) if single_shot is None else single_shot.curve()
@@ -159,7 +159,7 @@ def evaluate_features(
     max_rank: int = MAX_RANK,
     use_metric_cuhk03: bool = False,
 ) -> tuple[NDArray[np.float32], np.float64]:
-    """:func:`evaluate_rank` from features; 64 MB of the distance matrix exist at a time.
+    """:func:`evaluate_rank` from features; 64 MB of the distance matrix are in memory at a time.
 
     Args:
         query_features: (Q, D) float, on any device.
@@ -173,8 +173,8 @@ def evaluate_features(
         use_metric_cuhk03: see :func:`evaluate_rank`.
 
     Returns:
-        The (max_rank,) float32 CMC curve and the float64 mAP. Distances that are equal but for rounding may be ranked
-        otherwise than in a matrix computed in one piece.
+        The (max_rank,) float32 CMC curve and the float64 mAP. Distances that differ only by rounding may be ranked
+        differently than in a matrix that is computed at once.
 
     Raises:
         NoValidQuery: no query has a right match.
@@ -196,7 +196,7 @@ def _check(shape: tuple[int, ...], labels: list[NDArray[Any]]) -> None:
 def _images_of_identity(
     gallery_ids: NDArray[Any], query_ids: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Gallery places grouped by identity, ascending in each group, and each query's group as [start, stop)."""
+    """Gallery positions grouped by identity, ascending in each group, and each query's group as [start, stop)."""
     members = np.argsort(gallery_ids, kind="stable")
     grouped = gallery_ids[members]
     return members, np.searchsorted(grouped, query_ids, "left"), np.searchsorted(grouped, query_ids, "right")

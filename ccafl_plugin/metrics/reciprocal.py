@@ -1,4 +1,4 @@
-"""k-reciprocal neighbours: images that are among each other's nearest."""
+"""k-reciprocal neighbours: pairs of images of which each is among the other's nearest images."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from scipy import sparse
 
 
 def expanded_neighbours(ranking: NDArray[np.int32], k1: int, rows: int) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    """The set R* of each image: its k1-reciprocal neighbours, and what these add to it.
+    """The set R* of each image: its k1-reciprocal neighbours, and the images that these add.
 
-    A k1-reciprocal neighbour j adds its own k1/2-reciprocal neighbours if more than two thirds of them are
-    k1-reciprocal neighbours of the image already.
+    A k1-reciprocal neighbour j adds its own k1/2-reciprocal neighbours if more than two thirds of them are already
+    k1-reciprocal neighbours of the image.
 
     Args:
-        ranking: (N, k) the images nearest to each, in order; k > k1 unless N is smaller.
-        k1: neighbours besides the image itself among which reciprocal ones are sought.
-        rows: images per part.
+        ranking: (N, k) the nearest images of each image, in order; k > k1 unless N is smaller.
+        k1: number of nearest images, without the image itself, that are searched for reciprocal neighbours.
+        rows: number of images per part.
 
     Yields:
         (first image, (n, N) 0/1 matrix with ascending indices).

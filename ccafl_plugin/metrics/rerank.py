@@ -1,9 +1,9 @@
-"""k-reciprocal re-ranking (Zhong et al., CVPR 2017): torchreid's distances without its dense matrices.
+"""k-reciprocal re-ranking (Zhong et al., CVPR 2017): the same distances as torchreid, without its dense matrices.
 
 With :class:`~ccafl_plugin.metrics.camera_neighbours.CameraNeighbours` it is camera-aware.
 
-Each image is described by a vector over all images (queries and gallery together) that is positive on the image's
-k-reciprocal neighbours only. These vectors are kept sparse; everything that needs a distance reads a block of rows.
+Each image has a vector over all images (queries and gallery together) that is positive only for its k-reciprocal
+neighbours. These vectors are sparse, and distances are read in blocks of rows.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ccafl_plugin.metrics.neighbours import K1, K2, NearestNeighbours, Neighbour
 from ccafl_plugin.metrics.reciprocal import membership
 from ccafl_plugin.utils.errors import CCAFLError
 
-ROWS_AT_ONCE = 1 << 13  # images whose neighbourhoods are worked out together
+ROWS_AT_ONCE = 1 << 13  # number of images whose neighbourhoods are computed together
 LAMBDA = 0.3
-"""torchreid's default, the paper's."""
+"""torchreid's default, which is the paper's value."""
 
 
 class RerankedDistances(Distances):
-    """Re-ranked distances of queries to the gallery; neighbourhoods are found at once, distances when they are read.
+    """Re-ranked distances of queries to the gallery. Neighbourhoods are computed at once, distances on demand.
 
     ``(1 - lambda) * jaccard + lambda * original``, with the Jaccard distance of the neighbourhood vectors, and the
-    original distance squared and divided by the image's largest, as in torchreid.
+    original distance squared and divided by the image's largest one, as in torchreid.
 
     Args:
         pairs: the distances among all images.
@@ -64,7 +64,7 @@ class RerankedDistances(Distances):
             yield first, rows
 
     def _jaccard(self, query: int) -> NDArray[np.float32]:
-        """Jaccard distances of one query to the gallery; only images that share a neighbour are visited."""
+        """Jaccard distances of one query to the gallery; only images with a common neighbour are visited."""
         own = slice(*self._query_vectors.indptr[query : query + 2])
         neighbours, own_weights = self._query_vectors.indices[own], self._query_vectors.data[own]
         starts = self._gallery_vectors.indptr[neighbours]
@@ -86,10 +86,10 @@ def re_ranking(
     lambda_value: float = LAMBDA,
     neighbours: Neighbours | None = None,
 ) -> NDArray[np.float32] | Distances:
-    """Re-ranked distances, in place of torchreid's function of this name.
+    """Re-ranked distances; replaces torchreid's function of this name.
 
-    Equal distances are ranked by their place (queries before gallery); besides ties the result is bit-equal to
-    torchreid's, but for an image that coincides with all others, where torchreid divides by 0.
+    Equal distances are ranked by position (queries before gallery). Apart from ties the result is bit-equal to
+    torchreid's, except for an image that coincides with all others, where torchreid divides by 0.
 
     Args:
         q_g_dist: (Q, G) float distances.
@@ -124,7 +124,7 @@ def rerank_features(
     lambda_value: float = LAMBDA,
     neighbours: Neighbours | None = None,
 ) -> RerankedDistances:
-    """:func:`re_ranking` from features, in memory that grows with the number of images only.
+    """:func:`re_ranking` from features; its memory grows linearly with the number of images.
 
     Args:
         query_features: (Q, D) float, on any device.
@@ -146,7 +146,7 @@ def rerank_features(
 
 
 def _normalized(rows: NDArray[np.float32], largest: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squared distances divided by the image's largest, in place; 0 where all are 0."""
+    """Squared distances divided by the image's largest one, in place; 0 if all are 0."""
     rows /= np.where(largest > 0, largest, 1)[:, None]
     return rows
 
@@ -174,7 +174,7 @@ def _neighbourhood_vectors(pairs: AllPairs, largest: NDArray[np.float32], neighb
         distances = pairs.entries(images, sets.indices)
         distances /= np.where(largest > 0, largest, 1)[images]
         weights = np.exp(-distances)
-        # One sum per row, as NumPy adds up a vector: numpy.add.reduceat rounds otherwise.
+        # One NumPy sum per row, because numpy.add.reduceat rounds differently.
         sums = [weights[start:stop].sum() for start, stop in itertools.pairwise(sets.indptr.tolist())]
         weights /= np.repeat(np.array(sums, dtype=np.float32), counts)
         parts.append(sparse.csr_matrix((weights, sets.indices, sets.indptr), sets.shape))

@@ -1,4 +1,4 @@
-"""The CMC curve of CUHK03's classic protocol: one gallery image per identity, drawn ten times."""
+"""The CMC curve of CUHK03's classic protocol: one gallery image per identity is drawn, ten times."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ REPEATS = 10
 
 
 class SingleShot:
-    """Collects the curves of queries.
+    """Collects the CMC curves of queries.
 
-    Every draw comes from NumPy's global generator, in torchreid's order: for each query, ten times, one image of each
-    identity in the order of the identities' nearest images. After the same ``np.random.seed`` the curve is torchreid's.
+    Every draw uses NumPy's global generator, in torchreid's order: for each query, ten times, one image of each
+    identity in the order of the identities' nearest images. After the same ``np.random.seed``, the curve equals
+    torchreid's.
 
     Args:
         gallery_ids: (G,) identities.
-        max_rank: longest curve.
+        max_rank: largest length of a curve.
     """
 
     def __init__(self, gallery_ids: NDArray[Any], max_rank: int) -> None:
@@ -27,12 +28,12 @@ class SingleShot:
         self.curves: list[NDArray[np.float32]] = []
 
     def add(self, row: NDArray[Any], junk: NDArray[np.int64], identity: Any) -> None:
-        """One query that has a right match.
+        """Adds a query that has a match.
 
         Args:
             row: (G,) its distances.
-            junk: gallery images that don't count for it.
-            identity: the query's.
+            junk: gallery images that do not count for it.
+            identity: identity of the query.
         """
         order = np.argsort(row, kind="stable")
         counts_here = np.ones(len(row), dtype=bool)
@@ -53,6 +54,6 @@ class SingleShot:
         self.curves.append(curve)
 
     def curve(self) -> NDArray[np.float32]:
-        """Mean over the queries, at most as long as there are identities in the gallery."""
+        """Mean over the queries; its length is at most the number of identities in the gallery."""
         mean: NDArray[np.float32] = np.asarray(self.curves).sum(0) / np.float32(len(self.curves))
         return mean

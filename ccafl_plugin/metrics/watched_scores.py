@@ -1,4 +1,4 @@
-"""All scores of an evaluation, for whoever calls torchreid's ``_evaluate``, which returns Rank-1 and mAP."""
+"""Collects all scores of an evaluation, because torchreid's ``_evaluate`` returns only Rank-1 and mAP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tabulate import tabulate
 from ccafl_plugin.metrics.camera_pairs import CameraPairScores
 
 RANKS = (1, 5, 10, 20)
-"""The ranks that torchreid prints unless it is told otherwise."""
+"""The ranks that torchreid prints by default."""
 
 
 class Scores(NamedTuple):
@@ -43,12 +43,12 @@ def watched_scores() -> Iterator[list[Scores]]:
 
 
 def is_watched() -> bool:
-    """Whether anybody wants more than what ``evaluate_rank`` returns."""
+    """True if any :func:`watched_scores` is open, so that more scores than those of ``evaluate_rank`` are needed."""
     return bool(_watchers)
 
 
 def show_scores(scores: Scores) -> None:
-    """Hands the scores of one evaluation to every list that :func:`watched_scores` has open."""
+    """Adds the scores of one evaluation to every open list of :func:`watched_scores`."""
     for seen in _watchers:
         seen.append(scores)
 

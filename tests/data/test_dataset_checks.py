@@ -54,14 +54,14 @@ def test_a_complete_folder_passes_here_and_in_torchreid(name, tmp_path):
 def test_a_reader_that_is_not_installed(tmp_path, monkeypatch):
     (tmp_path / "cuhk03").mkdir()
     monkeypatch.setitem(dataset_checks.READERS, "cuhk03", "no_such_module")
-    with fails(r'cuhk03: torchreid reads it by no_such_module: pip install "ccafl_plugin\[cuhk03\]"\.'):
+    with fails(r'cuhk03: torchreid needs no_such_module to read it: pip install "ccafl_plugin\[cuhk03\]"\.'):
         check_sources(tmp_path, ["cuhk03"], [])
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_missing_root_is_not_created(name, tmp_path):
     root = tmp_path / "nowhere"
-    with fails(rf"data\.root: {root} is not there\. .* holds {name}") as error:
+    with fails(rf"data\.root: {root} does not exist\. .* folder of {name}") as error:
         check_sources(root, [name], [name])
     assert not root.exists()
     assert "\n" not in str(error.value)
@@ -69,7 +69,7 @@ def test_a_missing_root_is_not_created(name, tmp_path):
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_missing_dataset_is_not_downloaded(name, tmp_path):
-    with fails(rf"data\.root: {tmp_path} has no folder .*, which holds {name}\. Nothing is downloaded"):
+    with fails(rf"data\.root: {tmp_path} has no folder .*, which is needed for {name}\. .* not downloaded"):
         check_sources(tmp_path, [name], [name])
     assert not list(tmp_path.iterdir())
 
@@ -128,7 +128,7 @@ def test_rendered_datasets_need_no_root(tmp_path):
 
 
 def test_other_datasets_of_torchreid(tmp_path):
-    with fails(r"has no folder viper, which holds viper"):
+    with fails(r"has no folder viper, which is needed for viper"):
         check_sources(tmp_path, ["viper"], ["viper"])
     (tmp_path / "viper").mkdir()
     with fails(r"viper: the folder .*viper is empty"):
@@ -152,7 +152,7 @@ def test_queries_without_any_match_in_another_camera(gallery_camera):
 
 
 def test_no_query_and_no_gallery():
-    with fails("toy has no query image"):
+    with fails("toy has no query images"):
         check_queries("toy", [], [("g", 1, 0)])
-    with fails("toy has no gallery image"):
+    with fails("toy has no gallery images"):
         check_queries("toy", [("q", 1, 0)], [])

@@ -92,7 +92,7 @@ def test_market_folder_agrees_with_torchreids_own_class(tmp_path):
 
 def test_a_file_that_is_named_otherwise(tmp_path):
     (tmp_path / "holiday.jpg").touch()
-    with pytest.raises(CCAFLError, match=r"holiday\.jpg is not named as in Market-1501"):
+    with pytest.raises(CCAFLError, match=r"holiday\.jpg has no file name as in Market-1501"):
         read_market_folder(tmp_path)
 
 

@@ -135,5 +135,5 @@ def test_a_case_to_check_by_eye():
 
 
 def test_an_empty_list():
-    with pytest.raises(CCAFLError, match=r"data\.sources: the training set has no image"):
+    with pytest.raises(CCAFLError, match=r"data\.sources: the training set has no images"):
         ProxyLabels.from_tuples([])

@@ -253,7 +253,7 @@ def test_order_of_cameras_is_drawn_per_epoch():
 
 
 def test_a_camera_without_an_iteration_is_told():
-    with pytest.warns(UserWarning, match=r"none for the cameras \(dsetid, camid\) \(0, 1\)"):
+    with pytest.warns(UserWarning, match=r"these cameras get none: \(dsetid, camid\) \(0, 1\)"):
         IntraCameraSampler(small_list((20, 1)), 4, 2, 5)
 
 

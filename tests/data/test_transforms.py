@@ -41,5 +41,5 @@ def test_default_padding():
 def test_impossible_sizes():
     with pytest.raises(CCAFLError, match="pad_crop: height 0"):
         PadCrop(0, 4)
-    with pytest.raises(CCAFLError, match="6x6 pixels, padding included, is smaller than the 256x128"):
+    with pytest.raises(CCAFLError, match="6x6 pixels, including padding, is smaller than the crop of 256x128"):
         PadCrop(256, 128, padding=1)(Image.new("RGB", (4, 4)))

@@ -91,7 +91,7 @@ def test_one_camera_and_data_that_are_not_there(check: Callable, tmp_path: Path)
     assert "error: all training images are of one camera: nothing can be associated. Add a second camera" in out
     code, _, err = check(root=tmp_path / "nothing")
     assert code == 2
-    assert re.match(r"error: data\.root: [^\n]*nothing is not there[^\n]*\n$", err)
+    assert re.match(r"error: data\.root: [^\n]*nothing does not exist[^\n]*\n$", err)
 
 
 def test_planted_mistakes_in_rendered_people(check: Callable, rendered: Path, tmp_path: Path) -> None:

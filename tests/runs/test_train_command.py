@@ -240,7 +240,7 @@ def test_mistakes_exit_with_2_before_anything_is_loaded(command: Callable, tmp_p
 def test_a_missing_root_is_not_made(command: Callable, tmp_path: Path) -> None:
     code, out, err = command(first=("--root", str(tmp_path / "nowhere")))
     assert (code, out) == (2, "")
-    assert re.match(r"error: data\.root: .*nowhere is not there\. [^\n]*\n$", err)
+    assert re.match(r"error: data\.root: .*nowhere does not exist\. [^\n]*\n$", err)
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -418,7 +418,7 @@ def test_swallowed_keys_are_explained(capsys: pytest.CaptureFixture[str], argume
 def test_two_dashes_end_the_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The pairs arrive: the root that they name is missing."""
     assert main(["-s", "market1501", "-t", "market1501", "--", "data.root", str(tmp_path / "nowhere")]) == 2
-    assert capsys.readouterr().err.startswith(f"error: data.root: {tmp_path / 'nowhere'} is not there")
+    assert capsys.readouterr().err.startswith(f"error: data.root: {tmp_path / 'nowhere'} does not exist")
 
 
 def test_true_command_lines(root: Path, tmp_path: Path) -> None:
