@@ -1,1 +1,1 @@
-"""Measures this package's hot paths beside the straightforward way of doing the same: ``python -m benchmarks``."""
+"""Measures this package's hot paths and the straightforward way to do the same: ``python -m benchmarks``."""

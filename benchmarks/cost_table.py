@@ -12,11 +12,11 @@ from ccafl_plugin.suites.generated_pages import Document, NothingToShow
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 FOR_A_GPU = ("stage2", "stage2_memory", "loading")
-"""Reports that show on a CPU only that everything runs."""
+"""Reports that are only a smoke test on a CPU."""
 
 
 def newest(folder: Path, gpu: bool) -> dict[str, Any] | None:
-    """The results with the latest date among those at full size, measured on a GPU or without one."""
+    """The latest results at full size, measured with or without a GPU."""
     found = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
     found = [results for results in found if results["size"] == "full" and (results["head"]["GPU"] != "none") == gpu]
     return max(found, key=lambda results: results["head"]["date"], default=None)
@@ -51,7 +51,7 @@ def page_table(folder: Path) -> str:
 def _measured(folder: Path) -> dict[str, Any]:
     results = newest(folder, gpu=False)
     if results is None:
-        raise NothingToShow(f"no results at full size in {folder}: python -m benchmarks --save FILE makes some.")
+        raise NothingToShow(f"no results at full size in {folder}. Create some: python -m benchmarks --save FILE.")
     return results
 
 

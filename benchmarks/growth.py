@@ -1,4 +1,4 @@
-"""What grows with the number of proxies and of images: bytes from the shapes of tensors, and work."""
+"""Memory and work that grow with the number of proxies and images, computed from the shapes of tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROW_CAMERAS = 6  # of the rows' problems
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained on what; the defaults are RN50's and the paper's."""
+    """Sizes of model and data; the defaults are RN50's and the paper's."""
 
     proxies: int = 0  # N
     images: int = 0  # M
@@ -29,7 +29,7 @@ class Setting:
 
 
 class Memory(NamedTuple):
-    """What a part holds."""
+    """The memory of a part."""
 
     name: str
     where: str
@@ -38,7 +38,7 @@ class Memory(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a part does, and the results' row or report that measures it."""
+    """The work of a part, and the row or report in the results that measures it."""
 
     name: str
     often: str

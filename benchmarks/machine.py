@@ -1,4 +1,4 @@
-"""What a table was measured on."""
+"""The machine and versions with which a table was measured."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def describe(threads: int, device: str) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name where the system tells it."""
+    """The processor's name, if the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -40,7 +40,7 @@ def processor() -> str:
 
 
 def version(package: str) -> str:
-    """Installed version; a checkout that isn't installed has the one it was written for."""
+    """The installed version; for a checkout that is not installed, the version in its source."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

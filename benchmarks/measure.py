@@ -1,4 +1,4 @@
-"""Measures one way of one row, or a report; run as a process of its own, so that memory is its alone."""
+"""Measures one way of one row, or a report, in a separate process, so that its memory can be measured."""
 
 from __future__ import annotations
 

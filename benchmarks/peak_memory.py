@@ -1,4 +1,4 @@
-"""Memory of this process, or of its GPU."""
+"""Measures the memory of this process, or of its GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 def resident() -> int:
-    """Bytes of memory in use now."""
+    """Bytes of memory currently in use."""
     try:
         return status("VmRSS")
     except OSError:
@@ -19,7 +19,7 @@ def resident() -> int:
 
 
 def start_counting(device: str) -> None:
-    """Forgets the peak so far, where the system can."""
+    """Resets the peak, if the system supports it."""
     if device == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -28,7 +28,7 @@ def start_counting(device: str) -> None:
 
 
 def peak(device: str) -> int:
-    """Most bytes in use since :func:`start_counting`, the input included."""
+    """Largest number of bytes in use since :func:`start_counting`, including the input."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     try:
@@ -38,6 +38,6 @@ def peak(device: str) -> int:
 
 
 def status(entry: str) -> int:
-    """Bytes that Linux gives for an entry of this process, e.g. ``VmHWM``."""
+    """Bytes of a Linux status entry of this process, e.g. ``VmHWM``."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{entry}:"))

@@ -1,4 +1,4 @@
-"""Inputs that look like a trained model's: identities are clouds, and each camera shifts them."""
+"""Inputs similar to a trained model's features: identities are clusters, and each camera shifts them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def clouds(identities: Tensor, cameras: Tensor, dim: int, generator: torch.Gener
 
 
 def retrieval(queries: int, gallery: int, identities: int, cameras: int, dim: int) -> Retrieval:
-    """A gallery of which a sixth are people that nobody asks for."""
+    """A gallery in which a sixth of the images show people without a query."""
     generator = torch.Generator().manual_seed(0)
     person = torch.randint(identities, (queries + gallery,), generator=generator)
     person[queries::6] = identities
@@ -55,7 +55,7 @@ class Proxies(NamedTuple):
 
 
 def proxies(count: int, cameras: int, dim: int) -> Proxies:
-    """People before most of the cameras each, as Market-1501's 751 are the origin of 3262 proxies in six cameras."""
+    """Each person is seen by most cameras, as in Market-1501, where 751 people are 3262 proxies in six cameras."""
     generator = torch.Generator().manual_seed(0)
     people = round(count / cameras * 1.4)
     seen = torch.rand(people, cameras, generator=generator).flatten().argsort(descending=True)[:count].sort().values
@@ -73,7 +73,7 @@ def batch_of(problem: Proxies, size: int, generator: torch.Generator) -> tuple[T
 
 
 def near(features: Tensor, generator: torch.Generator) -> Tensor:
-    """Unit rows a little beside the given ones."""
+    """Unit rows close to the given ones."""
     return F.normalize(features + 0.02 * torch.randn(features.shape, generator=generator), dim=-1)
 
 

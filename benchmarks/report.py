@@ -1,4 +1,4 @@
-"""Figures beside the table of comparisons: work that has no other way to be done, such as a whole command."""
+"""Reports: measurements without a comparison, such as the time of a whole command."""
 
 from __future__ import annotations
 

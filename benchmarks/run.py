@@ -1,4 +1,4 @@
-"""The command: measures rows and reports in processes of their own, writes them as data, prints the tables."""
+"""The command: measures rows and reports in separate processes, saves the results, and prints the tables."""
 
 from __future__ import annotations
 

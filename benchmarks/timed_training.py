@@ -39,7 +39,7 @@ class Clock:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the command; what the wall clock said when the process was started comes first."""
+    """Runs the command; the first argument is the wall-clock time at the start of the process."""
     started, file, *sys.argv[1:] = arguments
     clock = Clock()
     import ccafl_train

@@ -1,4 +1,4 @@
-"""The page of all keys, docs/configuration.md, made of the tree of keys, docstrings and checks."""
+"""Creates docs/configuration.md, the page of all keys, from the tree of keys, docstrings and checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of suites that have been run, in the documents that show them; made of ``docs/results``."""
+"""Writes the tables of finished suites into the documents that show them, from ``docs/results``."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ IN_README = {
         },
     )
 }
-"""Suites of which a part stands in the README."""
+"""Suites with a part in the README."""
 
 
 def outcomes_of(name: str, results: Path | None = None) -> Outcomes:
-    """What the file of a suite's results holds.
+    """Reads the results of a suite from its file.
 
     Raises:
         NothingToShow: there is none.
@@ -61,7 +61,7 @@ def outcomes_of(name: str, results: Path | None = None) -> Outcomes:
     if not file.exists():
         raise NothingToShow(f"there is no {file}: tools/suite.py {name}.yaml --results {file} makes it.")
     suite = load_suite(ROOT / "configs" / "suites" / f"{name}.yaml")
-    nowhere = file.with_suffix("")  # where no folder of a run is
+    nowhere = file.with_suffix("")  # a path without folders of runs
     plan = make_plan(suite, nowhere, None, [])
     return Outcomes.of_plan(suite, plan, ResultsFile(file))
 
@@ -76,18 +76,18 @@ def _excerpt(name: str) -> Callable[[Path], str]:
 
 
 def has_figures(outcomes: Outcomes) -> bool:
-    """Whether a suite's axes are drawn: a curve of one seed tells nothing."""
+    """True if a suite's axes are drawn, which needs several seeds."""
     return bool(outcomes.suite.axes) and len(outcomes.suite.seeds) > 1
 
 
 def whole_suites() -> list[str]:
-    """Suites whose every run is among the results; of others there is nothing to show yet."""
+    """Suites with results of all their runs; other suites are not shown."""
     names = sorted(file.stem for file in RESULTS.glob("*.json"))
     return [name for name in names if not outcomes_of(name).missing]
 
 
 def documents() -> list[Document]:
-    """One per table: every whole suite is in docs/results.md, a part of some is in the README."""
+    """One document per table: every complete suite is in docs/results.md, and a part of some suites in the README."""
     page, readme = ROOT / "docs" / "results.md", ROOT / "README.md"
     shown = whole_suites()
     return [

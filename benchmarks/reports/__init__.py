@@ -1,4 +1,4 @@
-"""The reports, in their order; a new one is a file here and a name in this list."""
+"""The reports, in their order; a new report is a file here and a name in this list."""
 
 import ccafl_plugin  # noqa: F401  before torchreid, whose warning about its missing evaluator is out of place then
 from benchmarks.report import Report

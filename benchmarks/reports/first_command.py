@@ -1,4 +1,4 @@
-"""Where the minutes of the first command go."""
+"""The time of the first command, by part."""
 
 from __future__ import annotations
 

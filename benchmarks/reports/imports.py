@@ -1,4 +1,4 @@
-"""What the plugin adds to torchreid's own import."""
+"""The time that the plugin adds to torchreid's import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PROGRAM = "import time; started = time.perf_counter(); import {}; print(time.per
 
 
 def measure(runs: int, device: str) -> Figures:
-    """Fresh processes in turn, so that both see the same load and the same cached files."""
+    """New processes alternate, so that both have the same load and the same cached files."""
     packages = ("torchreid", "ccafl_plugin")
     seconds: dict[str, list[float]] = {package: [] for package in packages}
     for _ in range(runs + 1):

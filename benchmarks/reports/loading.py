@@ -1,4 +1,4 @@
-"""Whether reading and augmenting images keeps up with training."""
+"""Measures whether reading and augmenting images is fast enough for training."""
 
 from __future__ import annotations
 

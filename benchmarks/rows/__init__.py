@@ -1,4 +1,4 @@
-"""The rows of the table, in its order; a new one is a file here and a name in this list."""
+"""The rows of the table, in their order; a new row is a file here and a name in this list."""
 
 import ccafl_plugin  # noqa: F401  before torchreid, whose warning about its missing evaluator is out of place then
 from benchmarks.row import Row

@@ -1,4 +1,4 @@
-"""What the rows of the two associations share."""
+"""Shared code of the rows of the two associations."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def prepare(queries: int, gallery: int, identities: int, device: str) -> tuple:
 
 
 def scores(distances: np.ndarray, labels: tuple) -> dict[str, Any]:
-    """The distances in short, and what they are for."""
+    """The distances in short (the sum of each row), and their mAP and CMC curve."""
     cmc, mean_average_precision = evaluate_rank(distances, *labels)
     return {"cmc": cmc, "mAP": mean_average_precision, "sums": distances.sum(axis=1, dtype=np.float64)}
 
