@@ -117,6 +117,7 @@ TABLE = (
         "downloads of data sets",
         (
             "data.datasets.dataset.Dataset.download_dataset",
+            "data.datasets.image.university1652.University1652.__init__",
             *(f"{name}.download_url" for name in ("utils.tools", "utils", "data.datasets.dataset")),
         ),
         "torchreid fetches over plain HTTP and unpacks whatever comes; the address is named instead",

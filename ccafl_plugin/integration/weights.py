@@ -245,7 +245,18 @@ def dataset_download_changes() -> list[Change]:
     def download_url(url: str, dst: str) -> None:
         fetch(url, Path(dst), f"the file {os.path.basename(dst)}", "do without it")
 
+    university = attribute("data.datasets.image.university1652", "University1652", type)
+    prepare = university.__init__
+
+    @functools.wraps(prepare)
+    def __init__(self: Any, root: str = "", **settings: Any) -> None:  # it downloads and unpacks by itself
+        download_dataset(
+            self, os.path.join(os.path.abspath(os.path.expanduser(root)), self.dataset_dir), self.dataset_url
+        )
+        prepare(self, root, **settings)
+
     return [
+        set_attribute(university, "__init__", __init__),
         set_attribute(dataset, "download_dataset", download_dataset),
         *replace_everywhere(original_url, download_url, "utils.tools", "utils", "data.datasets.dataset"),
     ]

@@ -7,7 +7,10 @@ Importing this package does not import open_clip; building a model does. The mod
 - ``pooling``: GeM and batch norm, from a feature map to the retrieval feature;
 - ``prompts``: the text encoder and the learnable prompts;
 - ``pretrained``: CLIP's weights, downloaded or from a file; ``token_rows`` stores only some token embeddings in a file;
-- ``trained_weights``, ``checkpoint_file``: weights of a trained model;
+- ``activation``: GELU or QuickGELU, which a file says or the user;
+- ``trained_weights``: weights of a trained model; ``state_dicts`` finds them in a file and names what is wrong;
+- ``checkpoint_file``: reads every file of tensors; ``tensor_archives``, ``torchscript`` and ``tensor_pickle`` know the
+  formats and run nothing;
 - ``running_statistics``: keeps the running statistics of batch norms unchanged.
 """
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ccafl_plugin.models import tensor_archives
 from ccafl_plugin.models.tensor_pickle import BadFile
+from ccafl_plugin.models.torchscript import torchscript_state
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.file_kinds import head_of, not_a_file, wrong_kind
 
@@ -87,7 +88,7 @@ def _read(path: Path) -> Contents:
         try:
             if not archive.is_torchscript:
                 return Contents(archive.load())
-            state, program = tensor_archives.torchscript_state(archive)
+            state, program = torchscript_state(archive)
         finally:
             archive.close()
         if QUICK_GELU_FACTOR in program or state.keys() >= OF_OPENAI:

@@ -7,7 +7,6 @@ torch 0.2 a tar archive. All four are pickles (:mod:`~ccafl_plugin.models.tensor
 from __future__ import annotations
 
 import io
-import re
 import struct
 import tarfile
 import zipfile
@@ -24,8 +23,6 @@ from ccafl_plugin.models.tensor_pickle import BadFile, Storage, StorageKind
 
 STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 STREAM_PROTOCOL = 1001
-DEEPEST = 100
-"""Modules inside one another in a TorchScript archive."""
 
 
 def memory(content: bytes) -> Tensor:
@@ -131,63 +128,6 @@ def _description(saved: Any, length: int) -> tuple[StorageKind, str, int]:
     if not isinstance(kind, StorageKind):
         raise BadFile("it describes a storage of an unknown kind")
     return kind, str(key), count
-
-
-class _Module:
-    """A module of a TorchScript archive: its fields by name."""
-
-    source = ("", "")
-
-    def __setstate__(self, state: Any) -> None:
-        self.fields = state if isinstance(state, dict) else {}
-
-
-def _find_in_torchscript(module: str, name: str) -> Any:
-    if module == "__torch__" or module.startswith("__torch__."):
-        return type("Module", (_Module,), {"source": (module, name)})
-    if module == "torch.jit._pickle" and re.fullmatch(r"build_\w+list|restore_type_tag", name):
-        return lambda value, *_: value
-    return tensor_pickle.find(module, name)
-
-
-def torchscript_state(archive: ZipArchive) -> tuple[dict[str, Tensor], str]:
-    """The parameters and buffers of a TorchScript archive, by name, and the text of its program.
-
-    The numbers that the program uses stand behind the text: a traced program has them beside it.
-
-    Raises:
-        BadFile: it can't be read.
-    """
-    texts = archive.texts()
-    root = archive.load(find_class=_find_in_torchscript)
-    constants = archive.load("constants", _find_in_torchscript)
-    state: dict[str, Tensor] = {}
-
-    def walk(module: _Module, prefix: str, depth: int) -> None:
-        if depth > DEEPEST:
-            raise BadFile("its modules are nested too deeply")
-        listed = _listed(texts, *module.source)
-        for name, value in getattr(module, "fields", {}).items():
-            if isinstance(value, _Module):
-                walk(value, f"{prefix}{name}.", depth + 1)
-            elif isinstance(value, Tensor) and (listed is None or name in listed):
-                state[f"{prefix}{name}"] = value
-
-    if not isinstance(root, _Module):
-        raise BadFile("it is a TorchScript archive without a module")
-    walk(root, "", 0)
-    values = constants if isinstance(constants, (tuple, list)) else ()
-    numbers = {f"{value.item():.4g}" for value in values if isinstance(value, Tensor) and value.ndim == 0}
-    return state, "\n".join([*texts.values(), *sorted(numbers)])
-
-
-def _listed(texts: dict[str, str], module: str, name: str) -> set[str] | None:
-    """Names of a class's parameters and buffers, as its program lists them; None where it has no text."""
-    found = re.search(rf"^class {re.escape(name)}\(.*?(?=^class |\Z)", texts.get(module, ""), re.DOTALL | re.MULTILINE)
-    if found is None:
-        return None
-    lists = re.findall(r"^  __(?:parameters|buffers)__ = \[(.*?)\]", found[0], re.MULTILINE)
-    return {entry for text in lists for entry in re.findall(r'"([^"]*)"', text)}
 
 
 def read_stream(file: BinaryIO, size: int) -> Any:

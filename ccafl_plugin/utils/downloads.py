@@ -76,7 +76,7 @@ def fetch(url: str, file: Path, what: str, otherwise: str, sha256: str = "") -> 
     except _Refused as error:
         reason = str(error)
     except urllib.error.HTTPError as error:
-        reason = f"the server says {error.code} {error.reason}"
+        reason = " ".join(f"the server says {error.code} {error.reason}".split())
     except Exception as error:  # whatever a network, a proxy, a certificate or a disk has to say
         reason = " ".join(str(error).split()) or type(error).__name__
     raise CCAFLError(

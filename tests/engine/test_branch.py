@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -88,14 +89,14 @@ def test_checkpoints_that_do_not_fit(pictures: Path, trunk: Path, tmp_path: Path
     engine = make_engine(pictures)
     with pytest.raises(CCAFLError, match=r"^ccafl\.branch_from: there is no checkpoint in "):
         engine.branch(str(tmp_path))
-    manifest = json.loads((trunk / "checkpoint-2.json").read_text())
-    manifest["parts"] = {name: str(trunk / file) for name, file in manifest["parts"].items()}
+    shutil.copytree(trunk, tmp_path, dirs_exist_ok=True)
+    manifest = json.loads((tmp_path / "checkpoint-2.json").read_text())
     manifest["architecture"]["proxies"] = 7
     (tmp_path / "checkpoint-2.json").write_text(json.dumps(manifest))
     with pytest.raises(CCAFLError, match=r"is a checkpoint of \{[^\n]*'proxies': 7\}, but this run is \{"):
         engine.branch(str(tmp_path))
     manifest["architecture"]["proxies"] = engine.labels.num_proxies
-    manifest["parts"]["proxy_classifier"] = manifest["parts"]["prompts"]
+    shutil.copy(tmp_path / manifest["parts"]["prompts"], tmp_path / manifest["parts"]["proxy_classifier"])
     (tmp_path / "checkpoint-2.json").write_text(json.dumps(manifest))
     with pytest.raises(CCAFLError, match=r"^ccafl\.branch_from: the part 'proxy_classifier' of [^\n]* does not match"):
         engine.branch(str(tmp_path))
