@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ccafl_plugin.config.tree import default_config
 from ccafl_plugin.config.validation import check_config
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.trees import leaves
+from ccafl_plugin.utils.yaml_text import read_yaml
 
 BASE_KEY = "base"
 PUBLISHED_KEY = "published"
@@ -68,10 +70,10 @@ def _chain(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             raise CCAFLError(f"{path}: the {BASE_KEY!r} keys of the files form a circle. Remove one of them.")
         seen.append(path.resolve())
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = read_yaml(path.read_text(encoding="utf-8"), str(path))
         except OSError as error:
             raise CCAFLError(f"--config-file: could not read {str(path)!r}: {error.strerror}.") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
             raise CCAFLError(f"{path}: not a YAML file: {' '.join(str(error).split())}.") from error
         content = {} if content is None else content
         if not isinstance(content, dict):
@@ -103,9 +105,10 @@ def _check_pairs(config: CfgNode, pairs: Sequence[str]) -> None:
 def _parse(text: str) -> Any:
     """A value from the command line, parsed as YAML; ``['a','b']`` and ``5e-4`` work as in torchreid."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text
+    return text if isinstance(content, (date, set, bytes)) else content
 
 
 def _assign(config: CfgNode, key: str, value: Any, where: str) -> None:

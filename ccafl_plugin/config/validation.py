@@ -84,6 +84,7 @@ def check_config(config: CfgNode) -> None:
 
 def _check(config: CfgNode) -> None:
     for key, value in leaves(config):
+        _check_text(key, value)
         check_argument(key, value)
     for key, allowed in allowed_names().items():
         for name in _as_list(_get(config, key)):
@@ -101,6 +102,13 @@ def _check(config: CfgNode) -> None:
     _check_switches(config)
     if config.loss.name == "ccafl":
         _check_ccafl(config)
+
+
+def _check_text(key: str, value: Any) -> None:
+    """Refuses words that no file, folder or name can hold."""
+    for word in _as_list(value):
+        if isinstance(word, str) and "\0" in word:
+            raise CCAFLError(f"{key}: {word!r} holds a zero byte; no file or name does.")
 
 
 def _check_files(config: CfgNode) -> None:
@@ -135,6 +143,12 @@ def _check_data(config: CfgNode) -> None:
             raise CCAFLError(f"{key}: there is no dataset. Name one or more, e.g. ['market1501'].")
     if data.load_train_targets and set(data.sources) & set(data.targets):
         raise CCAFLError("data.load_train_targets: it must be False if a dataset is both a source and a target.")
+    for key, numbers in (("data.norm_mean", data.norm_mean), ("data.norm_std", data.norm_std)):
+        if len(numbers) != 3:
+            raise CCAFLError(f"{key}: it needs three numbers, for red, green and blue; found {list(numbers)!r}.")
+    sgd = config.sgd
+    if train.optim == "sgd" and sgd.nesterov and (sgd.momentum <= 0 or sgd.dampening != 0):
+        raise CCAFLError("sgd.nesterov: True needs sgd.momentum above 0 and sgd.dampening 0; change these, or it.")
     if train.lr_scheduler == "single_step" and not train.stepsize:
         raise CCAFLError("train.stepsize: single_step needs a number of epochs. Set e.g. [20].")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ccafl_plugin.data.sampler_checks import SAMPLER_ARGUMENTS, check_torchreids_sampler
 from ccafl_plugin.data.samplers import SAMPLERS
 from ccafl_plugin.integration.changes import Change, new_entry, new_item, replace_everywhere
 from ccafl_plugin.integration.torchreid_layout import attribute, require_parameters
@@ -47,6 +48,7 @@ def sampler_changes() -> list[Change]:
         given.apply_defaults()
         build = SAMPLERS.get(given.arguments["train_sampler"])
         if build is None:
+            check_torchreids_sampler(**{name: given.arguments.get(name) for name in SAMPLER_ARGUMENTS})
             return original(*args, **kwargs)
         return build(
             given.arguments["data_source"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -79,8 +78,7 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
         model.make_classifier(classes)
     parameters, flops = torchreid.utils.compute_model_complexity(model, (1, 3, config.data.height, config.data.width))
     print(f"Model complexity: params={parameters:,} flops={flops:,}")
-    if config.train.fixbase_epoch > 0:
-        _check_layers(config.train.open_layers, model)
+    _check_layers(config, model)
     if config.model.load_weights:
         load_weights(model, config.model.load_weights)
     if config.ccafl.compile:
@@ -98,12 +96,15 @@ def _check_pretrained(config: CfgNode, model: nn.Module) -> None:
         )
 
 
-def _check_layers(names: Iterable[str], model: nn.Module) -> None:
-    """Checks that the model has the named layers."""
+def _check_layers(config: CfgNode, model: nn.Module) -> None:
+    """Refuses the name of a layer that the model does not have; torchreid would train all layers alike."""
+    train = config.train
+    named = {"train.open_layers": train.fixbase_epoch > 0, "train.new_layers": train.staged_lr}
     layers = [name for name, _ in model.named_children()]
-    for name in names:
-        if name not in layers:
-            raise unknown_name("train.open_layers", name, layers)
+    for key in [key for key, used in named.items() if used]:
+        for name in train[key.removeprefix("train.")]:
+            if name not in layers:
+                raise unknown_name(key, name, layers)
 
 
 def build_engine(config: CfgNode, datamanager: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> Any:

@@ -132,6 +132,33 @@ def read(folder: str | Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
+def fault_of(content: Mapping[str, Any]) -> str:
+    """What is wrong with results that tables are to be made of; empty if nothing is.
+
+    Args:
+        content: of a ``results.json``, which may come from anywhere, or of a log.
+    """
+    kinds: dict[str, tuple[type, ...]] = {
+        "scores": (dict,),
+        "settings": (dict,),
+        "model": (dict,),
+        "sources": (list, tuple),
+        "targets": (list, tuple),
+        "seed": (int,),
+    }
+    for key, kind in kinds.items():
+        if not isinstance(content.get(key), kind) or isinstance(content.get(key), bool):
+            return f"{key!r} is {'missing' if key not in content else repr(content[key])[:60]}"
+    for key in ("sources", "targets"):
+        if not all(isinstance(name, str) for name in content[key]):
+            return f"{key!r} is {content[key]!r}, no list of names"
+    for target, scores in content["scores"].items():
+        flat = scores.values() if isinstance(scores, dict) else ["none"]
+        if any(isinstance(number, str) for number in flat):
+            return f"the scores of {target!r} are {scores!r}"[:90]
+    return ""
+
+
 def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
     """How well a linear probe predicts the camera from the test features, and chance, per target dataset."""
     engine.set_model_mode("eval")

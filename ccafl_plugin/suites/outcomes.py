@@ -98,10 +98,11 @@ class Outcomes:
         for seed, content in self.of(row, pair.dataset).items():
             try:
                 value = read(content)
-            except (KeyError, IndexError, TypeError):
+                number = None if value is None else float(value)
+            except (KeyError, IndexError, TypeError, ValueError):
                 continue
-            if value is not None:
-                found[seed] = float(value)
+            if number is not None:
+                found[seed] = number
         return found
 
     def scores(self, row: str, pair: Pair, name: str) -> dict[int, float]:

@@ -47,6 +47,8 @@ def read_logs(folder: str | Path) -> Outcomes:
         content = results.read(run) or _newest(run)
         if content is None:
             continue
+        if fault := results.fault_of(content):
+            raise CCAFLError(f"--parse: the results in {str(run)!r} can't be used: {fault}; mend or remove them.")
         dataset = Dataset(tuple(content["sources"]), tuple(content["targets"]))
         settings = {key: value for key, value in content["settings"].items() if key not in _OF_THE_COLUMNS}
         path = run.relative_to(folder)
@@ -126,7 +128,7 @@ def _configuration(text: str) -> dict[str, Any] | None:
         return None
     try:
         tree = yaml.safe_load(shown[1]) or {}
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return None
     return dict(results.setting_leaves(tree)) if isinstance(tree, dict) else None
 

@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ccafl_plugin.suites.columns import COLUMNS
 from ccafl_plugin.suites.suite import DEFAULT_COLUMNS, Axis, Branch, Dataset, Row, Suite
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.yaml_text import read_yaml
 
 _SUITE_KEYS = {
     "title", "config", "overrides", "seeds", "datasets", "trunks", "rows", "axes", "columns", "published_source",
@@ -36,10 +35,10 @@ def load_suite(file: str | Path, quick: bool = False) -> Suite:
     """
     file = Path(file)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = read_yaml(file.read_text(encoding="utf-8"), str(file))
     except OSError as error:
         raise CCAFLError(f"SUITE: could not read {str(file)!r}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise CCAFLError(f"{file}: not a YAML file: {' '.join(str(error).split())}.") from error
     return _Reader(file, quick).suite(_mapping(content, f"{file}"))
 

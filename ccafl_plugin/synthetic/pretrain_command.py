@@ -23,8 +23,8 @@ from ccafl_plugin.synthetic.pretraining.training_people import People, draw_peop
 from ccafl_plugin.synthetic.pretraining.weights_file import described_data, save_weights
 from ccafl_plugin.synthetic.renderer.camera import CAMERAS
 from ccafl_plugin.synthetic.renderer.generate import RENDERER
-from ccafl_plugin.utils.errors import CCAFLError
-from ccafl_plugin.utils.files import written_line
+from ccafl_plugin.utils.errors import CCAFLError, WrongArgument
+from ccafl_plugin.utils.files import check_writable, written_line
 from ccafl_plugin.utils.provenance import package_version
 from ccafl_plugin.utils.seeds import pin_global_state
 
@@ -60,6 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser().parse_args(argv)
     try:
         run(given, shlex.join(["python", "tools/pretrain_clip.py", *argv]))
+    except WrongArgument as error:
+        options = {name: f"--{name.replace('_', '-')}" for name in vars(given)}
+        print(f"error: {error.with_keys(options)}", file=sys.stderr)
+        return 2
     except CCAFLError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -82,6 +86,7 @@ def run(given: argparse.Namespace, command: str) -> list[float]:
     schedule = Schedule(
         given.steps, given.batch_size, given.learning_rate, given.weight_decay, min(100, given.steps // 5), given.seed
     )
+    check_writable(Path(given.output))
     started = time.monotonic()
     people = draw_people(given.persons, given.held_out, given.seed)
     print(f"Rendering {given.persons} persons, {given.pictures} pictures of each ...", flush=True)

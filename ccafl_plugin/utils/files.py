@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from ccafl_plugin.utils.errors import CCAFLError
 
 PARTIAL = ".partial"
 """Suffix of a file that is being written."""
@@ -31,6 +34,25 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
         partial.unlink(missing_ok=True)
         raise
     _flush_to_disk(file.parent)
+
+
+def check_writable(file: Path) -> None:
+    """Finds out before hours of work whether a file can be written; what is there stays as it is.
+
+    Raises:
+        CCAFLError: its folder can't be made or written into, or something else than a file is in its place.
+    """
+    try:
+        if file.exists() and not file.is_file():
+            raise CCAFLError(f"{file} can't be written: it is no file. Name another one.")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except (OSError, ValueError) as error:
+        if isinstance(error, CCAFLError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CCAFLError(f"{file} can't be written: {reason}. Name another one.") from error
 
 
 def write_text_whole(file: Path, text: str) -> None:

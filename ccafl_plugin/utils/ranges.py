@@ -61,12 +61,35 @@ COUNT = Range(1)
 NOT_NEGATIVE = Range(0)
 POSITIVE = Range(0, above=True)
 SHARE = Range(0, 1)
+FINITE = Range()
+SIZE = Range(1, 4096)
+"""Pixels of a side; larger images are a slip of the finger, and would take all memory."""
 
 RANGES: dict[str, Range] = {
     # torchreid's own
-    "height": COUNT,
-    "width": COUNT,
-    "workers": NOT_NEGATIVE,
+    "height": SIZE,
+    "width": SIZE,
+    "workers": Range(0, 1024),
+    "split_id": NOT_NEGATIVE,
+    "seed": Range(0, 2**32 - 1),
+    "norm_mean": FINITE,
+    "norm_std": POSITIVE,
+    "num_cams": NOT_NEGATIVE,
+    "num_datasets": NOT_NEGATIVE,
+    "base_lr_mult": NOT_NEGATIVE,
+    "fixbase_epoch": NOT_NEGATIVE,
+    "stepsize": COUNT,
+    "gamma": POSITIVE,
+    "dampening": NOT_NEGATIVE,
+    "alpha": Range(0, 1, below=True),
+    "beta1": Range(0, 1, below=True),
+    "beta2": Range(0, 1, below=True),
+    "weight_t": NOT_NEGATIVE,
+    "weight_x": NOT_NEGATIVE,
+    "margin": FINITE,
+    "eval_freq": Range(-1),
+    "start_eval": NOT_NEGATIVE,
+    "visrank_topk": Range(1, 100),
     "k_tfm": COUNT,
     "batch_size": COUNT,
     "num_instances": COUNT,
@@ -79,7 +102,7 @@ RANGES: dict[str, Range] = {
     "ranks": Range(1, 50),
     # samplers, transforms, schedules
     "iters_per_epoch": COUNT,
-    "crop_padding": NOT_NEGATIVE,
+    "crop_padding": Range(0, 4096),
     "warmup_epochs": NOT_NEGATIVE,
     "warmup_factor": SHARE,
     "cosine_final_factor": SHARE,
@@ -94,6 +117,16 @@ RANGES: dict[str, Range] = {
     "warmup_lr": NOT_NEGATIVE,
     "final_lr": NOT_NEGATIVE,
     # terms and losses
+    "weight": FINITE,
+    "weight_centroid": FINITE,
+    "weight_instance": FINITE,
+    "weight_centroid_triplet": FINITE,
+    "weight_batch_triplet": FINITE,
+    "weight_alignment": FINITE,
+    "weight_contrast": FINITE,
+    "weight_triplet": FINITE,
+    "scale": POSITIVE,
+    "hardness": FINITE,
     "first_epoch": NOT_NEGATIVE,
     "last_epoch": Range(-1),
     "follow_encoder": NOT_NEGATIVE,
@@ -108,6 +141,9 @@ RANGES: dict[str, Range] = {
     "wrong": SHARE,
     "split": SHARE,
     "single_camera": SHARE,
+    # pretraining
+    "steps": COUNT,
+    "learning_rate": POSITIVE,
     # data of one's own
     "test_share": Range(0, 1, below=True),
     "padding": SHARE,

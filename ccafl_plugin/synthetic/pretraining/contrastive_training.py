@@ -17,7 +17,8 @@ from ccafl_plugin.optim import half_cosine
 from ccafl_plugin.synthetic.pretraining.captions import draw_caption, vocabulary
 from ccafl_plugin.synthetic.pretraining.image_text_pairs import Pairs
 from ccafl_plugin.synthetic.renderer.dice import Dice
-from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError, WrongArgument
+from ccafl_plugin.utils.ranges import check_arguments
 from ccafl_plugin.utils.seeds import generator
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -55,8 +56,11 @@ class Schedule:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_size < 2 or self.learning_rate <= 0:
-            raise CCAFLError("pretraining: there must be a step, a positive learning rate and two pairs in a batch.")
+        check_arguments(
+            steps=self.steps, learning_rate=self.learning_rate, weight_decay=self.weight_decay, seed=self.seed
+        )
+        if self.batch_size < 2:
+            raise WrongArgument(f"{{batch_size}}: {self.batch_size} pairs have nothing to contrast; use at least 2.")
 
     def factor(self, step: int) -> float:
         """Factor of the learning rate at a step, counted from 0."""
@@ -126,7 +130,7 @@ def train(model: ClipReID, pairs: Pairs, schedule: Schedule, log: Callable[[str]
         The loss of every step.
 
     Raises:
-        CCAFLError: too few persons.
+        CCAFLError: too few persons, or a loss that is not finite.
     """
     import open_clip
 
@@ -155,6 +159,8 @@ def train(model: ClipReID, pairs: Pairs, schedule: Schedule, log: Callable[[str]
         scheduler.step()
         scales.data.clamp_(max=math.log(LARGEST_SCALE))
         losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise CCAFLError(f"pretraining: the loss is {losses[-1]} in step {step}; use a smaller --learning-rate.")
         hits.append(matched(*_units(seen.detach(), said.detach())))
         if step % period == 0 or step == schedule.steps:
             log(

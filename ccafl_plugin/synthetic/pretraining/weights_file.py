@@ -11,6 +11,7 @@ from ccafl_plugin.models.token_rows import keep_rows
 from ccafl_plugin.synthetic.pretraining.captions import vocabulary
 from ccafl_plugin.synthetic.pretraining.contrastive_training import tokenize
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.files import write_whole
 
 LICENCE = "MIT"
 """Licence of the weights; the same as the package's."""
@@ -45,15 +46,17 @@ def save_weights(model: ClipReID, path: Path, metadata: dict[str, str]) -> None:
         metadata: entries of the safetensors header, such as ``command``, ``seed`` and ``data``; ``licence`` is added.
 
     Raises:
-        CCAFLError: the file could not be written.
+        CCAFLError: the file could not be written, or a tensor is not finite; what was there is untouched.
     """
     from safetensors.torch import save_file
 
     state = keep_rows(clip_state_dict(model), torch.unique(tokenize(vocabulary())))
     state = {key: _small(value).contiguous().clone() for key, value in state.items()}
+    broken = next((key for key, value in state.items() if not value.float().isfinite().all()), None)
+    if broken is not None:
+        raise CCAFLError(f"{path} is not written: {broken!r} holds numbers that are not finite. Train again.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(state, path, {"licence": LICENCE, **metadata})
+        write_whole(path, lambda partial: save_file(state, partial, {"licence": LICENCE, **metadata}))
     except OSError as error:
         raise CCAFLError(f"could not write {path}: {error.strerror or error}.") from error
 
