@@ -23,7 +23,7 @@ from typing import Any
 
 from ccafl_plugin.own_settings import DEFAULTS, OwnData
 from ccafl_plugin.utils import paper_values
-from ccafl_plugin.utils.camera_moments import check_mode
+from ccafl_plugin.utils.camera_moments import TEST_MODES, check_mode
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.ranges import check_argument
 
@@ -52,7 +52,8 @@ class Options:
         fast_evaluation: whether torchreid's evaluation and re-ranking run on ``ccafl_plugin.metrics``, which give the
             same numbers without full distance matrices.
         camera_normalization: ``mean`` takes each camera's mean out of the test features, ``mean_std`` its mean and
-            standard deviation, ``none`` nothing; see docs/cameras.md.
+            standard deviation, ``erase`` from all of them the directions along which cameras differ, ``none`` nothing;
+            see docs/cameras.md.
         camera_statistics: which images these means and deviations are of: ``gallery``, ``training``, or those of a file
             that a test has written.
         camera_rerank: whether re-ranking takes an image's neighbours from its own camera and from the others apart.
@@ -131,7 +132,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
         raise CCAFLError(f"options.{name}: {value!r} is not of type {expected.__name__}, such as {default!r}.")
     check_argument(f"options.{name}", value)
     if name == "camera_normalization":
-        check_mode(f"options.{name}", value, ["none"])
+        check_mode(f"options.{name}", value, ["none", *TEST_MODES])
     return value
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ccafl_plugin.association.closest import closest_pairs
 from ccafl_plugin.association.registry import number_groups, register_association
-from ccafl_plugin.utils.camera_moments import check_mode, without_cameras
+from ccafl_plugin.utils.camera_moments import MODES, check_mode, without_cameras
 from ccafl_plugin.utils.ranges import check_arguments
 
 
@@ -40,7 +40,7 @@ def nearest_pairs(features: Tensor, cameras: Tensor, rate: float = 1.7, camera_n
         CCAFLError: the rate is negative or not finite; an unknown normalisation.
     """
     check_arguments(rate=rate)
-    check_mode("option 'camera_normalization' of association 'nearest_pairs'", camera_normalization, ["none"])
+    check_mode("option 'camera_normalization' of association 'nearest_pairs'", camera_normalization, ["none", *MODES])
     rows: NDArray[np.floating] = features.numpy()
     if camera_normalization != "none" and len(rows):
         rows = without_cameras(rows, cameras.numpy(), camera_normalization)

@@ -32,7 +32,7 @@ from ccafl_plugin.own_settings import ID_SCOPES
 from ccafl_plugin.synthetic.renderer.cameras import check_cameras
 from ccafl_plugin.synthetic.renderer.picture_plan import SIZES
 from ccafl_plugin.terms import check_windows, order_by_needs
-from ccafl_plugin.utils.camera_moments import MODES
+from ccafl_plugin.utils.camera_moments import MODES, TEST_MODES
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.ranges import check_argument
 from ccafl_plugin.utils.trees import leaves
@@ -54,7 +54,7 @@ def allowed_names() -> dict[str, Callable[[], list[str]]]:
         "train.lr_scheduler": names.scheduler_names,
         "loss.name": lambda: list(LOSSES),
         "test.dist_metric": lambda: ["euclidean", "cosine"],
-        "test.camera_normalization": lambda: ["none", *MODES],
+        "test.camera_normalization": lambda: ["none", *TEST_MODES],
         "ccafl.clip_activation": lambda: ["", *ACTIVATIONS],
         "ccafl.supervision": lambda: list(SUPERVISIONS),
         "ccafl.data.ids": lambda: list(ID_SCOPES),

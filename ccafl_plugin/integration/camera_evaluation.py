@@ -94,7 +94,7 @@ class CameraTest:
                     f"features of {len(first)} queries and {len(second)} gallery images; set it to none."
                 )
             of_query, of_gallery = np.split(cameras, [len(first)])
-            statistics = self._statistics(second, of_gallery)
+            statistics = self.statistics(second, of_gallery)
             self._normalized = [
                 (first, statistics.apply(first, of_query)),
                 (second, statistics.apply(second, of_gallery)),
@@ -106,7 +106,7 @@ class CameraTest:
         """For re-ranking by camera."""
         return CameraNeighbours(self.cameras)
 
-    def _statistics(self, gallery: Tensor, cameras: np.ndarray) -> CameraStatistics:
+    def statistics(self, gallery: Tensor, cameras: np.ndarray) -> CameraStatistics:
         """From the file, or of the gallery's or the training set's features; these are written beside the weights."""
         source = options.camera_statistics
         if self._from_file is not None:

@@ -21,19 +21,25 @@ from torch import Tensor
 
 from ccafl_plugin.utils.camera_moments import (
     FLOOR,
+    TEST_MODES,
     Moments,
     check_mode,
+    directions_between,
     moments,
     pulled,
     scaled_to_unit_length,
     united,
     without,
+    without_directions,
 )
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import write_whole
 
 NAME = "camera_statistics"
 """Of the statistics among other tensors and in a file's metadata."""
+
+ROWS_AT_ONCE = 8192
+"""Rows that are held in float64 where cameras don't divide them."""
 
 Cameras: TypeAlias = Tensor | NDArray[Any] | Sequence[int] | Sequence[str]
 
@@ -53,6 +59,10 @@ class CameraStatistics:
     the same in all images of which the statistics are says nothing: in mode ``mean_std``, which would divide by nearly
     0, it becomes 0. All is computed in float64.
 
+    In mode ``erase`` no image's own camera is needed: from every row the mean of the cameras' means is subtracted, and
+    its part along the differences of these means is taken out, at most C - 1 of its D directions. Behind it the means
+    of all cameras are equal, and nothing linear tells the cameras of the statistics' images by them.
+
     Statistics are made by :meth:`of` and read by :meth:`load`.
 
     Attributes:
@@ -60,7 +70,7 @@ class CameraStatistics:
         counts: (C,) int64, images of each.
         mean: (C, D) float64, of each camera alone.
         variance: (C, D) float64, of each camera alone.
-        mode: ``mean`` or ``mean_std``.
+        mode: ``mean``, ``mean_std`` or ``erase``.
         fingerprint: names the weights that made the features; empty: not known.
         dataset: names the set that the cameras belong to, as camera 1 of another one is another camera; empty: not
             known.
@@ -75,7 +85,7 @@ class CameraStatistics:
     dataset: str = ""
 
     def __post_init__(self) -> None:
-        check_mode("camera normalisation", self.mode)
+        check_mode("camera normalisation", self.mode, TEST_MODES)
         count = len(self.cameras)
         shapes = [tuple(x.shape) for x in (self.counts, self.mean, self.variance)]
         if count == 0 or self.mean.ndim != 2 or shapes != [(count,), (count, self.dim), (count, self.dim)]:
@@ -103,14 +113,14 @@ class CameraStatistics:
         Args:
             features: (M, D) float, finite, of any length, on any device.
             cameras: (M,) the camera of each, whole numbers or words.
-            mode: ``mean`` or ``mean_std``.
+            mode: ``mean``, ``mean_std`` or ``erase``.
             fingerprint: names the weights that made the features.
             dataset: names the set that the cameras belong to.
 
         Raises:
             CCAFLError: no images, no cameras, shapes that don't fit, features that aren't finite, an unknown mode.
         """
-        check_mode("camera normalisation", mode)
+        check_mode("camera normalisation", mode, TEST_MODES)
         names = _camera_of_each(features, cameras)
         if not len(names):
             raise CCAFLError("camera normalisation: there are no images to take statistics of.")
@@ -133,7 +143,7 @@ class CameraStatistics:
 
         Args:
             features: (M, D) float, finite, of any length, on any device.
-            cameras: (M,) the camera of each.
+            cameras: (M,) the camera of each; in mode ``erase`` it is not read and may be None.
 
         Returns:
             (M, D) on the same device, float32 or wider, rows of length 1; a row without anything left is 0. The
@@ -142,6 +152,8 @@ class CameraStatistics:
         Raises:
             CCAFLError: no cameras, shapes that don't fit, features that aren't finite.
         """
+        if self.mode == "erase":
+            return self._erase(features)
         names = _camera_of_each(features, cameras)
         self.check(features.shape[1])
         places = {name: place for place, name in enumerate(self.cameras)}
@@ -265,6 +277,19 @@ class CameraStatistics:
             raise CCAFLError(f"{what}: {str(path)!r} can't be read as a safetensors file ({error}).") from error
         return cls.from_tensors(tensors, metadata, f"{what}: {str(path)!r}")
 
+    def _erase(self, features: Tensor) -> Tensor:
+        _check_features(features)
+        self.check(features.shape[1])
+        own = self._moments()
+        everything = united(own)
+        centre, basis = directions_between(np.stack([pulled(each, everything).mean for each in own]))
+        result = torch.empty(features.shape, dtype=torch.promote_types(features.dtype, torch.float32))
+        for first in range(0, len(features), ROWS_AT_ONCE):
+            some = features[first : first + ROWS_AT_ONCE]
+            rows = without_directions(_unit_rows(some, np.ones(len(some), dtype=bool)), centre, basis)
+            result[first : first + len(some)] = torch.from_numpy(scaled_to_unit_length(rows)).to(result.dtype)
+        return result.to(features.device)
+
     def _moments(self) -> list[Moments]:
         rows = zip(self.counts.tolist(), self.mean.double().numpy(), self.variance.double().numpy(), strict=True)
         return [Moments(count, mean, variance) for count, mean, variance in rows]
@@ -280,9 +305,15 @@ def _camera_of_each(features: Tensor, cameras: Cameras | None) -> NDArray[Any]:
             f"camera normalisation needs features (M, D) and cameras (M,), got {tuple(features.shape)} and "
             f"{names.shape}."
         )
+    _check_features(features)
+    return names
+
+
+def _check_features(features: Tensor) -> None:
+    if features.ndim != 2:
+        raise CCAFLError(f"camera normalisation needs features (M, D), got {tuple(features.shape)}.")
     if not bool(torch.isfinite(features).all()):
         raise CCAFLError("camera normalisation: some features are not finite. Check them for NaN.")
-    return names
 
 
 def _names(cameras: Cameras) -> NDArray[Any]:

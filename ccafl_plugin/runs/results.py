@@ -16,8 +16,10 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from ccafl_plugin.config.tree import default_config
+from ccafl_plugin.integration.camera_evaluation import CameraTest
 from ccafl_plugin.metrics.camera_probe import camera_predictability
 from ccafl_plugin.metrics.complexity import retrieval_complexity
+from ccafl_plugin.options import options
 from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.files import write_text_whole
 from ccafl_plugin.utils.provenance import digest_of, machine, versions
@@ -160,7 +162,11 @@ def fault_of(content: Mapping[str, Any]) -> str:
 
 
 def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
-    """How well a linear probe predicts the camera from the test features, and chance, per target dataset."""
+    """How well a linear probe predicts the camera from the test features, and chance, per target dataset.
+
+    Where the test takes cameras out of the features (``test.camera_normalization``), ``as_tested`` is the accuracy
+    behind that; ``accuracy`` is always that of the model's own features.
+    """
     engine.set_model_mode("eval")
     found = {}
     for name, loaders in engine.test_loader.items():
@@ -168,6 +174,11 @@ def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
             continue
         features, persons, cameras = _test_features(engine, [loaders["query"], loaders["gallery"]])
         found[name] = camera_predictability(features, cameras, persons, seed=seed)._asdict()
+        if options.camera_normalization != "none":
+            queries = len(loaders["query"].dataset)
+            statistics = CameraTest(engine, name, "").statistics(features[queries:], cameras[queries:].numpy())
+            tested = statistics.apply(features, cameras)
+            found[name]["as_tested"] = camera_predictability(tested, cameras, persons, seed=seed).accuracy
     return found
 
 

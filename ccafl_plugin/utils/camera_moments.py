@@ -16,6 +16,8 @@ from ccafl_plugin.utils.errors import unknown_name
 
 MODES = ("mean", "mean_std")
 """What is taken out of a camera's features: its mean, or its mean and its standard deviation."""
+TEST_MODES = (*MODES, "erase")
+"""What a test may take out: also the directions along which the cameras' means differ, of every feature."""
 STRENGTH = 2
 """Images' worth of the statistics of all that each camera's are mixed with."""
 FLOOR = 1e-12
@@ -69,6 +71,33 @@ def without(features: NDArray[np.float64], of: Moments, mode: str) -> NDArray[np
     return features
 
 
+def directions_between(means: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the means of C cameras span around their own mean.
+
+    Args:
+        means: (C, D) float64, C > 0.
+
+    Returns:
+        The mean of the means, (D,), and an orthonormal basis, (r, D), of the differences to it; r is at most C - 1,
+        and 0 for means that are equal.
+    """
+    centre = means.mean(axis=0)
+    differences = means - centre
+    _, sizes, basis = np.linalg.svd(differences, full_matrices=False)
+    # The differences sum up to 0, so that the last of C directions is rounding.
+    clear = sizes > 1e-9 * np.sqrt(np.square(means).sum(axis=1).max(initial=0))
+    return centre, basis[: len(means) - 1][clear[: len(means) - 1]]
+
+
+def without_directions(
+    features: NDArray[np.float64], centre: NDArray[np.float64], basis: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """x - centre without its part along the basis, in place; the same for every image, whatever its camera."""
+    features -= centre
+    features -= (features @ basis.T) @ basis
+    return features
+
+
 def scaled_to_unit_length(features: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of length 1, in place; a row of zeros stays one."""
     length = np.sqrt(np.square(features).sum(axis=1, keepdims=True))
@@ -102,7 +131,7 @@ def without_cameras(
     return x
 
 
-def check_mode(what: str, mode: str, others: Sequence[str] = ()) -> None:
-    """Raises a CCAFLError for a mode that is neither of :data:`MODES` nor of ``others``."""
-    if mode not in (*others, *MODES):
-        raise unknown_name(what, mode, (*others, *MODES))
+def check_mode(what: str, mode: str, modes: Sequence[str] = MODES) -> None:
+    """Raises a CCAFLError for a mode that is none of ``modes``."""
+    if mode not in modes:
+        raise unknown_name(what, mode, modes)

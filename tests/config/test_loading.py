@@ -85,7 +85,10 @@ MISTAKES = [
     (["model.resume", "nowhere"], ["model.resume: there is no file or folder 'nowhere'"]),
     (["ccafl.clip_weights", "nowhere.pt"], ["ccafl.clip_weights: there is no file"]),
     (["test.visrank", "True"], ["test.visrank", "test.evaluate True"]),
-    (["test.camera_normalization", "std"], ["test.camera_normalization: 'std'", "Choose one of: mean, mean_std, none"]),
+    (
+        ["test.camera_normalization", "std"],
+        ["test.camera_normalization: 'std'", "Choose one of: erase, mean, mean_std, none"],
+    ),
     (["ccafl.association.nearest_pairs.camera_normalization", "std"], ["nearest_pairs.camera_normalization: 'std'"]),
     (
         ["test.camera_statistics", "galery"],

@@ -95,7 +95,7 @@ def expected_scores(found: dict[str, Any], statistics: CameraStatistics | None, 
 
 
 @pytest.mark.parametrize("is_fast", [True, False])
-@pytest.mark.parametrize("mode", ["mean", "mean_std"])
+@pytest.mark.parametrize("mode", ["mean", "mean_std", "erase"])
 def test_statistics_of_the_gallery(engine, mode, is_fast, capsys, monkeypatch):
     for module in ("metrics.rank", "utils.rerank"):
         monkeypatch.setattr(torchreid_module(module), "np", StableNumpy())

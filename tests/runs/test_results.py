@@ -88,6 +88,15 @@ def test_runs_of_torchreids_own_engines(
     assert written["training_seconds"] > 0
 
 
+def test_the_probe_behind_what_the_test_takes_out(root: Path, tmp_path: Path) -> None:
+    given = ("loss.name", "softmax", "ccafl.camera_probe", "True")
+    plain = run(root, tmp_path / "plain", *given)["camera_probe"]["market1501"]
+    tested = run(root, tmp_path / "erased", *given, "test.camera_normalization", "erase")["camera_probe"]["market1501"]
+    assert set(plain) == {"accuracy", "chance"}
+    assert {name: tested[name] for name in plain} == plain
+    assert 0 <= tested["as_tested"] < plain["accuracy"]
+
+
 def assert_camera_pairs(written: dict) -> None:
     """Each query is one of its camera's and counts before every other camera."""
     pairs, scores = written["camera_pairs"]["market1501"], written["scores"]["market1501"]
