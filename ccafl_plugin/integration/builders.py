@@ -48,7 +48,8 @@ def sampler_changes() -> list[Change]:
         given.apply_defaults()
         build = SAMPLERS.get(given.arguments["train_sampler"])
         if build is None:
-            check_torchreids_sampler(**{name: given.arguments.get(name) for name in SAMPLER_ARGUMENTS})
+            sizes: dict[str, Any] = {name: given.arguments.get(name) for name in SAMPLER_ARGUMENTS}
+            check_torchreids_sampler(**sizes)
             return original(*args, **kwargs)
         return build(
             given.arguments["data_source"],
