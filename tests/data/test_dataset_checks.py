@@ -123,7 +123,7 @@ def test_msmt17_in_pieces(tmp_path):
 
 def test_rendered_datasets_need_no_root(tmp_path):
     check_sources(tmp_path / "nowhere", ["synthetic_persons"], ["synthetic_persons"])
-    with fails(r"data\.root: .* holds market1501\."):
+    with fails(r"data\.root: .* folder of market1501\."):
         check_sources(tmp_path / "nowhere", ["synthetic_persons"], ["market1501"])
 
 

@@ -66,7 +66,9 @@ def test_msmt17_with_a_broken_list(tmp_path):
     write_msmt17(tmp_path)
     main, train, _ = find_msmt17(tmp_path)
     (main / "list_val.txt").write_text("0000/0000_000_01_0303morning_0008_0.jpg 0\n\nnonsense\n")
-    with pytest.raises(CCAFLError, match=r"list_val\.txt, line 3: 'nonsense'"):
+    with pytest.raises(
+        CCAFLError, match=r"list_val\.txt, line 3: expected an image and a person's number, found 'nonsense'"
+    ):
         read_msmt17_list(main / "list_val.txt", train)
     (main / "list_val.txt").unlink()
     with pytest.raises(CCAFLError, match=r"list_val\.txt is missing"):

@@ -310,19 +310,19 @@ def test_impossible_sizes(name, arguments, message):
 
 
 def test_fewer_proxies_than_a_batch_needs():
-    with pytest.raises(CCAFLError, match=r"^batch_size: 24 .* needs 6 proxies .* has 5; .* at most 20"):
+    with pytest.raises(CCAFLError, match=r"^batch_size: 24 .* needs 6 proxies .* has 5\. .* at most 20"):
         ProxySampler(small_list((3, 2)), 24, 4)
-    with pytest.raises(CCAFLError, match=r"^batch_size: 16 .* needs 4 people .* has 3; .* at most 12"):
+    with pytest.raises(CCAFLError, match=r"^batch_size: 16 .* needs 4 people .* has 3\. .* at most 12"):
         IdentitySampler(small_list((3, 2)), 16, 4)
 
 
 def test_cameras_that_do_not_divide_a_batch():
-    with pytest.raises(CCAFLError, match=r"^batch_size: 32 .* 8 proxies .* 3 cameras; .* multiple of 12"):
+    with pytest.raises(CCAFLError, match=r"^batch_size: 32 .* 8 proxies .* 3 cameras\. .* multiple of 12"):
         CameraBalancedSampler(small_list((4, 4, 4)), 32, 4)
 
 
 def test_a_camera_smaller_than_its_share():
-    with pytest.raises(CCAFLError, match=r"camera \(dsetid, camid\) \(0, 1\) has 2; .* at most 16"):
+    with pytest.raises(CCAFLError, match=r"camera \(dsetid, camid\) \(0, 1\) has 2\. .* at most 16"):
         CameraBalancedSampler(small_list((4, 2)), 24, 4)
 
 
