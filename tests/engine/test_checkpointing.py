@@ -238,5 +238,5 @@ def test_a_run_goes_on_with_the_rate_of_its_classifier(
     pictures: Path, tmp_path: Path, first: float, then: float, difference: str
 ) -> None:
     following(pictures, first).run(save_dir=str(tmp_path), max_epoch=1)
-    with pytest.raises(CCAFLError, match=f"the part 'proxy_classifier' of [^\n]* was trained with {difference}; to"):
+    with pytest.raises(CCAFLError, match=f"the part 'proxy_classifier' of [^\n]* was trained with {difference}\\. To"):
         following(pictures, then).resume(str(tmp_path))

@@ -163,7 +163,9 @@ def files_opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the pictures that this process opens from now on."""
     seen: list[str] = []
     original = Image.open
-    monkeypatch.setattr(Image, "open", lambda path, *rest: seen.append(str(path)) or original(path, *rest))
+    monkeypatch.setattr(
+        Image, "open", lambda path, *rest, **how: seen.append(str(path)) or original(path, *rest, **how)
+    )
     return seen
 
 
