@@ -20,6 +20,7 @@ from ccafl_plugin.runs.shipped_configurations import shipped_configurations
 from ccafl_plugin.runs.train_command import main
 from ccafl_plugin.terms import Term
 from ccafl_plugin.utils.trees import leaves
+from tests.hostile.weight_files import RAN, Touch
 from tests.layouts import write_dukemtmcreid, write_market1501
 from tests.layouts_torchreid import python
 
@@ -179,6 +180,26 @@ def test_layers_that_are_to_be_opened_first(command: Callable, layer: str) -> No
     assert re.match(rf"error: train\.open_layers: '{layer}'[^\n]*neck[^\n]*\n$", err)
 
 
+@pytest.mark.parametrize("layer", ["nek", "classifier"])  # the latter is torchreid's default
+def test_new_layers_of_staged_rates(command: Callable, layer: str) -> None:
+    code, _, err = command("train.staged_lr", "True", "train.new_layers", f"[{layer}]")
+    assert code == 1
+    assert re.match(rf"error: train\.new_layers: '{layer}'[^\n]*neck[^\n]*\n$", err)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "ccafl"])
+@pytest.mark.parametrize("key", ["model.resume", "model.load_weights"])
+def test_a_file_that_would_run_code_is_one_line(command: Callable, tmp_path: Path, loss: str, key: str) -> None:
+    file = tmp_path / "model" / "model.pth.tar-1"
+    file.parent.mkdir()
+    torch.save({"state_dict": {"weight": Touch()}, "epoch": 1}, file)
+    (tmp_path / "checkpoint-1.json").write_text('{"epoch": 1, "parts": {"model": "model/model.pth.tar-1"}}')
+    code, _, err = command("loss.name", loss, key, str(file))
+    assert code == 1
+    assert re.match(rf"error: {re.escape(key)}: can't read '[^\n]*': it names posix\.system[^\n]*\n$", err)
+    assert not Path(RAN).exists()
+
+
 def test_evaluation_rerank_and_pictures(command: Callable, tmp_path: Path) -> None:
     _, trained, _ = command()
     weights = ["model.load_weights", str(tmp_path / "log" / "model" / "model.pth.tar-2"), "test.evaluate", "True"]
@@ -300,7 +321,7 @@ def test_a_checkpoint_of_another_model(command: Callable, tmp_path: Path) -> Non
     file.write_bytes(b"no checkpoint at all")
     code, _, err = command("model.load_weights", str(file))
     assert code == 1
-    assert "as a checkpoint" in err
+    assert "it is a text that begins with 'no checkpoint at all'" in err
     assert err.count("\n") == 1
 
 

@@ -127,6 +127,55 @@ def test_a_folder_without_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert benchmark([]) == 2
 
 
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"sources": None}, "'sources' is None"),
+        ({"sources": [1]}, r"'sources' is \[1\], no list of names"),
+        ({"targets": "market1501"}, "'targets' is 'market1501'"),
+        ({"scores": 5}, "'scores' is 5"),
+        ({"scores": {"market1501": 0.5}}, "the scores of 'market1501' are 0.5"),
+        ({"scores": {"market1501": {"mAP": "good"}}}, "the scores of 'market1501' are"),
+        ({"settings": []}, r"'settings' is \[\]"),
+        ({"seed": "one"}, "'seed' is 'one'"),
+        ({"seed": None}, "'seed' is None"),
+        ({"model": 3}, "'model' is 3"),
+    ],
+)
+def test_results_that_somebody_has_changed(
+    change: dict[str, object], fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    write_results(tmp_path / "run", "digest", 0.123, seed=1, targets=["market1501"])
+    content = json.loads((tmp_path / "run" / FILE).read_text())
+    (tmp_path / "run" / FILE).write_text(json.dumps({**content, **change}))
+    assert benchmark(["--parse", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert re.match(
+        rf"error: --parse: the results in '[^\n]*run' can't be used: [^\n]*{fault}[^\n]*; mend or remove them\.\n$", err
+    )
+
+
+@pytest.mark.parametrize("key", ["sources", "targets", "scores", "settings", "seed", "model"])
+def test_results_that_lack_something(key: str, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    write_results(tmp_path / "run", "digest", 0.123, seed=1, targets=["market1501"])
+    content = json.loads((tmp_path / "run" / FILE).read_text())
+    del content[key]
+    (tmp_path / "run" / FILE).write_text(json.dumps(content))
+    with pytest.raises(CCAFLError, match=f"can't be used: '{key}' is missing"):
+        read_logs(tmp_path)
+
+
+def test_a_log_without_sources(tmp_path: Path) -> None:
+    write_log(tmp_path / "run", torchreids_log(sources=None))
+    with pytest.raises(CCAFLError, match="'sources' is 'None'"):
+        read_logs(tmp_path)
+    write_log(tmp_path / "run", torchreids_log().replace("Show configuration\n", "Show configuration\n" + "[" * 50_000))
+    with pytest.raises(CCAFLError, match="no finished run below"):
+        read_logs(tmp_path)
+
+
 def test_published_rows_are_marked_and_only_for_the_same_test_sets(tmp_path: Path) -> None:
     write_log(tmp_path / "a", torchreids_log(sources=["msmt17"], targets=["market1501"]))
     table = cells(with_published(read_logs(tmp_path)), "scores", "cmc")
