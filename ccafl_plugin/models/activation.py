@@ -27,10 +27,10 @@ def activation_of(clip: nn.Module) -> str:
 
 
 def set_activation(clip: nn.Module, activation: str) -> None:
-    """Makes all transformers in ``clip`` compute with this activation; parts without one stay as they are.
+    """Makes all transformers in ``clip`` compute with this activation.
 
     Raises:
-        CCAFLError: no such activation, or this version of open_clip keeps it elsewhere.
+        CCAFLError: no such activation, or there is no transformer where this version of open_clip should have one.
     """
     from open_clip.transformer import QuickGELU
 
@@ -41,11 +41,9 @@ def set_activation(clip: nn.Module, activation: str) -> None:
     for block in blocks:
         if hasattr(block, "gelu"):
             block.gelu = kind()
-    if activation_of(clip) not in ("", activation):
-        raise CCAFLError(
-            f"open_clip builds CLIP with another activation ({activation_of(clip)}) than {activation}; install another "
-            "version."
-        )
+    if activation_of(clip) != activation:
+        found = activation_of(clip) or "none"
+        raise CCAFLError(f"open_clip built CLIP without {activation} (found: {found}). Install another version.")
 
 
 def activation_for(

@@ -126,10 +126,11 @@ def test_unregister_gives_back_the_torchreid_that_was_there(tmp_path):
         plugin.unregister()  # nothing is left to undo
         plugin.register()
         fresh.models.build_model("clip_tiny", num_classes=1, loss="ccafl", pretrained=False)
-        registered = state()
+        registered, alive = state(), getattr(torchreid_package(), MARK)
         plugin.unregister()
         assert changed(untouched, state()) == set()
         plugin.register()
+        assert alive  # a new wrapper in the place of a freed one would look like the old one
         assert changed(registered, state()) - {MARK} == changed(untouched, state()) - {MARK, *NEVER_ANEW}
 
     in_child(check)

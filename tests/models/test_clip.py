@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ccafl_plugin.models import BACKBONES, build_clip
+from ccafl_plugin.models.activation import activation_of, set_activation
 from ccafl_plugin.models.clip import TINY
 from ccafl_plugin.options import options
 from ccafl_plugin.utils.errors import CCAFLError
@@ -193,8 +194,12 @@ def test_misspelt_names():
         build_clip("clip_tiny", 4, loss="softmx", pretrained=False)
 
 
-def test_plain_gelu_is_refused(monkeypatch):
+def test_plain_gelu_is_replaced(monkeypatch):
     plain = dataclasses.replace(BACKBONES["clip_tiny"], config={**TINY, "quick_gelu": False})
     monkeypatch.setitem(BACKBONES, "clip_tiny", plain)
-    with pytest.raises(CCAFLError, match=r"without QuickGELU \(found: GELU\)"):
-        build_clip("clip_tiny", 4, pretrained=False)
+    assert activation_of(build_clip("clip_tiny", 4, pretrained=False).text_encoder) == "quick_gelu"
+
+
+def test_an_open_clip_that_keeps_its_activation_elsewhere():
+    with pytest.raises(CCAFLError, match=r"without quick_gelu \(found: none\)"):
+        set_activation(torch.nn.Linear(2, 2), "quick_gelu")

@@ -72,7 +72,7 @@ def test_the_schedule_rises_and_falls():
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 1}, {"learning_rate": 0.0}])
 def test_impossible_schedules(wrong):
-    with pytest.raises(CCAFLError, match="pretraining"):
+    with pytest.raises(CCAFLError, match=next(iter(wrong))):
         Schedule(**wrong)
 
 
@@ -157,7 +157,8 @@ def test_the_command_writes_a_file_that_loads(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [(["--persons", "0"], "must be at least 1"), (["--steps", "0"], "there must be a step")]
+    ("arguments", "message"),
+    [(["--persons", "0"], "must be at least 1"), (["--steps", "0"], "--steps: 0 is out of range")],
 )
 def test_wrong_arguments_are_one_line(arguments, message, capsys):
     assert main(arguments) == 2
