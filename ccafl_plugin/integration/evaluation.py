@@ -109,7 +109,7 @@ def test_changes() -> list[Change]:
         self.test_loader = {
             name: pair
             for name, pair in loaders.items()
-            if all(len(pair[part].dataset) for part in ("query", "gallery"))
+            if all(len(pair[part]) for part in ("query", "gallery"))
         }
         try:
             if left_out := [name for name in loaders if name not in self.test_loader]:

@@ -108,15 +108,15 @@ def test_a_run_reached_by_a_link_is_a_run(tmp_path: Path) -> None:
 
 
 BROKEN: dict[str, tuple[str, str]] = {
-    "no JSON": ("{", "is no manifest of a checkpoint"),
-    "a list": ("[]", "is no manifest of a checkpoint"),
-    "no parts": ('{"epoch": 1}', "is no manifest of a checkpoint"),
-    "parts in a list": ('{"epoch": 1, "parts": [1]}', "is no manifest of a checkpoint"),
-    "parts by number": ('{"epoch": 1, "parts": 5}', "is no manifest of a checkpoint"),
-    "no number of epochs": ('{"epoch": "one", "parts": {}}', "is no manifest of a checkpoint"),
-    "endless epochs": ('{"epoch": 1e999, "parts": {}}', "is no manifest of a checkpoint"),
-    "nested 100000 deep": ("[" * 100_000, "is no manifest of a checkpoint"),
-    "bytes": ("\udcff\udcfe", "is no manifest of a checkpoint"),
+    "no JSON": ("{", "is not the manifest of a checkpoint"),
+    "a list": ("[]", "is not the manifest of a checkpoint"),
+    "no parts": ('{"epoch": 1}', "is not the manifest of a checkpoint"),
+    "parts in a list": ('{"epoch": 1, "parts": [1]}', "is not the manifest of a checkpoint"),
+    "parts by number": ('{"epoch": 1, "parts": 5}', "is not the manifest of a checkpoint"),
+    "no number of epochs": ('{"epoch": "one", "parts": {}}', "is not the manifest of a checkpoint"),
+    "endless epochs": ('{"epoch": 1e999, "parts": {}}', "is not the manifest of a checkpoint"),
+    "nested 100000 deep": ("[" * 100_000, "is not the manifest of a checkpoint"),
+    "bytes": ("\udcff\udcfe", "is not the manifest of a checkpoint"),
 }
 
 
