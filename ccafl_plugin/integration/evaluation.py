@@ -107,9 +107,7 @@ def test_changes() -> list[Change]:
     def test(self: Any, *args: Any, **kwargs: Any) -> Any:
         loaders = self.test_loader
         self.test_loader = {
-            name: pair
-            for name, pair in loaders.items()
-            if all(len(pair[part]) for part in ("query", "gallery"))
+            name: pair for name, pair in loaders.items() if all(len(pair[part]) for part in ("query", "gallery"))
         }
         try:
             if left_out := [name for name in loaders if name not in self.test_loader]:
