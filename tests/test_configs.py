@@ -70,6 +70,7 @@ SHARED = {
     "ccafl.terms.proxy_classifier.lr": 3.5e-4,
     "ccafl.terms.proxy_classifier.weight_decay": 5e-4,
     "ccafl.terms.proxy_classifier.scale": 16.0,
+    "ccafl.terms.proxy_classifier.follow_encoder": 0.0,
     "ccafl.terms.icdl.enabled": True,
     "ccafl.terms.icdl.weight": 1.0,
     "ccafl.terms.icdl.first_epoch": 0,

@@ -11,6 +11,9 @@ from ccafl_plugin.association.blocks import chunks, cross_camera_blocks
 
 REFINED_AT_ONCE = 1 << 18  # elements of products held at once, 2 MB, so that they stay in the cache
 
+BEST = 2
+"""Highest cosines that a match has to exceed on average (docs/method.md, margin)."""
+
 
 class BestMatches(NamedTuple):
     """The mean of the highest cosines per camera, and the matches whose cosine is above the lowest of these."""
@@ -43,7 +46,7 @@ def cosines(unit: NDArray[np.float64], a: NDArray[np.int64], b: NDArray[np.int64
     return values
 
 
-def best_matches(unit: NDArray[np.float64], camera: NDArray[np.int64], best: int = 2) -> BestMatches:
+def best_matches(unit: NDArray[np.float64], camera: NDArray[np.int64], best: int = BEST) -> BestMatches:
     """Finds the highest :func:`cosines` of each proxy with the proxies of each other camera.
 
     A blockwise product in float32, whose rounding error is bounded, excludes pairs that cannot be among the highest

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ccafl_plugin.association.best_matches import best_matches, cosines
+from ccafl_plugin.association.best_matches import BEST, best_matches, cosines
 from ccafl_plugin.association.linkage import average_linkage
 from ccafl_plugin.association.registry import number_groups, register_association
 from ccafl_plugin.utils.camera_moments import without_cameras
@@ -14,7 +14,7 @@ from ccafl_plugin.utils.ranges import check_arguments
 
 
 @register_association("margin")
-def margin(features: Tensor, cameras: Tensor, best: int = 2) -> Tensor:
+def margin(features: Tensor, cameras: Tensor, best: int = BEST) -> Tensor:
     """Pseudo identities from the margins between best matches and second-best matches.
 
     1. Features are standardised per camera and scaled to unit length

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -214,7 +215,8 @@ def test_real_runs_branch_fail_and_resume(tmp_path: Path) -> None:
     assert newest.name == "checkpoint-3.json"
     second = json.loads((trunk.folder / "checkpoint-1.json").read_text())
     newest.unlink()
-    second["parts"] = {name: str(trunk.folder / file) for name, file in second["parts"].items()}
+    for file in second["parts"].values():  # parts lie in the run's own folder, nowhere else
+        shutil.copyfile(trunk.folder / file, whole.folder / file)
     (whole.folder / "checkpoint-1.json").write_text(json.dumps(second))
     _, plan = planned(tmp_path, root, **content)
     Runner(plan, start=forked, report=lines.append, pause=0.02).run()
