@@ -172,7 +172,7 @@ def imagenet_weights(model: nn.Module, url: str, file: Path) -> None:
     """Fills a model of torchreid's with its ImageNet weights, downloaded if they are not there.
 
     Raises:
-        CCAFLError: they can't be had, are no weights, or not this model's.
+        CCAFLError: they could not be loaded, hold no weights, or belong to another model.
     """
     what = f"model.pretrained: the file {file.name}"
     fetch(url, file, what, "set model.pretrained False for random weights", sha256=checksum_in_name(url))

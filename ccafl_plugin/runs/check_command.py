@@ -124,12 +124,13 @@ def _shown(data: DataSet, doubts: Sequence[Doubt], words: str) -> list[tuple[str
 
 
 def _ask_model(config: CfgNode, data: DataSet) -> tuple[list[Doubt], list[Doubt], str]:
-    """Doubts by the features of the configuration's model, and a line if it can't be had."""
+    """Doubts by the features of the configuration's model, and a line if its weights could not be loaded."""
     try:
         features = _features(config, data)
     except (CCAFLError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        return [], [], f"Labels are not held against features: {config.model.name} can't be had ({reason})"
+        failure = f"could not load the weights of {config.model.name} ({reason})"
+        return [], [], f"Labels were not compared with features: {failure}"
     features = centred(features, data.labels)
     return doubled_ids(features, data.labels), mixed_ids(features, data.labels), ""
 
