@@ -64,7 +64,10 @@ def test_what_does_not_fit():
 
 
 def test_no_full_matrix_is_made():
-    """A matrix of 4000 x 60000 would need 960 MB; 64 MB of it exist at a time."""
+    """A matrix of 4000 x 60000 would need 960 MB and its ranking twice as much; blocks of 64 MB exist at a time.
+
+    The bound is half of the matrix: how much of the blocks' freed memory an allocator keeps differs between machines.
+    """
 
     def evaluate() -> None:
         from ccafl_plugin.metrics import evaluate_features
@@ -74,6 +77,6 @@ def test_no_full_matrix_is_made():
         cameras = torch.zeros(60000, dtype=torch.int64)
         labels = torch.arange(4000), torch.arange(60000) // 15, cameras[:4000], cameras + 1
         grown = memory_growth(lambda: evaluate_features(query, images, *labels))
-        assert grown < 300, f"{grown:.0f} MB"
+        assert grown < 480, f"{grown:.0f} MB"
 
     in_child(evaluate)
