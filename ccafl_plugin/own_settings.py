@@ -53,6 +53,7 @@ class OwnData:
             in it a folder per id.
         table: CSV file with one row per image; wins over the pattern.
         queries: CSV file with a few images whose ids hold across cameras, to evaluate on.
+        pairs: CSV file with pairs of images and whether both show one person, to evaluate on at the end.
         test_share: of the people, to be held out of training and tested on; 0: none. For ids across cameras only.
         seed: of that draw.
         needs_cameras: refuse data that do not say which camera took an image.
@@ -66,6 +67,7 @@ class OwnData:
     pattern: str = ""
     table: str = ""
     queries: str = ""
+    pairs: str = ""
     test_share: float = 0.0
     seed: int = 1
     needs_cameras: bool = False

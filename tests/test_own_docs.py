@@ -38,6 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = [f"{camera}/{person}/{n:04d}.jpg" for camera, found in people.items() for person in found for n in (1, 2)]
     write(place / "my-cameras", *names, "yard/1/a.png", "yard/1/b.png", "yard/2/a.png")
     (place / "my-cameras" / "labels.csv").write_text(TABLES[1], encoding="utf-8")
+    (place / "my-cameras" / "pairs.csv").write_text(TABLES[2], encoding="utf-8")
     write(place / "my-crops", *(f"{p}_cam{c}_{n}.jpg" for p in ("anna", "b") for c in (1, 2) for n in range(3)))
     tables = write(place / "my-tables", "images/000001.jpg", "images/000002.jpg")
     write(tables, "pictures/whole.jpg", height=90, width=120, first=9)
@@ -82,6 +83,7 @@ def test_a_command(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert code == 0, printed.err
         evaluates = "labels.csv" in command or "test_share" in command
         assert ("mAP: " in printed.out) == evaluates
+        assert ("1 same and 1 different pairs of 3 images" in printed.out) == ("pairs.csv" in command)
         assert list((tmp_path / "log" / "model").iterdir())
     assert code == 0
 

@@ -45,7 +45,7 @@ OF_SYNTHETIC = ("size", "seed", "cameras")
 OF_TESTS = ("camera_normalization", "camera_statistics", "camera_rerank")
 """Keys below ``test``, beside torchreid's, that set an option of the same name; its default is the key's."""
 
-OF_OWN_DATA = ("ids", "pattern", "table", "queries", "test_share", "seed")
+OF_OWN_DATA = ("ids", "pattern", "table", "queries", "pairs", "test_share", "seed")
 """Keys below ``ccafl.data`` that are arguments of ``OwnData``, whose defaults are the keys'."""
 
 OF_ENGINE = (

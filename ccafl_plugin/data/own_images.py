@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccafl_plugin.data.crop_cutting import cut
+from ccafl_plugin.data.crop_cutting import CropCounts, cut
 from ccafl_plugin.data.image_records import (
     GALLERY,
     QUERY,
@@ -22,7 +22,7 @@ from ccafl_plugin.data.mot_file import read_mot_file
 from ccafl_plugin.data.name_pattern import NamePattern
 from ccafl_plugin.data.own_folder import TREE, read_folder
 from ccafl_plugin.data.own_split import hold_out
-from ccafl_plugin.data.own_table import read_table
+from ccafl_plugin.data.own_table import find_file, read_table
 from ccafl_plugin.data.own_tracks import find_tracked_cameras
 from ccafl_plugin.own_settings import OwnData
 from ccafl_plugin.utils.errors import CCAFLError
@@ -61,7 +61,7 @@ def read_own_folder(root: Path, own: OwnData) -> OwnImages:
     """
     notes: list[str] = []
     if own.table:
-        file = _file(own.table, root, "ccafl.data.table")
+        file = find_file(own.table, root, "ccafl.data.table")
         source = str(file)
         records = read_table(file, needs_cameras=False)
         has_cameras = all(record.camera for record in records)
@@ -78,11 +78,9 @@ def read_own_folder(root: Path, own: OwnData) -> OwnImages:
             f"data.sources: {source} does not say which camera took an image, and intra-camera supervision needs it: "
             f"{remedy}, or train with {WITHOUT_CAMERAS}, which works without."
         )
-    boxed = [record for record in records if record.box is not None]
-    if boxed:
-        cropped, counts = cut(root, boxed, own.crops)
+    records, counts = _with_boxes_cut(root, records, own)
+    if counts is not None:
         notes.append(f"Boxes: {counts}")
-        records = [record for record in records if record.box is None] + cropped
     return _finished(root, records, own, own.ids_hold_across, source, notes)
 
 
@@ -125,7 +123,7 @@ def _finished(
     if own.queries:
         if any(record.split != TRAIN for record in records):
             raise CCAFLError("ccafl.data.queries: the data have a query or gallery part already; empty one of the two.")
-        file = _file(own.queries, root, "ccafl.data.queries")
+        file = find_file(own.queries, root, "ccafl.data.queries")
         labelled = _labelled(read_table(file, "ccafl.data.queries", split=QUERY), file, root, own)
         trained = {os.path.normpath(record.path) for record in records}
         both = {record.path for record in labelled if os.path.normpath(record.path) in trained}
@@ -145,25 +143,23 @@ def _finished(
 
 def _labelled(records: Sequence[Record], file: Path, root: Path, own: OwnData) -> list[Record]:
     """Query and gallery; images of which the table doesn't say which are both."""
-    boxed = [record for record in records if record.box is not None]
-    if boxed:
-        cropped, _ = cut(root, boxed, own.crops)
-        records = [record for record in records if record.box is None] + cropped
+    records, _ = _with_boxes_cut(root, records, own)
     splits = Counter(record.split for record in records)
     if splits[TRAIN]:
         raise CCAFLError(f"ccafl.data.queries: {file} has images to train on; put them into ccafl.data.table.")
     if not splits[GALLERY]:
         records = [*records, *(_as_gallery(record) for record in records)]
-    return list(records)
+    return records
+
+
+def _with_boxes_cut(root: Path, records: Sequence[Record], own: OwnData) -> tuple[list[Record], CropCounts | None]:
+    """Records whose boxes have become images, and what became of the boxes; None if no record has one."""
+    whole = [record for record in records if record.box is None]
+    if len(whole) == len(records):
+        return whole, None
+    images, counts = cut(root, [record for record in records if record.box is not None], own.crops)
+    return whole + images, counts
 
 
 def _as_gallery(record: Record) -> Record:
     return Record(record.path, record.id, record.camera, GALLERY, record.frame, record.box, record.origin)
-
-
-def _file(name: str, root: Path, key: str) -> Path:
-    """A file by its path, or by its path below the data root."""
-    for file in (Path(name).expanduser(), root / name):
-        if file.is_file():
-            return file.absolute()
-    raise CCAFLError(f"{key}: there is no file {name!r}, neither here nor in {root}.")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
 import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from ccafl_plugin.data.csv_rows import csv_rows, row_number
 from ccafl_plugin.data.image_records import TRAIN, Box, Record
 from ccafl_plugin.data.own_folder import split_of
 from ccafl_plugin.utils.errors import CCAFLError
 
 BOX = ("x", "y", "w", "h")
 COLUMNS = ("path", "id", "camera", "split", "frame", *BOX)
-DELIMITERS = (",", ";", "\t")
 
 
 def read_table(
@@ -35,55 +33,55 @@ def read_table(
     Raises:
         CCAFLError: names file and row, and says what is wrong there.
     """
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as opened:
-            text = opened.read()
-    except OSError as error:
-        raise CCAFLError(f"{key}: {file} can't be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise CCAFLError(f"{key}: {file} is not UTF-8 (byte {error.start}); save it as CSV UTF-8.") from error
-    if "\0" in text:
-        raise CCAFLError(f"{key}: {file} is not a text; save it as CSV UTF-8.")
-    head = text.partition("\n")[0]
-    delimiter = max(DELIMITERS, key=head.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
-    try:
-        names = [name.strip() for name in next(reader, [])]
-        _check_columns(names, file, key, needs_cameras)
-        records: list[Record] = []
-        first_row: dict[tuple[str, int | None, Box | None], int] = {}
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            where = f"{key}: {file}, row {reader.line_num}"
-            if len(cells) != len(names):
-                raise CCAFLError(
-                    f"{where}: {len(cells)} cells, but {len(names)} columns; quote cells with {delimiter!r}."
-                )
-            row = dict(zip(names, cells, strict=True))
-            record = _record(row, file, where, split)
-            image = (record.path, record.frame if record.box else None, record.box)
-            if image in first_row:
-                raise CCAFLError(f"{where}: {row['path']!r} stands in row {first_row[image]} already; remove one.")
-            first_row[image] = reader.line_num
-            records.append(record)
-    except csv.Error as error:
-        raise CCAFLError(f"{key}: {file}, row {reader.line_num}: {error}.") from error
-    if not records:
-        raise CCAFLError(f"{key}: {file} has no row below its first one, which names the columns.")
+    records: list[Record] = []
+    first_row: dict[tuple[str, int | None, Box | None], str] = {}
+    for where, row in csv_rows(file, key, ("path", "id", *(["camera"] if needs_cameras else [])), COLUMNS):
+        if not records:
+            _check_box_columns(row, file, key)
+        record = _record(row, file, where, split)
+        image = (record.path, record.frame if record.box else None, record.box)
+        if image in first_row:
+            raise CCAFLError(f"{where}: {row['path']!r} stands in row {first_row[image]} already; remove one.")
+        first_row[image] = row_number(where)
+        records.append(record)
     return records
 
 
-def _check_columns(names: list[str], file: Path, key: str, needs_cameras: bool) -> None:
-    for name in ("path", "id", *(["camera"] if needs_cameras else [])):
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-            hint = f"; is it {near[0]!r}?" if near else ""
-            found = ", ".join(map(repr, names)) or "nothing"
-            raise CCAFLError(f"{key}: {file} has no column {name!r} in its first row ({found}){hint}")
-    for name in COLUMNS:
-        if names.count(name) > 1:
-            raise CCAFLError(f"{key}: {file} has the column {name!r} twice; remove one.")
+def find_file(name: str, root: Path, key: str) -> Path:
+    """A file by its path, or by its path below the data root.
+
+    Args:
+        name: as the setting has it.
+        root: the data root.
+        key: the setting, for the message.
+
+    Raises:
+        CCAFLError: there is no such file.
+    """
+    for file in (Path(name).expanduser(), root / name):
+        if file.is_file():
+            return file.absolute()
+    raise CCAFLError(f"{key}: there is no file {name!r}, neither here nor in {root}.")
+
+
+def path_of(cell: str, file: Path, where: str) -> Path:
+    """The file that a cell of a table names; paths are taken from the table's own folder.
+
+    Args:
+        cell: as it was written.
+        file: the table.
+        where: the place of the row, for the message.
+
+    Raises:
+        CCAFLError: there is no such file.
+    """
+    path = file.parent / cell.strip()
+    if not path.exists():
+        raise CCAFLError(f"{where}: there is no {path}; paths are taken from the folder of the table.")
+    return path
+
+
+def _check_box_columns(names: Mapping[str, str], file: Path, key: str) -> None:
     boxes = [name for name in BOX if name in names]
     if boxes and len(boxes) < len(BOX):
         raise CCAFLError(f"{key}: {file} has {', '.join(boxes)} of a box; all of {', '.join(BOX)} are needed, or none.")
@@ -93,9 +91,7 @@ def _record(row: Mapping[str, str], file: Path, where: str, split: str) -> Recor
     for name in ("path", "id", "camera"):
         if name in row and not row[name].strip():
             raise CCAFLError(f"{where}: no {name}; fill the cell or remove the row.")
-    path = file.parent / row["path"].strip()
-    if not path.exists():
-        raise CCAFLError(f"{where}: there is no {path}; paths are taken from the folder of the table.")
+    path = path_of(row["path"], file, where)
     if path.is_dir() and not row.get("x", "").strip():
         raise CCAFLError(f"{where}: {path} is a folder; an image is expected.")
     frame = row.get("frame", "").strip()

@@ -113,7 +113,8 @@ def test_changes() -> list[Change]:
             if left_out := [name for name in loaders if name not in self.test_loader]:
                 print(
                     f"No evaluation on {', '.join(left_out)}: there is no query and gallery with ids that hold across "
-                    "cameras. ccafl.data.queries names a few such images, -t another dataset."
+                    "cameras. ccafl.data.queries names a few such images, ccafl.data.pairs labelled pairs, -t another "
+                    "dataset."
                 )
             return original(self, *args, **kwargs) if self.test_loader else 0.0
         finally:

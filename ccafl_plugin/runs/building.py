@@ -34,10 +34,10 @@ def build_data_manager(config: CfgNode) -> Any:
     damage_training_set(datamanager, noise, config.train.seed, arguments.sampler_arguments(config))
     for name, sets in datamanager.test_dataset.items():
         check_queries(name, sets["query"], sets["gallery"])
-        if config.test.evaluate and not sets["query"]:
+        if config.test.evaluate and not sets["query"] and not config.ccafl.data.pairs:
             raise CCAFLError(
                 f"test.evaluate: {name} has no query and gallery. Set ccafl.data.queries to a file of labelled images, "
-                "or name another dataset with -t."
+                "or ccafl.data.pairs to one of pairs, or name another dataset with -t."
             )
     return datamanager
 

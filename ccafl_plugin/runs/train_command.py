@@ -22,6 +22,7 @@ from ccafl_plugin.options import options
 from ccafl_plugin.runs import building, results
 from ccafl_plugin.runs.fitting import fit_to_data
 from ccafl_plugin.runs.opening_lines import opening_lines
+from ccafl_plugin.runs.pair_evaluation import evaluate_pairs, pair_lines, pairs_of
 from ccafl_plugin.runs.run_files import config_and_system_files, log_to_file
 from ccafl_plugin.runs.shipped_configurations import list_configurations
 from ccafl_plugin.utils.allocator import keep_freed_memory
@@ -86,6 +87,7 @@ def load(given: argparse.Namespace, fit: bool = True) -> tuple[CfgNode, list[str
     config = load_config(file, pairs, **named)
     options.update(**arguments.option_values(config))  # the datasets read them
     check_sources(config.data.root, config.data.sources, config.data.targets, dataset_classes())
+    pairs_of(config)  # mistakes in the file show before hours of training
     if not (fit and config.ccafl.data.fit):
         return config, []
     counts, fitted = fit_to_data(config)
@@ -180,8 +182,13 @@ def run(config: CfgNode) -> None:
     if not isinstance(engine, ImageCCAFLEngine) and not config.test.evaluate:
         print(engine.history.effective_settings)  # ImageCCAFLEngine prints them itself
     engine.run(**run_arguments)
+    pairs, pair_scores = pairs_of(config), None
+    if pairs is not None:
+        pair_scores = evaluate_pairs(model, datamanager, pairs)
+        print("\n".join(pair_lines(pairs.file, pair_scores)))
     if not config.test.evaluate:
-        results.write(config.data.save_dir, results.summary(config, engine, time.monotonic() - started))
+        facts = results.summary(config, engine, time.monotonic() - started)
+        results.write(config.data.save_dir, facts | ({} if pair_scores is None else {"pairs": pair_scores}))
 
 
 def use_threads(workers: int) -> None:

@@ -9,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+import torchreid
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ccafl_plugin.config import load_config
 from ccafl_plugin.config.shipped_files import config_file
+from ccafl_plugin.options import options
 from ccafl_plugin.runs import results
 from ccafl_plugin.runs.train_command import main
 from ccafl_plugin.suites.suite_table import _training
@@ -74,16 +78,54 @@ def test_a_folder_is_all_it_takes(command: Callable, tmp_path: Path) -> None:
     assert re.match(r"error: test\.evaluate: folder has no query and gallery.*ccafl\.data\.queries[^\n]*\n$", err)
 
 
-def test_it_evaluates_on_a_few_labelled_images(command: Callable, root: Path, tmp_path: Path) -> None:
+def write_pairs(root: Path, file: Path) -> tuple[list, list]:
+    """A table of 8 same and 28 different pairs; returns the two kinds."""
+    people = [(root / f"hall/{person}/0.png", root / f"yard/{person}/1.png") for person in "stuvwxyz"]
+    same = [(first, second, "yes") for first, second in people]
+    different = [(people[i][0], people[j][1], "no") for i in range(8) for j in range(i)]
+    with open(file, "w", newline="") as opened:
+        csv.writer(opened).writerows([("path_a", "path_b", "same"), *same, *different])
+    return same, different
+
+
+def test_it_evaluates_on_a_few_labelled_images_and_pairs(command: Callable, root: Path, tmp_path: Path) -> None:
     with open(tmp_path / "q.csv", "w", newline="") as opened:
         rows = [(root / f"{camera}/{person}/0.png", person, camera) for camera in ("hall", "yard") for person in "stu"]
         csv.writer(opened).writerows([("path", "id", "camera"), *rows])
-    code, out, err = command("ccafl.data.queries", str(tmp_path / "q.csv"), "ccafl.camera_probe", "True")
+    write_pairs(root, tmp_path / "pairs.csv")
+    queries = ["ccafl.data.queries", str(tmp_path / "q.csv"), "ccafl.camera_probe", "True"]
+    code, out, err = command(*queries, "ccafl.data.pairs", str(tmp_path / "pairs.csv"))
     assert code == 0, err
     assert "query    |         3 |        6 |         2" in out
     assert "6 images of" in out and "are trained on, too; scores on them flatter" in out
     assert "mAP: " in out and "No evaluation" not in out
-    assert results.read(tmp_path / "log")["test_sets"]["folder"]["queries"] == 6
+    written = results.read(tmp_path / "log")
+    assert written["test_sets"]["folder"]["queries"] == 6
+    assert "8 same and 28 different pairs of 16 images **" in out
+    assert "16 of the images are trained on, too; scores on them flatter" in out
+    assert (written["pairs"]["same"], written["pairs"]["different"]) == (8, 28)
+    assert f"AUC: {written['pairs']['auc']:.1%}" in out
+    assert [rate["false_accept_rate"] for rate in written["pairs"]["accept_rates"]] == [0.1]
+
+
+def test_a_model_is_tested_on_pairs_alone(command: Callable, root: Path, tmp_path: Path) -> None:
+    """The figures are those of features that are computed and compared by hand."""
+    same, different = write_pairs(root, tmp_path / "pairs.csv")
+    code, out, err = command("ccafl.data.pairs", str(tmp_path / "pairs.csv"), "test.evaluate", "True")
+    assert code == 0, err
+    printed = re.search(r"AUC: ([\d.]+)%", out)
+
+    options.update(input_size=(64, 32))
+    model = torchreid.models.build_model("clip_tiny", 1, loss="triplet", pretrained=True).eval()
+    _, transform = torchreid.data.transforms.build_transforms(64, 32, transforms=["bicubic_resize"])
+
+    def feature(path: Path) -> torch.Tensor:
+        return model(transform(Image.open(path).convert("RGB"))[None])[0]
+
+    with torch.no_grad():
+        cosines = [[float(feature(a) @ feature(b)) for a, b, _ in kind] for kind in (same, different)]
+    slow = sum((s > d) + 0.5 * (s == d) for s in cosines[0] for d in cosines[1]) / (8 * 28)
+    assert float(printed[1]) / 100 == pytest.approx(slow, abs=0.0006)
 
 
 def test_without_cameras(command: Callable, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,6 +159,7 @@ def test_held_out_people(command: Callable, root: Path) -> None:
         (["ccafl.data.pattern", "{cam}/{id}/*"], r"ccafl\.data\.pattern: .*'cam' is not available"),
         (["ccafl.data.pattern", "{camera}-{id}.*"], r"ccafl\.data\.pattern: .* fits none of 64 images"),
         (["ccafl.data.table", "none.csv"], r"ccafl\.data\.table: there is no file 'none\.csv'"),
+        (["ccafl.data.pairs", "none.csv"], r"ccafl\.data\.pairs: there is no file 'none\.csv'"),
         (["ccafl.data.test_share", "0.5"], r"ccafl\.data\.test_share: held-out people can be scored only"),
         (["ccafl.data.crops.overlap", "2.0"], r"ccafl\.data\.crops\.overlap: 2\.0 is out of range"),
         (["ccafl.supervision", "full"], r"ccafl\.supervision: full supervision needs ids that are valid across"),
