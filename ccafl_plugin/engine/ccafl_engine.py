@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from ccafl_plugin.data.fingerprint import fingerprint_of
 from ccafl_plugin.data.label_noise import true_persons
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.argument_checks import check_any_term, check_views
@@ -151,6 +152,7 @@ class ImageCCAFLEngine(ScoredEngine):
             report = TrueIdentities(true_persons(dataset, self.labels), self.labels)
         self.epoch_start = EpochStart(model, images, self.labels, self.supervision, report, extraction_dtype, self.seed)
         self.history.effective_settings = effective_settings_of(self)
+        self.history.dataset = fingerprint_of(dataset.train)
         scaler = gradient_scaler(dtype)
         self.state = TrainingState(self._models, self._optims, self._scheds, scaler, history=self.history)
         architecture = {

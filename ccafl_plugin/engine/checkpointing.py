@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ccafl_plugin.engine import checkpoints
+from ccafl_plugin.engine.earlier_runs import set_aside
 from ccafl_plugin.engine.state import MAIN, TrainingState
 from ccafl_plugin.utils.distributed import is_first_process
 from ccafl_plugin.utils.errors import CCAFLError
@@ -61,7 +62,7 @@ class Checkpointing:
             CCAFLError: there is no complete checkpoint, or it is of another model or other terms, or (after the first
                 epoch) of another learning rate or schedule.
         """
-        manifest, parts = checkpoints.load(path)
+        file, manifest, parts = checkpoints.open_checkpoint(path)
         if manifest.get("architecture") != self.architecture or set(parts) != set(self.state.models):
             raise CCAFLError(
                 f"model.resume: {str(path)!r} is a checkpoint of {manifest.get('architecture')} with the parts "
@@ -73,8 +74,13 @@ class Checkpointing:
         if history.effective_settings is not None:
             earlier = manifest.get("effective_settings", {})
             history.effective_settings = history.effective_settings.going_on_from(earlier)
-        self.folder = checkpoints.find_manifest(path).parent.resolve()
+        self.folder = file.parent.resolve()
         print(f'Resumed from "{path}", epoch {manifest["epoch"]}')
+        if checkpoints.CONTENTS not in manifest:
+            print(
+                "Note: the checkpoint is of version 0.1.0, which stored no sizes and digests, no settings and no "
+                "fingerprint of the data; they could not be compared."
+            )
         return manifest["epoch"]
 
     def branch(self, path: str) -> int:
@@ -116,7 +122,7 @@ class Checkpointing:
         self.folder = Path(save_dir).resolve()
         if not is_first_process():
             return
-        aside = checkpoints.set_aside(save_dir, behind=start_epoch if own else -1)
+        aside = set_aside(save_dir, behind=start_epoch if own else -1)
         if aside is not None:
             print(f'Checkpoints of an earlier run in "{save_dir}" are now in "{aside}"')
 

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import functools
-import json
-import os
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
+from ccafl_plugin.engine.manifests import (
+    CONTENTS,
+    MANIFEST,
+    DamagedCheckpoint,
+    check_files,
+    epoch_of,
+    files_of,
+    manifests,
+    read,
+    write,
+)
 from ccafl_plugin.models.checkpoint_file import read_part
 from ccafl_plugin.models.state_dicts import tensors_of
+from ccafl_plugin.utils.digests import FileFacts, write_verified
 from ccafl_plugin.utils.errors import CCAFLError
-from ccafl_plugin.utils.files import write_text_whole, write_whole
+from ccafl_plugin.utils.files import write_whole
 
-MANIFEST = "checkpoint-{}.json"
-ASIDE = "earlier-{}"
+
+class Checkpoint(NamedTuple):
+    """What :func:`open_checkpoint` read.
+
+    Attributes:
+        file: its manifest's file.
+        manifest: the manifest's entries.
+        parts: the state of every part, on the CPU.
+    """
+
+    file: Path
+    manifest: dict[str, Any]
+    parts: dict[str, dict[str, Any]]
 
 
 def save(
@@ -29,7 +51,8 @@ def save(
 ) -> None:
     """Writes every part to ``save_dir/PART/model.pth.tar-EPOCH``, then the manifest, and then deletes old checkpoints.
 
-    Files are written atomically, so after an interruption the last checkpoint is still usable.
+    Files are written atomically and read back, so after an interruption or on a full disk the last checkpoint is still
+    usable.
 
     Args:
         save_dir: folder of the run.
@@ -38,98 +61,33 @@ def save(
         facts: other entries of the manifest.
         keep: number of the newest checkpoints that are kept.
         keep_epochs: numbers of finished epochs whose checkpoints are always kept.
+
+    Raises:
+        OSError: a file could not be written; older checkpoints are unchanged.
     """
     save_dir = Path(save_dir)
     epoch = next(iter(parts.values()))["epoch"]
-    files = {}
+    files, contents = {}, {}
     for name, state in parts.items():
         file = save_dir / name / f"model.pth.tar-{epoch}"
-        write_whole(file, functools.partial(torch.save, state))
+        contents[name] = _write_part(file, state).as_dict()
         files[name] = file.relative_to(save_dir).as_posix()
     manifest = save_dir / MANIFEST.format(epoch)
-    is_new = not manifest.exists()  # after the last test it is written again, with the scores
-    write_text_whole(manifest, json.dumps({"epoch": epoch, "parts": files, **facts}, indent=2) + "\n")
-    if is_new:
-        print(f'Checkpoint saved to "{manifest}" ({", ".join(files)})')
+    write(manifest, {"epoch": epoch, "parts": files, CONTENTS: contents, **facts})
+    print(f'Checkpoint saved to "{manifest}" ({", ".join(files)})')
     for old in manifests(save_dir)[:-keep]:
-        if epoch_of(old) in keep_epochs:
+        if epoch_of(old) in keep_epochs or old == manifest:
             continue
-        for name in _files_of(old).values():
+        old_files = files_of(old)
+        old.unlink()  # first: without a manifest there is no checkpoint, and a part alone is not taken for one
+        for name in old_files.values():
             (save_dir / name).unlink(missing_ok=True)
-        old.unlink()
 
 
-def set_aside(save_dir: str | Path, behind: int = -1) -> Path | None:
-    """Moves old checkpoints out of the folder of a run that starts now, so that it cannot resume from them.
-
-    Args:
-        save_dir: folder of the run.
-        behind: checkpoints of epochs after this one are moved; -1 moves all.
-
-    Returns:
-        The new folder of the checkpoints; None if there were none.
-    """
-    save_dir = Path(save_dir)
-    found = [manifest for manifest in manifests(save_dir) if epoch_of(manifest) > behind]
-    if not found:
-        return None
-    files = {manifest: _files_of(manifest) for manifest in found}  # all are checked before any is moved
-    number = 1
-    while (aside := save_dir / ASIDE.format(number)).exists():
-        number += 1
-    for manifest in found:
-        for file in (manifest.name, *files[manifest].values()):  # the manifest first: without it there is no checkpoint
-            if (save_dir / file).is_file():
-                (aside / file).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(save_dir / file, aside / file)
-    return aside
-
-
-def manifests(save_dir: str | Path) -> list[Path]:
-    """The manifests in a folder, oldest epoch first."""
-    found = Path(save_dir).glob(MANIFEST.format("*"))
-    return sorted((path for path in found if path.stem.removeprefix("checkpoint-").isdecimal()), key=epoch_of)
-
-
-def _files_of(manifest: Path, key: str = "data.save_dir") -> dict[str, str]:
-    """The parts' files, relative to the run's folder; empty if :func:`save` did not write the manifest.
-
-    Raises:
-        CCAFLError: it names a file of another place, see :func:`_check_place`.
-    """
-    try:
-        parts = dict(json.loads(manifest.read_text(encoding="utf-8"))["parts"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    for part, file in parts.items():
-        _check_place(manifest, part, file, key)
-    return parts
-
-
-def _check_place(manifest: Path, part: Any, file: Any, key: str) -> None:
-    """Refuses a file that is not where :func:`save` puts a part: ``PART/model.pth.tar-EPOCH`` in the run's folder.
-
-    A manifest may come from anywhere, and what it names is opened, moved and deleted.
-
-    Raises:
-        CCAFLError: the file is called otherwise, or a link takes it out of the folder.
-    """
-    folder = manifest.parent
-    epoch = manifest.stem.rpartition("-")[2]  # a user may have given the manifest another name
-    beginning = f"{part}/model.pth.tar"
-    named = isinstance(part, str) and part not in ("", ".", "..") and not set(part) & set("/\\\0")
-    own = isinstance(file, str) and file.rpartition("-")[0] == beginning
-    own = own and (not epoch.isdecimal() or file == f"{beginning}-{epoch}")
-    if not (named and own and (folder / file).resolve().is_relative_to(folder.resolve())):
-        raise CCAFLError(
-            f"{key}: the manifest {str(manifest)!r} names {file!r} as its part {part!r}, which is no file of a "
-            "checkpoint in its folder; nothing was opened, moved or deleted. Remove the manifest if you don't trust it."
-        )
-
-
-def epoch_of(manifest: Path) -> int:
-    """The number of finished epochs in a manifest's name."""
-    return int(manifest.stem.rpartition("-")[2])
+def _write_part(file: Path, state: Mapping[str, Any]) -> FileFacts:
+    facts: list[FileFacts] = []
+    write_whole(file, lambda path: facts.append(write_verified(path, functools.partial(torch.save, state))))
+    return facts[0]
 
 
 def find_manifest(path: str | Path, key: str = "model.resume") -> Path:
@@ -164,32 +122,62 @@ def find_manifest(path: str | Path, key: str = "model.resume") -> Path:
 
 
 def load(path: str | Path, key: str = "model.resume") -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Reads a checkpoint.
+    """The manifest and the parts of :func:`open_checkpoint`."""
+    _, manifest, parts = open_checkpoint(path, key)
+    return manifest, parts
+
+
+def open_checkpoint(path: str | Path, key: str = "model.resume") -> Checkpoint:
+    """Reads a checkpoint. Of a folder, the newest that is whole; newer ones that are damaged are named in one line.
 
     Args:
         path: see :func:`find_manifest`.
         key: the configuration key that errors name.
 
-    Returns:
-        The manifest and the state of every part, on the CPU or on the device it was saved from.
-
     Raises:
-        CCAFLError: the manifest could not be read, or a part's file is missing or damaged.
+        CCAFLError: there is no checkpoint; the one that is named is damaged, or all in the folder are; or a manifest
+            names a file of another place.
     """
-    manifest_path = find_manifest(path, key)
-    try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-        files = dict(manifest["parts"])
-        manifest["epoch"] = int(manifest["epoch"])
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:80]
-        raise CCAFLError(f"{key}: {str(manifest_path)!r} is not the manifest of a checkpoint ({reason}).") from error
-    for name, file in files.items():
-        _check_place(manifest_path, name, file, key)
-        part = manifest_path.parent / file
-        if not part.is_file():
-            raise CCAFLError(f"{key}: the part {name!r} of the checkpoint is missing: {str(part)!r}.")
-    return manifest, {name: _read_part(manifest_path.parent / file, key) for name, file in files.items()}
+    newest = find_manifest(path, key)
+    if not Path(path).is_dir():
+        try:
+            return _open(newest, key)
+        except DamagedCheckpoint as error:
+            raise DamagedCheckpoint(f"{error}{_before(newest)}") from error
+    found = manifests(path)[::-1]
+    for manifest, before in zip(found, [*found[1:], None], strict=True):
+        try:
+            return _open(manifest, key)
+        except DamagedCheckpoint as error:
+            if before is None:
+                whole = "" if len(found) == 1 else f" None of the {len(found)} checkpoints in the folder is whole."
+                raise DamagedCheckpoint(f"{error}{whole}") from error
+            print(f"warning: {error} The checkpoint before it is used: {before.name}.", file=sys.stderr)
+    raise AssertionError("unreachable: find_manifest found one")
+
+
+def _before(manifest: Path) -> str:
+    """Names the checkpoint before a damaged one; empty if there is none."""
+    number = manifest.stem.rpartition("-")[2]
+    older = [each for each in manifests(manifest.parent) if number.isdecimal() and epoch_of(each) < int(number)]
+    return f" The checkpoint before it is {str(older[-1])!r}." if older else ""
+
+
+def _open(file: Path, key: str) -> Checkpoint:
+    manifest = read(file, key)
+    check_files(file, manifest, key)
+    parts = {}
+    for name, part in manifest["parts"].items():
+        try:
+            parts[name] = _read_part(file.parent / part, key)
+        except CCAFLError as error:
+            raise DamagedCheckpoint(str(error)) from error
+        if parts[name].get("epoch", manifest["epoch"]) != manifest["epoch"]:
+            raise DamagedCheckpoint(
+                f"{key}: the checkpoint {str(file)!r} is damaged: its part {str(file.parent / part)!r} is of epoch "
+                f"{parts[name]['epoch']!r}."
+            )
+    return Checkpoint(file, manifest, parts)
 
 
 def _read_part(file: Path, key: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ccafl_plugin.engine.effective_settings import EffectiveSettings
 from ccafl_plugin.engine.same_settings import kind_of, settings_that_differ
 from ccafl_plugin.optim import load_state
 from ccafl_plugin.utils.distributed import unwrap
-from ccafl_plugin.utils.provenance import code_digest
+from ccafl_plugin.utils.provenance import code_digest, versions
 
 MAIN = "model"
 """The part with the run's optimizer and schedule; other parts belong to terms or are the prompts."""
@@ -30,6 +30,9 @@ class History:
         training_seconds: seconds of stage 1 and all epochs, without tests.
         code: digest of the code that computes this part of the run.
         earlier_code: digests of the code that computed the earlier parts of the run, if it differs.
+        settings: settings of the run that are not the defaults, by key; None in a program without a configuration.
+        dataset: fingerprint of the training list.
+        settings_history: ``first_epoch`` and ``settings`` of each part of the run that had its own settings.
     """
 
     effective_settings: EffectiveSettings | None = None
@@ -38,6 +41,9 @@ class History:
     training_seconds: float = 0.0
     code: str = field(default_factory=lambda: code_digest())  # read now, because files may change during the run
     earlier_code: list[str] = field(default_factory=list)
+    settings: dict[str, Any] | None = None
+    dataset: dict[str, Any] = field(default_factory=dict)
+    settings_history: list[dict[str, Any]] = field(default_factory=list)
 
     def note_settings(self, settings: EffectiveSettings) -> None:
         """Replaces the effective settings; call it before the run continues from a checkpoint."""
@@ -48,13 +54,21 @@ class History:
         settings = self.effective_settings
         return {
             "effective_settings": {} if settings is None else settings.as_dict(),
+            "settings": self.settings,
+            "dataset": self.dataset,
+            "versions": versions(),
             "history": {
                 "seconds": self.training_seconds,
                 "association": self.association,
                 "groups": self.groups,
                 "code": [self.code, *self.earlier_code],
+                "settings": self.settings_so_far(),
             },
         }
+
+    def settings_so_far(self) -> list[dict[str, Any]]:
+        """:attr:`settings_history`, or for a run in one piece its only entry."""
+        return self.settings_history or [{"first_epoch": 0, "settings": self.settings}]
 
     def go_on_from(self, facts: Mapping[str, Any]) -> None:
         """Takes over the history of a manifest, but not its settings, because this run may have others."""
@@ -63,6 +77,12 @@ class History:
         self.association = list(history.get("association", []))
         self.groups = list(history.get("groups", []))
         self.earlier_code = [digest for digest in history.get("code", []) if digest != self.code]
+        began = {"first_epoch": 0, "settings": facts.get("settings")}
+        epoch = int(facts["epoch"])
+        earlier = history.get("settings", [began])
+        self.settings_history = [entry for entry in earlier if entry["first_epoch"] in range(max(epoch, 1))]
+        if self.settings_history[-1]["settings"] != self.settings:
+            self.settings_history.append({"first_epoch": epoch, "settings": self.settings})
 
 
 @dataclass

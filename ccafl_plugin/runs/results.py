@@ -88,8 +88,9 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         and gallery, null where no query counts, and how many count), ``association`` (per epoch), ``camera_probe`` (per
         target dataset; empty unless ``ccafl.camera_probe``), ``training_seconds`` (stage 1 and all epochs, those before
         a resumption or a branch too; without tests), ``model`` (as torchreid's model zoo describes one),
-        ``effective_settings``, ``settings``, ``config_digest``, ``code_digest`` and ``earlier_code`` (of the processes
-        that it goes on from), ``versions``, ``machine``, ...
+        ``effective_settings``, ``settings``, ``settings_history`` (the settings of each part of a run that was resumed
+        with others; null where a checkpoint did not say), ``config_digest``, ``code_digest`` and ``earlier_code`` (of
+        the processes that it goes on from), ``versions``, ``machine``, ...
     """
     settings = settings_of(config)
     return {
@@ -108,6 +109,7 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         "test_sets": _test_sets(config, engine),
         "effective_settings": engine.history.effective_settings.as_dict(),
         "settings": settings,
+        "settings_history": engine.history.settings_so_far(),
         "config_digest": config.ccafl.data.fitted_from or digest_of(settings),
         "branched_from": config.ccafl.branch_from,
         "versions": versions(),

@@ -174,6 +174,7 @@ def run(config: CfgNode) -> None:
     print(f"Building {config.loss.name}-engine for {config.data.type}-reid")
     engine = building.build_engine(config, datamanager, model, optimizer, scheduler)
     engine.history.note_settings(building.effective_settings(config, engine))
+    engine.history.settings = results.settings_of(config)
     run_arguments = arguments.run_arguments(config)
     if config.model.resume:
         run_arguments["start_epoch"] = building.resume(config, engine, model, optimizer, scheduler)

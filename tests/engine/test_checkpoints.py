@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 import torchreid
 
-from ccafl_plugin.engine import checkpoints
+from ccafl_plugin.engine import checkpoints, earlier_runs
 from ccafl_plugin.utils.errors import CCAFLError
 
 
@@ -26,11 +27,13 @@ def test_layout_is_torchreids(tmp_path: Path) -> None:
     save(tmp_path, 3)
     state = torchreid.utils.load_checkpoint(str(tmp_path / "model" / "model.pth.tar-3"))
     assert state["epoch"] == 3
-    assert json.loads((tmp_path / "checkpoint-3.json").read_text()) == {
-        "epoch": 3,
-        "parts": {"model": "model/model.pth.tar-3", "prompts": "prompts/model.pth.tar-3"},
-        "architecture": "a",
-    }
+    manifest = json.loads((tmp_path / "checkpoint-3.json").read_text())
+    assert manifest["epoch"] == 3
+    assert manifest["parts"] == {"model": "model/model.pth.tar-3", "prompts": "prompts/model.pth.tar-3"}
+    assert manifest["architecture"] == "a"
+    for part, file in manifest["parts"].items():
+        content = (tmp_path / file).read_bytes()
+        assert manifest["contents"][part] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def test_the_newest_are_kept(tmp_path: Path) -> None:
@@ -54,17 +57,18 @@ def test_an_interrupted_save_leaves_the_last_one(tmp_path: Path, monkeypatch: py
     save(tmp_path, 1)
     calls = []
 
-    def dies(state: Any, file: Path) -> None:
+    def dies(state: Any, file: Any) -> None:
         calls.append(file)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        Path(file).write_bytes(b"half")
+        file.write(b"half")
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", dies)
         with pytest.raises(KeyboardInterrupt):
             save(tmp_path, 2)
     assert len(calls) == 2
+    assert not list(tmp_path.rglob("*.partial"))
     manifest, parts = checkpoints.load(tmp_path)
     assert manifest["epoch"] == 1
     assert parts["model"]["state_dict"]["w"].tolist() == [1.0, 1.0]
@@ -75,11 +79,11 @@ def test_checkpoints_of_others_are_set_aside_whole(tmp_path: Path) -> None:
         save(tmp_path, epoch, keep=3)
     (tmp_path / "checkpoint-notes.json").write_text("of the user")
     (tmp_path / "checkpoint-best-9.json").write_text("of the user")
-    assert checkpoints.set_aside(tmp_path, behind=5) is None
-    assert checkpoints.set_aside(tmp_path, behind=4) == tmp_path / "earlier-1"
+    assert earlier_runs.set_aside(tmp_path, behind=5) is None
+    assert earlier_runs.set_aside(tmp_path, behind=4) == tmp_path / "earlier-1"
     assert [path.name for path in checkpoints.manifests(tmp_path)] == ["checkpoint-3.json", "checkpoint-4.json"]
     assert checkpoints.load(tmp_path / "earlier-1")[1]["model"]["state_dict"]["w"].tolist() == [5.0, 5.0]
-    assert checkpoints.set_aside(tmp_path) == tmp_path / "earlier-2"
+    assert earlier_runs.set_aside(tmp_path) == tmp_path / "earlier-2"
     assert checkpoints.manifests(tmp_path) == []
     assert {file.name for file in (tmp_path / "earlier-2" / "prompts").iterdir()} == {
         "model.pth.tar-3",
@@ -87,7 +91,7 @@ def test_checkpoints_of_others_are_set_aside_whole(tmp_path: Path) -> None:
     }
     assert (tmp_path / "checkpoint-notes.json").exists()
     (tmp_path / "checkpoint-8.json").write_text("{")
-    assert checkpoints.set_aside(tmp_path) == tmp_path / "earlier-3"
+    assert earlier_runs.set_aside(tmp_path) == tmp_path / "earlier-3"
 
 
 def test_wrong_paths(tmp_path: Path) -> None:
@@ -104,7 +108,7 @@ def test_wrong_paths(tmp_path: Path) -> None:
         with pytest.raises(CCAFLError, match=rf"^model\.resume: [^\n]*{fragment}"):
             checkpoints.load(tmp_path / path)
     (tmp_path / "prompts" / "model.pth.tar-1").write_bytes(b"half")
-    with pytest.raises(CCAFLError, match=r"^model\.resume: can't read '[^\n]*tar-1': [^\n]+$"):
+    with pytest.raises(CCAFLError, match=r"^model\.resume: [^\n]* is damaged: its part '[^\n]*tar-1' has 4 bytes, not"):
         checkpoints.load(tmp_path)
     (tmp_path / "no_epoch.json").write_text('{"parts": {}}')
     with pytest.raises(CCAFLError, match=r"no_epoch\.json' is not the manifest of a checkpoint"):
