@@ -43,7 +43,7 @@ IN_README = {
             "Intra-camera (ICDL)": "Learning inside the cameras alone",
             "+ association, inter-camera contrast": "+ association and learning across cameras",
             "+ ICAL: all of CCAFL": "CCAFL as in the paper",
-            "ccafl_margin: both, ICDL as a mean over the cameras": "CCAFL with our settings (the first command's)",
+            "margin, both, ICDL as a mean over the cameras": "CCAFL with our settings of version 0.1.0",
             "Full labels, ICDL on as a mean over the cameras": "The same with true identities across cameras",
         },
     )

@@ -50,8 +50,9 @@ def fitted_settings(counts: Counts, most_images: int, most_instances: int, epoch
     - P proxies: as many as fill the batch, at most all there are.
     - An epoch draws :data:`PASSES` times the number of images, in 20 to 400 iterations.
     - The terms across cameras begin when a tenth of all iterations are done (the paper's 5 of 50 epochs), not before
-      :data:`FIRST_ITERATIONS`, and at most after half of the epochs; text across cameras a tenth of the epochs later;
-      ICAL and the lower learning rate after four fifths, warm-up in the first fifth, as in the paper.
+      :data:`FIRST_ITERATIONS`, and at most after half of the epochs; ICAL begins with them, text across cameras a
+      tenth of the epochs later. The lower learning rate after four fifths, warm-up in the first fifth, as in the
+      paper.
 
     Args:
         counts: of the training set.
@@ -87,5 +88,5 @@ def fitted_settings(counts: Counts, most_images: int, most_instances: int, epoch
         "ccafl.warmup_epochs": epochs // 5,
         "ccafl.terms.inter.first_epoch": first,
         "ccafl.terms.alignment.first_epoch": min(first + math.ceil(epochs / 10), epochs - 1),
-        "ccafl.terms.ical.first_epoch": max(first, epochs * 4 // 5),
+        "ccafl.terms.ical.first_epoch": first,
     }

@@ -38,7 +38,7 @@ class LabelNoise:
     def __bool__(self) -> bool:
         return bool(self.wrong or self.split or self.single_camera)
 
-    def applied(self, train: Sequence[TrainTuple], seed: int) -> list[TrainTuple]:
+    def damage(self, train: Sequence[TrainTuple], seed: int) -> tuple[list[TrainTuple], dict[int, int]]:
         """A damaged copy of a training list, in its order; people are renumbered without gaps.
 
         First images are dropped, then labels are changed, then proxies are split. The choice depends on the seed, the
@@ -47,11 +47,10 @@ class LabelNoise:
         Args:
             train: (image path, person, camera, dataset) of each image.
             seed: seed of the random draws.
-        """
-        return self.damage(train, seed)[0]
 
-    def damage(self, train: Sequence[TrainTuple], seed: int) -> tuple[list[TrainTuple], dict[int, int]]:
-        """:meth:`applied`, and a map from the new number of a split proxy's second half to that of its first half."""
+        Returns:
+            The list, and a map from the new number of a split proxy's second half to that of its first half.
+        """
         train = _with_single_cameras(list(train), self.single_camera, seed)
         train = _with_wrong_labels(train, self.wrong, seed)
         train, halves = _with_split_proxies(train, self.split, seed)

@@ -120,16 +120,11 @@ class ClipReID(nn.Module):
         if loss != "ccafl":
             self.make_classifier(num_classes)
         self.__dict__["text_encoder"] = text_encoder  # bypasses nn.Module, which would make it a child module
-        self._frozen = {key for key, parameter in self.named_parameters() if not parameter.requires_grad}
 
     def make_classifier(self, num_classes: int) -> None:
         """Creates a new classifier on the raw feature, with weights from N(0, 0.001 ** 2)."""
         self.classifier = nn.Linear(self.feature_dim, num_classes, bias=False).to(self.neck.weight.device)
         nn.init.normal_(self.classifier.weight, std=0.001)
-
-    def frozen_parameter_names(self) -> set[str]:
-        """Parameters that must stay frozen; code that makes all parameters trainable must freeze these again."""
-        return set(self._frozen)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, height, width) -> raw feature (B, D) and v (B, E), float32."""

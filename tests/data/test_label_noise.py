@@ -35,7 +35,7 @@ def proxies(train: list[TrainTuple]) -> dict[tuple[int, int], set[str]]:
 
 def test_wrong_labels_stay_inside_their_camera() -> None:
     train = make_list()
-    damaged = LabelNoise(wrong=0.2).applied(train, seed=1)
+    damaged = LabelNoise(wrong=0.2).damage(train, seed=1)[0]
     assert [(path, camid, dsetid) for path, _, camid, dsetid in damaged] == [(p, c, d) for p, _, c, d in train]
     wrong = Counter(entry[2] for entry, other in zip(train, damaged, strict=True) if entry[1] != other[1])
     assert wrong == dict.fromkeys(range(CAMERAS), PEOPLE * IMAGES // 5)  # none where there is nobody to mix up
@@ -44,7 +44,7 @@ def test_wrong_labels_stay_inside_their_camera() -> None:
 
 def test_split_proxies_become_two() -> None:
     train = make_list()
-    damaged = LabelNoise(split=0.2).applied(train, seed=1)
+    damaged = LabelNoise(split=0.2).damage(train, seed=1)[0]
     before, after = proxies(train), proxies(damaged)
     count = round(0.2 * len(before))
     assert len(after) == len(before) + count
@@ -63,7 +63,7 @@ def test_halves_of_a_split_proxy_are_one_person_to_the_diagnostics() -> None:
     undamaged = ProxyLabels.from_tuples(train)
     assert torch.equal(true_persons(dataset, undamaged), undamaged.person_of_proxy)
     dataset.train, dataset.true_person = LabelNoise(split=0.5).damage(train, seed=1)
-    assert dataset.train == LabelNoise(split=0.5).applied(train, seed=1)
+    assert dataset.train == LabelNoise(split=0.5).damage(train, seed=1)[0]
     labels = ProxyLabels.from_tuples(dataset.train)
     persons = true_persons(dataset, labels)
     expected = [truth[dataset.train[labels.images_of_proxy(proxy)[0]][0]] for proxy in range(labels.num_proxies)]
@@ -74,7 +74,7 @@ def test_halves_of_a_split_proxy_are_one_person_to_the_diagnostics() -> None:
 
 def test_single_camera_people() -> None:
     train = make_list()
-    damaged = LabelNoise(single_camera=0.5).applied(train, seed=1)
+    damaged = LabelNoise(single_camera=0.5).damage(train, seed=1)[0]
     assert set(damaged) <= set(train)
     cameras = defaultdict(set)
     for _, pid, camid, _ in damaged:
@@ -87,12 +87,12 @@ def test_single_camera_people() -> None:
 def test_seeds_and_names() -> None:
     noise = LabelNoise(wrong=0.1, split=0.2, single_camera=0.3)
     train = make_list()
-    first = noise.applied(train, seed=1)
-    assert noise.applied(train, seed=1) == first
-    assert noise.applied(train, seed=2) != first
-    assert LabelNoise().applied(train, seed=1) == train
+    first = noise.damage(train, seed=1)[0]
+    assert noise.damage(train, seed=1)[0] == first
+    assert noise.damage(train, seed=2)[0] != first
+    assert LabelNoise().damage(train, seed=1)[0] == train
     names = torch.randperm(PEOPLE, generator=torch.Generator().manual_seed(0)).tolist()
-    renamed = noise.applied([(path, names[pid], camid, dsetid) for path, pid, camid, dsetid in train], seed=1)
+    renamed = noise.damage([(path, names[pid], camid, dsetid) for path, pid, camid, dsetid in train], seed=1)[0]
     assert sorted(map(sorted, proxies(renamed).values())) == sorted(map(sorted, proxies(first).values()))
     assert {pid for _, pid, _, _ in first} == set(range(max(pid for _, pid, _, _ in first) + 1))  # no gaps
 
