@@ -89,6 +89,10 @@ SENTENCES: dict[str, str] = {
         "batch, length of an epoch and windows of the terms follow from the amount of data, as docs/own-cameras.md says"
     ),
     "ccafl.data.fitted_from": "set by the program: a name for the settings before `ccafl.data.fit` changed them",
+    "ccafl.save_text_encoder": (
+        "keep the text encoder of a `clip_*` model in the run's `weights.safetensors`, for searches by text"
+    ),
+    "ccafl.licence": "licence of the trained weights, in words, for the description in `weights.safetensors`",
     "ccafl.camera_probe": "after training, measure how well a linear probe predicts the camera from a test feature",
 }
 """Key -> sentence, without a full stop."""

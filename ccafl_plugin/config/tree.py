@@ -140,6 +140,8 @@ def _ccafl_tree() -> dict[str, Any]:
         "compile": False,
         "branch_from": "",
         "camera_probe": False,
+        "save_text_encoder": False,
+        "licence": "",
     }
     return {
         **own,

@@ -187,6 +187,8 @@ def _check_switches(config: CfgNode) -> None:
                 f"ccafl.{name}: {config.model.name!r} has no CLIP image encoder. Set model.name to one of "
                 f"{', '.join(BACKBONES)}, or ccafl.{name} False."
             )
+    if ccafl.save_text_encoder and config.model.name not in BACKBONES:
+        raise CCAFLError(f"ccafl.save_text_encoder: {config.model.name!r} has no text encoder. Set it to False.")
     check_compile(ccafl.compile, ccafl.gradient_checkpointing)
     if ccafl.accumulation > 1 and config.loss.name != "ccafl":
         raise CCAFLError(

@@ -14,7 +14,7 @@ from torchvision.transforms import Compose, InterpolationMode, RandomHorizontalF
 
 from ccafl_plugin.data.image_reading import read_image
 from ccafl_plugin.data.transforms import PadCrop
-from ccafl_plugin.integration.changes import Change, replace_everywhere, set_attribute
+from ccafl_plugin.integration.changes import Change, replace_everywhere
 from ccafl_plugin.integration.torchreid_layout import IncompatibleTorchreid, attribute, require_parameters
 from ccafl_plugin.options import options
 from ccafl_plugin.utils.errors import CCAFLError
@@ -109,23 +109,3 @@ def reading_changes() -> list[Change]:
     return replace_everywhere(
         attribute("utils.tools", "read_image"), read_image, "utils.tools", "data.datasets.dataset"
     )
-
-
-def extractor_changes() -> list[Change]:
-    """``FeatureExtractor`` builds the plugin's models for its image size and resizes bicubically, as in training."""
-    extractor = attribute("utils.feature_extractor", "FeatureExtractor", type)
-    original = extractor.__init__
-    signature = require_parameters(original, "model_name", "image_size")
-
-    @functools.wraps(original)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        given = signature.bind(self, *args, **kwargs)
-        given.apply_defaults()
-        size = given.arguments["image_size"]
-        size = (size, size) if isinstance(size, int) else tuple(size)
-        with options.override(input_size=size):  # torchreid skips positional embeddings of another size
-            original(self, *args, **kwargs)
-        if getattr(self.model, "is_ccafl_backbone", False):
-            self.preprocess = bicubic(self.preprocess)
-
-    return [set_attribute(extractor, "__init__", __init__)]

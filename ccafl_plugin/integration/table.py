@@ -16,6 +16,7 @@ from ccafl_plugin.integration import (
     evaluation,
     images,
     new_names,
+    torchreid_extractor,
     weights,
 )
 from ccafl_plugin.integration.changes import Change
@@ -125,11 +126,12 @@ TABLE = (
         weights.dataset_download_changes,
     ),
     Row(
-        "`FeatureExtractor` for the plugin's models",
+        "`FeatureExtractor` for the plugin's models, and for weights that describe themselves",
         ("utils.feature_extractor.FeatureExtractor.__init__",),
-        "models are built for its image size, and images are resized bicubically",
-        "applies only to models named `clip_*`",
-        images.extractor_changes,
+        "models are built for its image size, and images are resized bicubically; a file's description gives what the "
+        "caller does not, and contradicting it is an error ([weights](weights.md))",
+        "applies only to models named `clip_*` and to described files",
+        torchreid_extractor.extractor_changes,
     ),
     Row(
         "datasets `synthetic_persons`, `msmt17_trainval`, `folder`, `tracks`",

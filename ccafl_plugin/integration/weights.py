@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,7 @@ from ccafl_plugin.integration.torchreid_layout import (
 )
 from ccafl_plugin.models.checkpoint_file import read_part
 from ccafl_plugin.models.state_dicts import is_optional, like_own_names, tensors_of
+from ccafl_plugin.models.weights_description import split_tensors
 from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.downloads import checksum_in_name, fetch
 from ccafl_plugin.utils.errors import CCAFLError
@@ -58,11 +60,25 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
         CCAFLError: the file can't be read, or no tensor of it fits.
     """
     key = "load_pretrained_weights"
-    state = tensors_of(read_part(weight_path, key), weight_path, key)
+    state, _, _ = split_tensors(tensors_of(read_part(weight_path, key), weight_path, key))
+    _warn_of_other_size(model, state, weight_path)
     matched, discarded = fill(model, state, f"{key}: {weight_path!r}")
     print(f'Successfully loaded pretrained weights from "{weight_path}" ({len(matched)} tensors)')
     if discarded:
         print(f"** The following layers are discarded due to unmatched keys or layer size: {discarded}")
+
+
+def _warn_of_other_size(model: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
+    """A warning where the positions in a file say that it was trained with images of another size."""
+    encoder: Any = getattr(unwrap(model), "image_encoder", None)
+    stored = next((tensor for name, tensor in state.items() if name.endswith("image_encoder.positional_grid")), None)
+    if stored is None or encoder is None or (grid := tuple(stored.tolist())) == tuple(encoder.grid):
+        return
+    warnings.warn(
+        f"{str(source)!r} was trained with images that give {grid[0]} x {grid[1]} positions, but the model's give "
+        f"{encoder.grid[0]} x {encoder.grid[1]}; name the height and width of its training.",
+        stacklevel=3,
+    )
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor], source: str) -> tuple[list[str], list[str]]:

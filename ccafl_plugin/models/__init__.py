@@ -9,6 +9,7 @@ Importing this package does not import open_clip; building a model does. The mod
 - ``pretrained``: CLIP's weights, downloaded or from a file; ``token_rows`` stores only some token embeddings in a file;
 - ``activation``: GELU or QuickGELU, which a file says or the user;
 - ``trained_weights``: weights of a trained model; ``state_dicts`` finds them in a file and names what is wrong;
+- ``weights_description``: files of weights that describe themselves; ``described_model`` builds their model;
 - ``checkpoint_file``: reads every file of tensors; ``tensor_archives``, ``torchscript`` and ``tensor_pickle`` know the
   formats and run nothing;
 - ``running_statistics``: keeps the running statistics of batch norms unchanged.

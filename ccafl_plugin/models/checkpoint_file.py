@@ -6,7 +6,7 @@ content, never by the name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,12 @@ class Contents:
     Attributes:
         value: what was saved, tensors on the CPU; of safetensors and TorchScript a dict of tensors.
         activation: ``quick_gelu`` or ``gelu`` where a file says how its transformers compute, else empty.
+        metadata: of a safetensors file.
     """
 
     value: Any
     activation: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def read_file(file: str | Path, key: str) -> Contents:
@@ -110,7 +112,8 @@ def _read_safetensors(path: Path) -> Contents:
         with safe_open(path, framework="pt") as file:
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
-            return Contents(tensors, (file.metadata() or {}).get("activation", ""))
+            metadata = dict(file.metadata() or {})
+            return Contents(tensors, metadata.get("activation", ""), metadata)
     except (SafetensorError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:80]
         raise BadFile(f"it begins like safetensors, but is cut off or damaged ({reason})") from error

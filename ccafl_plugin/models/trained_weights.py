@@ -1,14 +1,16 @@
-"""Loads the weights of a trained model from a checkpoint in torchreid's format (``model.load_weights``)."""
+"""Loads the weights of a trained model (``model.load_weights``): a checkpoint of torchreid's format, or safetensors."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ccafl_plugin.models.checkpoint_file import read_part
 from ccafl_plugin.models.state_dicts import is_of_classifier, is_optional, like_own_names, tensors_of
+from ccafl_plugin.models.weights_description import split_tensors
 from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.errors import CCAFLError
 
@@ -20,15 +22,34 @@ def load_weights(model: nn.Module, path: str) -> None:
 
     Args:
         model: any model, also inside ``nn.DataParallel``.
-        path: a checkpoint file, e.g. ``log/model/model.pth.tar-50``.
+        path: a checkpoint file, e.g. ``log/model/model.pth.tar-50``, or a file that describes itself.
 
     Raises:
         CCAFLError: the file is not a checkpoint, or it is of another model.
     """
     key = "model.load_weights"
+    state, _, _ = split_tensors(tensors_of(read_part(path, key), path, key))
+    loaded, count = load_state(model, state, f"{key}: {path!r} is a checkpoint of another model than model.name")
+    print(f'Loaded {loaded} of {count} tensors from "{path}"')
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], complaint: str) -> tuple[int, int]:
+    """Copies a trained model's tensors into a model. All must match but a classifier of another size.
+
+    Args:
+        model: any model, also inside ``nn.DataParallel``; changed in place.
+        state: tensors by name.
+        complaint: begins the error.
+
+    Returns:
+        How many tensors were loaded, and how many the model has.
+
+    Raises:
+        CCAFLError: they are of another model.
+    """
     target = unwrap(model)
     own = target.state_dict()
-    state = like_own_names(tensors_of(read_part(path, key), path, key), own)
+    state = like_own_names(state, own)
     state = {
         name: tensor
         for name, tensor in state.items()
@@ -54,8 +75,8 @@ def load_weights(model: nn.Module, path: str) -> None:
         except RuntimeError as error:
             problem = str(error).splitlines()[-1].strip()
     if problem:
-        raise CCAFLError(f"model.load_weights: {path!r} is a checkpoint of another model than model.name: {problem}.")
-    print(f'Loaded {len(state)} of {len(own)} tensors from "{path}"')
+        raise CCAFLError(f"{complaint}: {problem}.")
+    return len(state), len(own)
 
 
 def fingerprint_of(model: nn.Module) -> str:

@@ -21,6 +21,7 @@ from ccafl_plugin.integration.data_manager import damage_training_set
 from ccafl_plugin.models import BACKBONES
 from ccafl_plugin.models.trained_weights import load_weights
 from ccafl_plugin.runs.data_report import nothing_twice
+from ccafl_plugin.runs.described_weights import compare_with_description
 from ccafl_plugin.runs.published_settings import compare_with_published
 from ccafl_plugin.runs.torchreid_engines import SoftmaxEngine, TripletEngine
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
@@ -80,6 +81,7 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
     print(f"Model complexity: params={parameters:,} flops={flops:,}")
     _check_layers(config, model)
     if config.model.load_weights:
+        compare_with_description(config)
         load_weights(model, config.model.load_weights)
     if config.ccafl.compile:
         model.compile_image_encoder()

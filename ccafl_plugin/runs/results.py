@@ -35,6 +35,8 @@ WITHOUT_EFFECT = (
     "test.visrank",
     "test.visrank_topk",
     "ccafl.branch_from",
+    "ccafl.save_text_encoder",
+    "ccafl.licence",
     "ccafl.data.fitted_from",
     "ccafl.keep",
     "ccafl.keep_epochs",

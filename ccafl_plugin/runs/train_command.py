@@ -20,12 +20,14 @@ from ccafl_plugin.engine import ImageCCAFLEngine, NonFiniteLoss
 from ccafl_plugin.integration.torchreid_names import dataset_classes
 from ccafl_plugin.options import options
 from ccafl_plugin.runs import building, results
+from ccafl_plugin.runs.described_weights import write_weights
 from ccafl_plugin.runs.fitting import fit_to_data
 from ccafl_plugin.runs.opening_lines import opening_lines
 from ccafl_plugin.runs.pair_evaluation import evaluate_pairs, pair_lines, pairs_of
 from ccafl_plugin.runs.run_files import config_and_system_files, log_to_file
 from ccafl_plugin.runs.shipped_configurations import list_configurations
 from ccafl_plugin.utils.allocator import keep_freed_memory
+from ccafl_plugin.utils.distributed import is_first_process
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import FolderWatch, written_line
 from ccafl_plugin.utils.provenance import digest_of, version_line
@@ -190,6 +192,8 @@ def run(config: CfgNode) -> None:
     if not config.test.evaluate:
         facts = results.summary(config, engine, time.monotonic() - started)
         results.write(config.data.save_dir, facts | ({} if pair_scores is None else {"pairs": pair_scores}))
+        if is_first_process():
+            write_weights(config, engine.model, engine.datamanager)
 
 
 def use_threads(workers: int) -> None:

@@ -84,7 +84,10 @@ def test_a_run_prints_what_torchreid_prints(command: Callable, tmp_path: Path) -
     assert out.count('checkpoint-2.json" (') == 1
     last = out.splitlines()[-1]
     assert last.startswith(f"Written to {tmp_path / 'log'}: checkpoint-1.json, checkpoint-2.json, config.yaml, events.")
-    assert last.endswith(f"model/, prompts/, proxy_classifier/, results.json, system.txt, {log.name}")
+    assert last.endswith(
+        f"model/, prompts/, proxy_classifier/, results.json, system.txt, {log.name}, weights.safetensors"
+    )
+    assert out.splitlines()[-2].endswith(f"FeatureExtractor: {tmp_path / 'log' / 'weights.safetensors'}")
     assert {path.name for path in (tmp_path / "log").glob("checkpoint-*")} == {"checkpoint-1.json", "checkpoint-2.json"}
 
 

@@ -1,0 +1,253 @@
+"""Features of images, and of texts, by weights that describe themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize, ToTensor
+
+from ccafl_plugin.features.image_inputs import Images, OneImage, as_rgb, listed
+from ccafl_plugin.metrics import CameraStatistics
+from ccafl_plugin.metrics.camera_normalization import Cameras
+from ccafl_plugin.models.described_model import build_described
+from ccafl_plugin.models.weights_description import FEATURES, FILE, WeightsDescription, digest_of_file, read
+from ccafl_plugin.utils.dtypes import at_least_float32
+from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.ranges import check_argument
+
+HOW_TO_KEEP_TEXT = (
+    "Train with ccafl.save_text_encoder True, or add it with ccafl-convert-weights --text-encoder CLIP_FILE"
+)
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """What makes features of images, whatever format its weights have."""
+
+    @property
+    def description(self) -> WeightsDescription:
+        """Of the weights."""
+
+    @property
+    def feature_dim(self) -> int:
+        """D."""
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the weights file in hexadecimal digits; features of other weights can't be compared."""
+
+    def __call__(self, images: Images, *, bgr: bool = False) -> Tensor:
+        """(n, D) float32 on the CPU, rows of length 1."""
+
+    def batches(self, images: Sequence[OneImage], *, bgr: bool = False) -> Iterator[Tensor]:
+        """The same, a batch at a time."""
+
+
+class FeatureExtractor:
+    """Features of images by a file of weights that describes itself.
+
+    An image gives the same feature whichever way it comes and whatever else is in its batch, but for rounding (1e-6).
+    Rows have length 1, so their product is the cosine.
+
+    Args:
+        weights: the file, or a run's folder, whose ``weights.safetensors`` is taken.
+        device: such as ``cuda``; empty: the GPU if there is one.
+        batch_size: images that the model is given at a time.
+        feature: ``retrieval`` or ``embedding`` (CLIP's own, to be compared with :meth:`encode_text`); empty: the one
+            that the weights describe.
+        workers: threads that read and resize images; 0: one for each core, at most 8.
+
+    Attributes:
+        description: of the weights, with the feature that was asked for and its length.
+        model: the model, in eval mode.
+        transform: from a PIL image to the model's input.
+        camera_statistics: :class:`~ccafl_plugin.metrics.CameraStatistics` in the file; None: there are none.
+
+    Raises:
+        CCAFLError: the file can't be read or does not describe itself, its model is not known, or has no such feature.
+
+    Example::
+
+        extractor = FeatureExtractor("log/weights.safetensors")
+        query, gallery = extractor("query.jpg"), extractor("gallery/")
+        similarity = query @ gallery.T
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str],
+        device: str | torch.device = "",
+        batch_size: int = 64,
+        feature: str = "",
+        workers: int = 0,
+    ) -> None:
+        check_argument("batch_size", batch_size)
+        check_argument("workers", workers)
+        path = Path(weights).expanduser()
+        self.path = path / FILE if path.is_dir() else path
+        content = read(self.path)
+        described = content.description
+        model: Any = build_described(content, self.path)
+        if (feature or described.feature) not in FEATURES:
+            raise unknown_name("feature", feature, FEATURES)
+        if feature and feature != described.feature:
+            described = _with_feature(described, feature, self.path)
+        self.description = described
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.batch_size = batch_size
+        self.workers = workers or min(8, os.cpu_count() or 1)
+        self.model = model.to(self.device)
+        self.has_text_encoder = bool(content.text)
+        if self.has_text_encoder:
+            model.text_encoder.to(self.device)
+        self.transform = transform_of(described)
+        self.camera_statistics = None
+        if content.cameras is not None:
+            self.camera_statistics = CameraStatistics.from_tensors(*content.cameras, what=str(self.path))
+
+    @property
+    def feature_dim(self) -> int:
+        """D."""
+        return self.description.feature_dim
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the weights file in hexadecimal digits; it is computed once."""
+        return digest_of_file(self.path)
+
+    def __call__(self, images: Images, *, bgr: bool = False, cameras: Cameras | None = None) -> Tensor:
+        """Features of images.
+
+        Args:
+            images: a path, a PIL image, an (H, W, 3) uint8 array with red first, a list of these, (n, H, W, 3) uint8,
+                or a folder, whose images come sorted by path
+                (:func:`~ccafl_plugin.features.image_inputs.images_of`).
+            bgr: whether arrays have blue first, as OpenCV reads files.
+            cameras: (n,) the camera of each; given, what a camera adds to its features is taken out by the statistics
+                in the file.
+
+        Returns:
+            (n, D) float32 on the CPU, rows of length 1.
+
+        Raises:
+            CCAFLError: an image can't be read, or is none; cameras, but no statistics in the file.
+        """
+        single = listed(images)
+        if cameras is not None and self.camera_statistics is None:
+            raise CCAFLError(f"cameras: {self.path} holds no camera statistics. Leave the cameras away, or add them.")
+        rows = list(self.batches(single, bgr=bgr))
+        features = torch.cat(rows) if rows else torch.empty(0, self.feature_dim)
+        if cameras is None or self.camera_statistics is None:
+            return features
+        return self.camera_statistics.apply(features, cameras)
+
+    def batches(self, images: Sequence[OneImage], *, bgr: bool = False) -> Iterator[Tensor]:
+        """Features of single images, ``batch_size`` at a time, while the next images are being read.
+
+        Args:
+            images: as in a call, but no folders.
+            bgr: as in a call.
+
+        Yields:
+            (b, D) float32 on the CPU, in the order of the images.
+        """
+        parts = (images[first : first + self.batch_size] for first in range(0, len(images), self.batch_size))
+        with ThreadPoolExecutor(self.workers) as readers:
+            waiting: deque[list[Future[Tensor]]] = deque()
+            try:
+                for part in parts:
+                    waiting.append([readers.submit(self._input, image, bgr) for image in part])
+                    if len(waiting) > 1:
+                        yield self._features(waiting.popleft())
+                while waiting:
+                    yield self._features(waiting.popleft())
+            finally:
+                for reading in (each for part in waiting for each in part):
+                    reading.cancel()
+
+    @torch.no_grad()
+    def encode_text(self, texts: str | Sequence[str]) -> Tensor:
+        """Features of texts, to be compared with features of images of the kind ``embedding``.
+
+        Args:
+            texts: one or more; a text that is longer than the context of the model is cut.
+
+        Returns:
+            (n, E) float32 on the CPU, rows of length 1.
+
+        Raises:
+            CCAFLError: the file holds no text encoder.
+        """
+        if not self.has_text_encoder:
+            raise CCAFLError(f"text: {self.path} holds no text encoder. {HOW_TO_KEEP_TEXT}.")
+        import open_clip
+
+        given = [texts] if isinstance(texts, str) else list(texts)
+        encoder = self.model.text_encoder
+        parts = [given[first : first + self.batch_size] for first in range(0, len(given), self.batch_size)]
+        tokens = [open_clip.tokenize(part, encoder.context_length).to(self.device) for part in parts]
+        rows = [F.normalize(encoder(part).float(), dim=1).cpu() for part in tokens]
+        return torch.cat(rows) if rows else torch.empty(0, encoder.embed_dim)
+
+    def _input(self, image: OneImage, bgr: bool) -> Tensor:
+        made: Tensor = self.transform(as_rgb(image, bgr))
+        return made
+
+    @torch.no_grad()
+    def _features(self, reading: Sequence[Future[Tensor]]) -> Tensor:
+        batch = torch.stack([each.result() for each in reading]).to(self.device)
+        encode = self.model.image_embedding if self.description.feature == "embedding" else self.model
+        return F.normalize(at_least_float32(encode(batch)), dim=1).cpu()
+
+
+def open_extractor(weights: str | os.PathLike[str], **settings: Any) -> Extractor:
+    """The extractor for a file of weights, by the file's kind.
+
+    Args:
+        weights: a file that describes itself, or a run's folder.
+        **settings: of the extractor, such as ``device`` and ``batch_size``.
+
+    Raises:
+        CCAFLError: the file can't be read, or is of a kind that has no extractor.
+    """
+    if Path(weights).suffix.lower() == ".onnx":
+        raise CCAFLError(f"weights: {str(weights)!r} is an ONNX file, for which there is no extractor yet.")
+    return FeatureExtractor(weights, **settings)
+
+
+def transform_of(description: WeightsDescription) -> Compose:
+    """From a PIL image to the model's input (3, height, width), as in tests."""
+    return Compose(
+        [
+            Resize((description.height, description.width), InterpolationMode(description.interpolation)),
+            ToTensor(),
+            Normalize(description.norm_mean, description.norm_std),
+        ]
+    )
+
+
+def _with_feature(described: WeightsDescription, feature: str, path: Path) -> WeightsDescription:
+    """The description of the other feature.
+
+    Raises:
+        CCAFLError: the model has none.
+    """
+    if feature == "embedding":
+        if not described.embedding_dim:
+            raise CCAFLError(
+                f"feature: {described.model} in {path} has no embedding beside its feature; use retrieval."
+            )
+        return dataclasses.replace(described, feature=feature, feature_dim=described.embedding_dim)
+    raise CCAFLError(
+        f"feature: {path} holds CLIP's own weights, whose retrieval feature was never trained; use embedding."
+    )
