@@ -44,6 +44,7 @@ raise KeyError("not one of ours, whatever it says")
 
 
 def test_settings_that_the_page_names_exist() -> None:
-    keys = set(re.findall(r"`((?:train|test|model|data|ccafl|sampler)\.[a-z_.]+)[` ]", TEXT.split("## All messages")[0]))
+    written = TEXT.split("## All messages")[0]
+    keys = set(re.findall(r"`((?:train|test|model|data|ccafl|sampler)\.[a-z_.]+)[` ]", written))
     reference = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert keys and not [key for key in keys if f"`{key}`" not in reference and f"{key}." not in reference]
