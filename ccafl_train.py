@@ -27,6 +27,13 @@ def suite() -> int:
     return run()
 
 
+def associate() -> int:
+    """Finds one identity across cameras, with the arguments of the process."""
+    from ccafl_plugin.features.associate_command import main as run
+
+    return run()
+
+
 def pretrain() -> int:
     """Trains ``clip_tiny``, with the arguments of the process."""
     from ccafl_plugin.synthetic.pretrain_command import main as run

@@ -67,7 +67,7 @@ def best_matches(unit: NDArray[np.float64], camera: NDArray[np.int64], best: int
     # The product of two rows of length 1 has an error of at most D u from adding in any order, and a few u from
     # rounding the rows to float32 and from the float64 cosines. Doubled, because both compared cosines have an error.
     slack = 2 * (1.1 * dim + 20) * float(np.finfo(np.float32).eps) / 2
-    highest = _Highest(total, len(ends), best)
+    highest = HighestCosines(total, len(ends), best)
     for block_rows, block_columns in cross_camera_blocks(cameras):
         close = narrow[block_rows] @ narrow[block_columns].T
         begin = block_columns.start
@@ -111,7 +111,7 @@ def _candidates(
         close[rows, : ends[c] - begin] = -np.inf
     for c in range(present[0] + 1, len(ends)):
         columns = slice(ends[c - 1] - begin, ends[c] - begin)
-        limit = np.maximum(_lowest_of_rows(close[:, columns], best) - slack, lowest)
+        limit = np.maximum(lowest_of_rows(close[:, columns], best) - slack, lowest)
         near[:, columns] = close[:, columns] >= limit[:, None]
     for c, rows in zip(present, parts, strict=True):
         limit = np.maximum(_lowest_of_columns(close[rows], best), known[:, c]) - slack
@@ -119,7 +119,7 @@ def _candidates(
     return np.divmod(np.flatnonzero(near), close.shape[1])
 
 
-def _lowest_of_rows(values: NDArray[np.float32], best: int) -> NDArray[np.float32]:
+def lowest_of_rows(values: NDArray[np.float32], best: int) -> NDArray[np.float32]:
     """The lowest of the ``best`` highest values of each row; -inf if there are fewer columns."""
     rows, taken = np.arange(len(values)), []
     for _ in range(best - 1):
@@ -147,7 +147,7 @@ def _lowest_of_columns(values: NDArray[np.float32], best: int) -> NDArray[np.flo
     return lowest
 
 
-class _Highest:
+class HighestCosines:
     """Keeps the highest cosines of each proxy in each camera among those that were added, in descending order."""
 
     def __init__(self, num_proxies: int, num_cameras: int, best: int) -> None:

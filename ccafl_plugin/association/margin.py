@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ccafl_plugin.association.best_matches import BEST, best_matches, cosines
+from ccafl_plugin.association.best_matches import BEST, BestMatches, best_matches, cosines
 from ccafl_plugin.association.linkage import average_linkage
 from ccafl_plugin.association.registry import number_groups, register_association
 from ccafl_plugin.utils.camera_moments import without_cameras
@@ -40,21 +42,55 @@ def margin(features: Tensor, cameras: Tensor, best: int = BEST) -> Tensor:
     Raises:
         CCAFLError: ``best`` is below 2.
     """
-    check_arguments(best=best)
     if len(cameras) == 0:
+        check_arguments(best=best)
         return cameras.clone()
-    camera = np.unique(cameras.numpy(), return_inverse=True)[1]
-    unit = without_cameras(features.numpy(), camera)
-    found = best_matches(unit, camera, best)
+    return Margins.of(features, cameras, best).groups()
 
-    def margins(a: NDArray[np.int64], b: NDArray[np.int64], cosine: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 2 * cosine - (found.mean[a, camera[b]] + found.mean[b, camera[a]])
 
-    value = margins(found.a, found.b, found.cosine)
-    first, second = np.sort([found.a, found.b], axis=0)
-    once = np.unique(first * len(camera) + second, return_index=True)[1]  # many pairs are best matches on both sides
-    kept = once[value[once] > 0]
-    groups = average_linkage(
-        first[kept], second[kept], value[kept], camera, lambda a, b: margins(a, b, cosines(unit, a, b))
-    )
-    return number_groups(groups)
+@dataclass(frozen=True)
+class Margins:
+    """What margins are computed from.
+
+    Attributes:
+        unit: (N, D) float64, features standardised per camera, rows of length 1 (or 0).
+        camera: (N,) int64, cameras numbered from 0.
+        found: the best matches of each proxy in every camera.
+    """
+
+    unit: NDArray[np.float64]
+    camera: NDArray[np.int64]
+    found: BestMatches
+
+    @classmethod
+    def of(cls, features: Tensor, cameras: Tensor, best: int = BEST) -> Margins:
+        """Finds the best matches exactly; arguments as in :func:`margin`, with at least one proxy."""
+        check_arguments(best=best)
+        unit, camera = standardised(features, cameras)
+        return cls(unit, camera, best_matches(unit, camera, best))
+
+    def between(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(P,) margins of pairs of proxies of different cameras, (P,) int64 each."""
+        return self.of_cosines(a, b, cosines(self.unit, a, b))
+
+    def groups(self) -> Tensor:
+        """(N,) int64, the pseudo identities."""
+        found, camera = self.found, self.camera
+        value = self.of_cosines(found.a, found.b, found.cosine)
+        first, second = np.sort([found.a, found.b], axis=0)
+        once = np.unique(first * len(camera) + second, return_index=True)[1]  # many are best matches on both sides
+        kept = once[value[once] > 0]
+        return number_groups(average_linkage(first[kept], second[kept], value[kept], camera, self.between))
+
+    def of_cosines(
+        self, a: NDArray[np.int64], b: NDArray[np.int64], cosine: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """(P,) margins of pairs whose cosines are known."""
+        mean, camera = self.found.mean, self.camera
+        return 2 * cosine - (mean[a, camera[b]] + mean[b, camera[a]])
+
+
+def standardised(features: Tensor, cameras: Tensor) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Features without their cameras (step 1 of :func:`margin`), and cameras numbered from 0."""
+    camera = np.unique(cameras.numpy(), return_inverse=True)[1].astype(np.int64, copy=False)
+    return without_cameras(features.numpy(), camera), camera

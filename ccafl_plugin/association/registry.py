@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -48,13 +48,19 @@ def associate(features: Tensor, cameras: Tensor, name: str = "nearest_pairs", **
     Raises:
         CCAFLError: an unknown name or option, shapes that do not match, or features that are not finite.
     """
-    if name not in ASSOCIATIONS:
-        raise unknown_name("{association}", name, ASSOCIATIONS)
-    function = ASSOCIATIONS[name]
-    known = list(inspect.signature(function).parameters)[2:]
-    for option in options:
-        if option not in known:
-            raise unknown_name(f"option of association {name!r}", option, known)
+    function, features, cameras = checked(features, cameras, name, options)
+    return function(features, cameras, **options)
+
+
+def checked(
+    features: Tensor, cameras: Tensor, name: str, options: Mapping[str, object]
+) -> tuple[Callable[..., Tensor], Tensor, Tensor]:
+    """The function of a method, and the features and cameras as it takes them; arguments as in :func:`associate`.
+
+    Raises:
+        CCAFLError: as :func:`associate` does.
+    """
+    check_options(name, options)
     wide = torch.promote_types(features.dtype, torch.float32)
     features, cameras = features.detach().to("cpu", wide), cameras.detach().to("cpu", torch.int64)
     if features.ndim != 2 or cameras.shape != features.shape[:1]:
@@ -67,7 +73,17 @@ def associate(features: Tensor, cameras: Tensor, name: str = "nearest_pairs", **
             "association: the proxies' features contain values that are not finite. Training has diverged: lower the "
             "learning rate."
         )
-    return function(features, cameras, **options)
+    return ASSOCIATIONS[name], features, cameras
+
+
+def check_options(name: str, options: Iterable[str]) -> None:
+    """Raises a CCAFLError if the method is unknown, or an option is not its own."""
+    if name not in ASSOCIATIONS:
+        raise unknown_name("{association}", name, ASSOCIATIONS)
+    known = list(inspect.signature(ASSOCIATIONS[name]).parameters)[2:]
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of association {name!r}", option, known)
 
 
 def keep_unassociated(pseudo: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class TrackedCamera:
     Attributes:
         name: of the camera: of its file or folder.
         tracks: MOT-challenge file.
-        source: video, or folder of frames.
+        source: video, or folder of frames; the file of tracks where there are no pictures and none are needed.
     """
 
     name: str
@@ -35,11 +35,12 @@ class TrackedCamera:
     source: Path
 
 
-def find_tracked_cameras(root: Path) -> list[TrackedCamera]:
+def find_tracked_cameras(root: Path, needs_pictures: bool = True) -> list[TrackedCamera]:
     """The cameras below a folder, in natural order of their names.
 
     Args:
         root: holds per camera what :data:`LAYOUT` says.
+        needs_pictures: refuse tracks without a video or frames.
 
     Raises:
         CCAFLError: no tracks, or tracks without pictures.
@@ -55,9 +56,9 @@ def find_tracked_cameras(root: Path) -> list[TrackedCamera]:
             tracks = path if path.suffix.lower() == ".txt" else None
             source = None if tracks is None else _source_beside(path)
         if tracks is not None:
-            if source is None:
+            if source is None and needs_pictures:
                 raise CCAFLError(f"{tracks} has no pictures; per camera {root} needs {LAYOUT}.")
-            found.append(TrackedCamera(path.name if path.is_dir() else path.stem, tracks, source))
+            found.append(TrackedCamera(path.name if path.is_dir() else path.stem, tracks, source or tracks))
     if not found:
         raise CCAFLError(f"data.root: {root} holds no tracks; per camera it needs {LAYOUT}.")
     names = [camera.name for camera in found]

@@ -136,6 +136,7 @@ RANGES: dict[str, Range] = {
     "instances": COUNT,
     # association and label noise
     "best": Range(2),
+    "probes": COUNT,
     "whitening": NOT_NEGATIVE,
     "rate": NOT_NEGATIVE,
     "wrong": SHARE,

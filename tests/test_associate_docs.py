@@ -1,0 +1,49 @@
+"""docs/associate.md: every command and the program of it run, on features of four people in three cameras."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ccafl_plugin.features import associate_command
+from tests.features.test_associate_command import CAMERAS, save
+from tests.pages import commands, leads_nowhere, links
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PAGE = REPOSITORY / "docs" / "associate.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path)
+    (tmp_path / "my-tracks").mkdir()
+    for camera in CAMERAS:
+        (tmp_path / "my-tracks" / f"{camera}.txt").write_text("1,1,0,0,9,9,1\n")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("command", [line for line in commands(TEXT) if "associate.py" in line])
+def test_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    python, tool, *words = shlex.split(command)
+    assert (python, tool) == ("python", "tools/associate.py")
+    assert associate_command.main(words) == 0, capsys.readouterr().err
+    assert Path("identities/identities.csv").is_file()
+
+
+def test_its_program(capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    exec(program, {})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "gate 1 1" and len(printed) == 13
+
+
+def test_its_links() -> None:
+    assert not [link for link in links(TEXT) if leads_nowhere(link, PAGE)]
+    headings = {
+        re.sub(r"[^\w -]", "", line[3:].lower()).replace(" ", "-") for line in TEXT.splitlines() if line[:3] == "## "
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) == headings
