@@ -1,4 +1,4 @@
-"""The commands ``ccafl-train`` and ``ccafl-suite``; apart from the package, whose import is already torch's."""
+"""The commands ``ccafl-train``, ``ccafl-suite`` and ``ccafl-export``; apart from the package, which imports torch."""
 
 import os
 import warnings
@@ -30,6 +30,13 @@ def suite() -> int:
 def associate() -> int:
     """Finds one identity across cameras, with the arguments of the process."""
     from ccafl_plugin.features.associate_command import main as run
+
+    return run()
+
+
+def export() -> int:
+    """Exports a file of weights for other programs, with the arguments of the process."""
+    from ccafl_plugin.exporting.export_command import main as run
 
     return run()
 

@@ -30,7 +30,7 @@ else:
 
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 URL = "https://github.com/ccafl-plugin/ccafl_plugin"
-EXTRAS = ("figures", "cuhk03")
+EXTRAS = ("figures", "cuhk03", "export")
 """Those that users install; \"test\" is for developers."""
 PROVIDED_BY = {"torchvision": "torchvision", "PIL": "Pillow", "open_clip": "open_clip_torch", "yaml": "PyYAML"}
 """Distribution of an imported module, where the names differ."""
@@ -79,7 +79,7 @@ def test_commands(script: str, module: str, function: str, monkeypatch, capsys) 
 
 
 @pytest.mark.parametrize(
-    "file", ["ccafl_train.py", *(f"tools/{name}.py" for name in ("train", "suite", "pretrain_clip"))]
+    "file", ["ccafl_train.py", *(f"tools/{name}.py" for name in ("train", "suite", "export", "pretrain_clip"))]
 )
 def test_commands_quieten_openmp_before_torch_is_imported(file: str) -> None:
     program = (
@@ -101,7 +101,7 @@ def test_extras_are_what_no_module_imports_at_its_top() -> None:
     """And every third-party module that one does import there is required."""
     required = {Requirement(text).name for text in PROJECT["dependencies"]}
     extras = {requirement.name for name, requirement in declared().items() if name not in required}
-    assert extras == {"matplotlib", "h5py"}
+    assert extras == {"matplotlib", "h5py", "onnx", "onnxruntime", "onnxscript"}
     tops: set[str] = set()
     for file in (REPOSITORY / "ccafl_plugin").rglob("*.py"):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:

@@ -31,6 +31,7 @@ AREAS = {
     "losses": "Losses and samplers in your own program",
     "optim": "Training and checkpoints",
     "association": "Association",
+    "exporting": "Features, search, identities and export",
     "features": "Features, search, identities and export",
     "metrics": "Tests",
     "runs": "Commands",

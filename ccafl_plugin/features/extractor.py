@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -17,6 +15,8 @@ from torch import Tensor
 from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize, ToTensor
 
 from ccafl_plugin.features.image_inputs import Images, OneImage, as_rgb, listed
+from ccafl_plugin.features.onnx_extractor import OnnxExtractor
+from ccafl_plugin.features.reading_ahead import read_ahead, reading_threads
 from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.metrics.camera_normalization import Cameras
 from ccafl_plugin.models.described_model import build_described
@@ -105,7 +105,7 @@ class FeatureExtractor:
         self.description = described
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.batch_size = batch_size
-        self.workers = workers or min(8, os.cpu_count() or 1)
+        self.workers = reading_threads(workers)
         self.model = model.to(self.device)
         self.has_text_encoder = bool(content.text)
         if self.has_text_encoder:
@@ -161,19 +161,13 @@ class FeatureExtractor:
         Yields:
             (b, D) float32 on the CPU, in the order of the images.
         """
-        parts = (images[first : first + self.batch_size] for first in range(0, len(images), self.batch_size))
-        with ThreadPoolExecutor(self.workers) as readers:
-            waiting: deque[list[Future[Tensor]]] = deque()
-            try:
-                for part in parts:
-                    waiting.append([readers.submit(self._input, image, bgr) for image in part])
-                    if len(waiting) > 1:
-                        yield self._features(waiting.popleft())
-                while waiting:
-                    yield self._features(waiting.popleft())
-            finally:
-                for reading in (each for part in waiting for each in part):
-                    reading.cancel()
+
+        def read_input(image: OneImage) -> Tensor:
+            made: Tensor = self.transform(as_rgb(image, bgr))
+            return made
+
+        for inputs in read_ahead(images, read_input, self.batch_size, self.workers):
+            yield self._features(inputs)
 
     @torch.no_grad()
     def encode_text(self, texts: str | Sequence[str]) -> Tensor:
@@ -199,13 +193,9 @@ class FeatureExtractor:
         rows = [F.normalize(encoder(part).float(), dim=1).cpu() for part in tokens]
         return torch.cat(rows) if rows else torch.empty(0, encoder.embed_dim)
 
-    def _input(self, image: OneImage, bgr: bool) -> Tensor:
-        made: Tensor = self.transform(as_rgb(image, bgr))
-        return made
-
     @torch.no_grad()
-    def _features(self, reading: Sequence[Future[Tensor]]) -> Tensor:
-        batch = torch.stack([each.result() for each in reading]).to(self.device)
+    def _features(self, inputs: Tensor) -> Tensor:
+        batch = inputs.to(self.device)
         encode = self.model.image_embedding if self.description.feature == "embedding" else self.model
         return F.normalize(at_least_float32(encode(batch)), dim=1).cpu()
 
@@ -214,14 +204,14 @@ def open_extractor(weights: str | os.PathLike[str], **settings: Any) -> Extracto
     """The extractor for a file of weights, by the file's kind.
 
     Args:
-        weights: a file that describes itself, or a run's folder.
+        weights: a file that describes itself, an exported ONNX file, or a run's folder.
         **settings: of the extractor, such as ``device`` and ``batch_size``.
 
     Raises:
         CCAFLError: the file can't be read, or is of a kind that has no extractor.
     """
     if Path(weights).suffix.lower() == ".onnx":
-        raise CCAFLError(f"weights: {str(weights)!r} is an ONNX file, for which there is no extractor yet.")
+        return OnnxExtractor(weights, **settings)
     return FeatureExtractor(weights, **settings)
 
 
