@@ -46,3 +46,24 @@ def pretrain() -> int:
     from ccafl_plugin.synthetic.pretrain_command import main as run
 
     return run()
+
+
+def extract() -> int:
+    """Makes features of the images in a folder, with the arguments of the process."""
+    from ccafl_plugin.features.extract_command import main as run
+
+    return run()
+
+
+def thresholds() -> int:
+    """Finds thresholds for "same person", with the arguments of the process."""
+    from ccafl_plugin.features.thresholds_command import main as run
+
+    return run()
+
+
+def search() -> int:
+    """Builds an index of features or searches it, with the arguments of the process."""
+    from ccafl_plugin.features.search_command import main as run
+
+    return run()

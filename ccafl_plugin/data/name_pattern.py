@@ -35,8 +35,13 @@ class NamePattern:
     pieces: tuple[tuple[str, str], ...]
 
     @classmethod
-    def parse(cls, text: str) -> NamePattern:
-        """Reads a pattern."""
+    def parse(cls, text: str, needs_id: bool = True) -> NamePattern:
+        """Reads a pattern.
+
+        Args:
+            text: as it was written.
+            needs_id: refuse one without ``{id}``.
+        """
         pieces: list[tuple[str, str]] = []
         seen: set[str] = set()
         place = 0
@@ -46,7 +51,7 @@ class NamePattern:
                 raise CCAFLError(f"{KEY}: {text!r} has a brace at {text[place:]!r} that is not closed or not opened.")
             pieces.append((token[0], _expression(text, token, seen)))
             place = token.end()
-        if "id" not in seen:
+        if needs_id and "id" not in seen:
             raise CCAFLError(f"{KEY}: {text!r} has no {{id}}, the part of a file's name that says who it is.")
         return cls(text, tuple(pieces))
 

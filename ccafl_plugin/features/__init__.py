@@ -3,7 +3,11 @@
 - ``extractor``: images by path, picture or array to features, and texts where the weights have a text encoder;
 - ``onnx_extractor``: the same by exported ONNX files;
 - ``image_inputs``: what images may be given as;
-- ``feature_set``: features of images in files, with what is known of each image.
+- ``feature_set``: features of images in files, with what is known of each image;
+- ``extract_command``: features of a folder: ``image_list`` finds its images, ``resumable`` goes on after a stop;
+- ``thresholds``: similarities that mean "same person" at chosen false-accept rates;
+- ``search_command``: search by image or text: ``search_index`` is what all indices share, ``exact_index``,
+  ``faiss_index`` and ``milvus_index`` are the three, ``search_targets`` chooses, ``search_page`` draws the results.
 """
 
 from ccafl_plugin.features.extractor import Extractor, FeatureExtractor, open_extractor

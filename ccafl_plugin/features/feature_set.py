@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib
 import json
 import math
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ccafl_plugin.models.weights_description import digest_of_file
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.files import write_text_whole, write_whole
 
@@ -26,6 +26,8 @@ SUFFIX = ".safetensors"
 INDEX_SUFFIXES = {"json": ".index.json", "parquet": ".index.parquet"}
 FORMAT = "1"
 """Of the two files; another number is refused."""
+ROWS = 65_536
+"""That are checked at a time."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,11 @@ class FeatureSet:
             raise CCAFLError(
                 f"features: expected (N, D) float32, got {tuple(self.features.shape)} {self.features.dtype}."
             )
-        if not torch.isfinite(self.features.sum(dim=1, dtype=torch.float64)).all():
-            row = int((~torch.isfinite(self.features).all(dim=1)).nonzero()[0])
-            raise CCAFLError(f"features: row {row} holds numbers that are not finite; compute it in float32.")
+        for first in range(0, len(self.features), ROWS):  # by parts: a million features need no second copy
+            finite = torch.isfinite(self.features[first : first + ROWS]).all(dim=1)
+            if not finite.all():
+                row = first + int((~finite).nonzero()[0])
+                raise CCAFLError(f"features: row {row} holds numbers that are not finite; compute it in float32.")
         if "path" not in self.columns:
             raise CCAFLError("columns: 'path' is missing; every feature needs the path of its image.")
         for name, values in self.columns.items():
@@ -112,7 +116,7 @@ class FeatureSet:
                 "weights": self.weights,
                 "description": json.dumps(self.description, ensure_ascii=False),
                 "index": index,
-                "index_sha256": _digest(table),
+                "index_sha256": digest_of_file(table),
             }
             tensors = {"features": self.features.detach().contiguous()}
             write_whole(file, lambda partial: save_file(tensors, partial, metadata))
@@ -137,7 +141,7 @@ class FeatureSet:
         table = base.with_name(base.name + INDEX_SUFFIXES.get(kind, INDEX_SUFFIXES["json"]))
         if not table.is_file():
             raise CCAFLError(f"{table} is missing; it lies beside {file.name} and says which image is which.")
-        if _digest(table) != metadata.get("index_sha256"):
+        if digest_of_file(table) != metadata.get("index_sha256"):
             raise CCAFLError(f"{table} is not the index of {file.name}; extract the features again.")
         try:
             columns = _read_parquet(table) if kind == "parquet" else json.loads(table.read_text("utf-8"))["columns"]
@@ -158,17 +162,27 @@ def check_same_weights(
         names: what they are called in the message.
 
     Raises:
-        CCAFLError: they are of different weights.
+        CCAFLError: they are of different weights, or of different features of one file of weights.
     """
-    check_same_digest(first.weights, other.weights, names)
+    check_same_kind((first.weights, kind_of(first.description)), (other.weights, kind_of(other.description)), names)
 
 
-def check_same_digest(first: str, other: str, names: tuple[str, str]) -> None:
-    """:func:`check_same_weights` for the SHA-256 of two files of weights."""
-    if first != other:
+def kind_of(description: Mapping[str, Any]) -> str:
+    """Which of a model's features they are: ``retrieval``, ``embedding``, or empty if nobody says."""
+    return str(description.get("feature", ""))
+
+
+def check_same_kind(first: tuple[str, str], other: tuple[str, str], names: tuple[str, str]) -> None:
+    """:func:`check_same_weights` for two pairs (SHA-256 of the file of weights, :func:`kind_of`)."""
+    if first[0] != other[0]:
         raise CCAFLError(
-            f"The features of {names[0]} are of other weights ({first[:12]}) than those of {names[1]} ({other[:12]}); "
-            "extract both with one file of weights."
+            f"The features of {names[0]} are of other weights ({first[0][:12]}) than those of {names[1]} "
+            f"({other[0][:12]}); extract both with one file of weights."
+        )
+    if first[1] != other[1]:
+        raise CCAFLError(
+            f"The features of {names[0]} are of another kind ({first[1]}) than those of {names[1]} ({other[1]}); "
+            "extract both with the same --feature."
         )
 
 
@@ -210,14 +224,6 @@ def _base(path: str | Path) -> Path:
         if given.name.endswith(suffix) and given.name != suffix:
             return given.with_name(given.name.removesuffix(suffix))
     return given
-
-
-def _digest(file: Path) -> str:
-    with open(file, "rb") as opened:
-        digest = hashlib.sha256()
-        while part := opened.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _read_features(file: Path) -> tuple[Tensor, dict[str, str]]:

@@ -121,6 +121,9 @@ def test_features_of_other_weights() -> None:
         check_same_weights(made(), made(weights="cd" * 32), ("gallery", "q"))
     with pytest.raises(CCAFLError, match=r"of set 1 are of other weights .* than those of set 2"):
         joined([made(), made(weights="cd" * 32)])
+    other = FeatureSet(torch.zeros(1, 4), {"path": ["a"]}, DIGEST, {"feature": "embedding"})
+    with pytest.raises(CCAFLError, match=r"of another kind \(embedding\) than those of b \(\); .* the same --feature"):
+        check_same_weights(other, made(), ("a", "b"))
 
 
 def test_joined_and_selected() -> None:
