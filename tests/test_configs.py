@@ -46,6 +46,7 @@ SHARED = {
     "test.eval_freq": -1,
     "test.rerank": False,
     "ccafl.supervision": "intra_camera",
+    "ccafl.robust_labels": False,
     "ccafl.prompt_length": 4,
     "ccafl.crop_padding": 10,
     "ccafl.iters_per_epoch": 200,

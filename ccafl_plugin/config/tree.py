@@ -50,6 +50,7 @@ OF_OWN_DATA = ("ids", "pattern", "table", "queries", "pairs", "test_share", "see
 
 OF_ENGINE = (
     "supervision",
+    "robust_labels",
     "amp",
     "precision",
     "extraction_precision",

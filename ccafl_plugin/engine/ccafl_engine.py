@@ -20,6 +20,7 @@ from ccafl_plugin.engine.effective_settings import effective_settings_of
 from ccafl_plugin.engine.encoder_pass import EncoderPass, check_parts, check_replicas, gradient_scaler, narrow_type
 from ccafl_plugin.engine.epoch_start import EpochStart
 from ccafl_plugin.engine.extraction import TrainingImages
+from ccafl_plugin.engine.label_filter import LabelFilter
 from ccafl_plugin.engine.loss_report import LossReport, check_finite, weighted_losses
 from ccafl_plugin.engine.model_outputs import Promise, promised_outputs
 from ccafl_plugin.engine.scored_engine import ScoredEngine
@@ -52,6 +53,8 @@ class ImageCCAFLEngine(ScoredEngine):
         keep_unassociated: whether a proxy without partner becomes its own pseudo identity; False in the paper.
         whitening: above 0, proxies are associated by features that are whitened with the spread of images inside
             proxies, with this shrinkage; 0 in the paper.
+        robust_labels: whether images whose features contradict their label inside the camera are left out, found anew
+            in every epoch (docs/method.md, section 11); False in the paper.
         supervision: ``intra_camera``, or ``full`` for upper bounds, with true identities instead of the association.
         ids: ``per_camera`` if the training ids are not comparable across cameras; then no scores from true identities
             are computed.
@@ -76,6 +79,7 @@ class ImageCCAFLEngine(ScoredEngine):
         text: prompts and text features.
         encoder: runs the model in training, with its precision and parts.
         epoch_start: computes pseudo identities and memories.
+        label_filter: leaves out images whose features contradict their label; None: all images are used.
 
     Raises:
         CCAFLError: terms that are not possible with the model, the data or the other terms; an unknown precision; parts
@@ -101,6 +105,7 @@ class ImageCCAFLEngine(ScoredEngine):
         association_options: Mapping[str, Any] | None = None,
         keep_unassociated: bool = False,
         whitening: float = 0.0,
+        robust_labels: bool = False,
         supervision: str = "intra_camera",
         ids: str = "across_cameras",
         amp: bool = True,
@@ -150,7 +155,13 @@ class ImageCCAFLEngine(ScoredEngine):
         report: AssociationReport = GroupReport(self.labels, self.history, self.seed)
         if ids == "across_cameras":
             report = TrueIdentities(true_persons(dataset, self.labels), self.labels)
-        self.epoch_start = EpochStart(model, images, self.labels, self.supervision, report, extraction_dtype, self.seed)
+        self.label_filter: LabelFilter | None = None
+        if robust_labels:
+            in_order = self.labels.proxy_of_image[self.labels.path_order].to(self.device)
+            self.label_filter = LabelFilter(images.paths, in_order, self.labels.camera_of_proxy)
+        self.epoch_start = EpochStart(
+            model, images, self.labels, self.supervision, report, extraction_dtype, self.seed, self.label_filter
+        )
         self.history.effective_settings = effective_settings_of(self)
         self.history.dataset = fingerprint_of(dataset.train)
         scaler = gradient_scaler(dtype)
@@ -233,7 +244,10 @@ class ImageCCAFLEngine(ScoredEngine):
             self.writer = SummaryWriter(log_dir=save_dir)
         if self.text.is_open and with_text:
             started = time.monotonic()
-            self.text.learn(self.epoch_start.images, self.seed, self.writer.add_scalar)
+            kept = None
+            if self.label_filter is not None:
+                kept = self.label_filter.look(self.epoch_start.features(), "Stage 1")
+            self.text.learn(self.epoch_start.images, self.seed, self.writer.add_scalar, kept)
             self.history.training_seconds += time.monotonic() - started
             self.save_model(start_epoch - 1, self.state.rank1, save_dir)
 
@@ -257,6 +271,8 @@ class ImageCCAFLEngine(ScoredEngine):
         if association is not None:
             self.history.association.append({"epoch": self.epoch, **association})
             self._write("Association", {key: value for key, value in association.items() if key != "sizes"})
+        if self.label_filter is not None:
+            self._write("Labels", self.label_filter.facts())
         groups = enumerate(self.optimizer.param_groups)
         self._write("Learning_rate", {group.get("name", f"group_{i}"): group["lr"] for i, group in groups})
 
@@ -281,9 +297,12 @@ class ImageCCAFLEngine(ScoredEngine):
         return numbers
 
     def make_batch(self, data: dict[str, Any]) -> Batch:
-        """Runs the encoder once; its outputs are float32."""
+        """Runs the encoder once; its outputs are float32, without the images that the label filter leaves out."""
         proxies = self.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
         outputs = self.encoder.forward(data["img"])
+        rows = None if self.label_filter is None else self.label_filter.rows(data["impath"], proxies)
+        if rows is not None:
+            outputs, proxies = outputs.of(rows.to(self.device)), proxies[rows]
         return Batch(
             raw=outputs.raw,
             features=outputs.features,

@@ -15,6 +15,7 @@ from ccafl_plugin.association import spread_inside, whiten
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.association_report import AssociationReport
 from ccafl_plugin.engine.extraction import TrainingImages, unit_features
+from ccafl_plugin.engine.label_filter import LabelFilter
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.losses import group_means
 from ccafl_plugin.terms import EpochState, Term
@@ -45,6 +46,7 @@ class EpochStart:
         report: reports on the association.
         dtype: half-precision type of the extraction; None for none.
         seed: seed of the run.
+        label_filter: leaves out images whose features contradict their label; None: all images are used.
     """
 
     model: nn.Module
@@ -54,6 +56,7 @@ class EpochStart:
     report: AssociationReport
     dtype: torch.dtype | None
     seed: int
+    label_filter: LabelFilter | None = None
 
     def __post_init__(self) -> None:
         self.device = next(self.model.parameters()).device
@@ -69,18 +72,22 @@ class EpochStart:
         """
         associate = any(term.needs_association for term in terms)
         features = pseudo = scores = None
-        if any(term.needs_features for term in terms) or (associate and not self.supervision.is_full):
-            self.model.eval()
-            features = self.images.encode(unit_features(self.model), self.device, self.dtype)
+        proxies = self.proxies
+        needed = any(term.needs_features for term in terms) or (associate and not self.supervision.is_full)
+        if needed or self.label_filter is not None:
+            features = self.features()
+        if self.label_filter is not None and features is not None:
+            kept = self.label_filter.look(features, f"Epoch {epoch + 1}")
+            features, proxies = features[kept], proxies[kept]
         if associate:
-            pseudo, scores = self._associate(epoch, features)
+            pseudo, scores = self._associate(epoch, features, proxies)
             if not bool((pseudo >= 0).any()):
                 paused = ", ".join(term.name for term in terms if term.needs_association)
                 warnings.warn(f"No pseudo identity in epoch {epoch}. Inactive in this epoch: {paused}.", stacklevel=2)
                 terms = [term for term in terms if not term.needs_association]
         state = EpochState(
             epoch=epoch,
-            proxies=self.proxies,
+            proxies=proxies,
             seed=self.seed,
             features=features,
             pseudo_of_proxy=pseudo,
@@ -90,18 +97,23 @@ class EpochStart:
             term.refresh(state)
         return Started(list(terms), scores)
 
-    def _proxy_features(self, features: Tensor) -> Tensor:
+    def features(self) -> Tensor:
+        """(M, D) float32, unit rows: features of all training images; the model is in eval mode afterwards."""
+        self.model.eval()
+        return self.images.encode(unit_features(self.model), self.device, self.dtype)
+
+    def _proxy_features(self, features: Tensor, proxies: Tensor) -> Tensor:
         """(N, D) float64, unit rows: what proxies are associated by."""
-        means = group_means(features, self.proxies, self.labels.num_proxies)
+        means = group_means(features, proxies, self.labels.num_proxies)
         if not self.supervision.whitening or self.supervision.is_full:
             return normalize(means, dim=1)
-        spread = spread_inside(features, means, self.proxies)
+        spread = spread_inside(features, means, proxies)
         return whiten(normalize(means, dim=1), spread, self.supervision.whitening)
 
-    def _associate(self, epoch: int, features: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
+    def _associate(self, epoch: int, features: Tensor | None, proxies: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """(N,) int64 on the model's device, and facts about the association, which are also printed."""
         labels = self.labels
-        means = None if features is None else self._proxy_features(features.double())
+        means = None if features is None else self._proxy_features(features.double(), proxies)
         pseudo = self.supervision.pseudo_identities(means, labels)
         count = int(pseudo.max()) + 1
         kept = int((pseudo >= 0).sum())

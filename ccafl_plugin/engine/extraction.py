@@ -35,6 +35,9 @@ class TrainingImages:
             size.
         labels: labels of the manager's training list.
         memory: MB that the images may take, H x W x 3 bytes each; 0: they are read again every time.
+
+    Attributes:
+        paths: (M,) the images' paths, in their order.
     """
 
     def __init__(self, datamanager: Any, labels: ProxyLabels, memory: int = 0) -> None:
@@ -54,7 +57,7 @@ class TrainingImages:
         )
         self.memory = memory
         self._kept: list[Tensor] | None = None
-        self._paths = [dataset.train[image][0] for image in labels.path_order.tolist()]
+        self.paths = [dataset.train[image][0] for image in labels.path_order.tolist()]
         test = getattr(datamanager.transform_te, "transforms", [])
         only_resized = len(test) > 1 and isinstance(test[1], ToTensor)
         self._training_resizes_alike = only_resized and (
@@ -75,7 +78,7 @@ class TrainingImages:
         if self._kept is None or not self._training_resizes_alike:
             return nullcontext()
         images = (image for batch in self._kept for image in batch)
-        return served(dict(zip(self._paths, images, strict=True)))
+        return served(dict(zip(self.paths, images, strict=True)))
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         if self._kept is not None:
@@ -86,7 +89,7 @@ class TrainingImages:
         for batch in self.loader:
             images = batch["img"]
             if not kept:
-                fits = images.dtype == torch.uint8 and images[0].nbytes * len(self._paths) <= self.memory * MB
+                fits = images.dtype == torch.uint8 and images[0].nbytes * len(self.paths) <= self.memory * MB
             if fits:
                 # Batches of workers are in shared memory, which is scarce, and pinned memory may be lost in the fork of
                 # the workers that read it. So kept images are copied.

@@ -39,6 +39,11 @@ class Outputs(NamedTuple):
         embeddings = None if self.embeddings is None else at_least_float32(self.embeddings)
         return Outputs(tuple(map(at_least_float32, self.raw)), embeddings, tuple(map(at_least_float32, self.logits)))
 
+    def of(self, rows: Tensor) -> Outputs:
+        """The outputs of some images of the batch; ``rows``: (n,) int64, on the outputs' device."""
+        embeddings = None if self.embeddings is None else self.embeddings[rows]
+        return Outputs(tuple(raw[rows] for raw in self.raw), embeddings, tuple(part[rows] for part in self.logits))
+
     def tensors(self) -> list[Tensor]:
         """All tensors in one list."""
         return [*self.raw, *self.logits, *([] if self.embeddings is None else [self.embeddings])]

@@ -129,7 +129,11 @@ class TextSide:
         return None if self.prompts is None else self.prompts.features[self.prompt_of_proxy.to(self.device)]
 
     def learn(
-        self, images: TrainingImages, seed: int, write: Callable[[str, float, int], object] = lambda *_: None
+        self,
+        images: TrainingImages,
+        seed: int,
+        write: Callable[[str, float, int], object] = lambda *_: None,
+        kept: Tensor | None = None,
     ) -> None:
         """Runs stage 1 on the training images and stores the text features. The backbone is in eval mode afterwards.
 
@@ -137,6 +141,7 @@ class TextSide:
             images: the training images with the test transform.
             seed: seed of the run.
             write: function that gets (name, value, epoch) of each logged number.
+            kept: (M,) bool, which images are used; None: all.
         """
         encoder, prompts = self._required_encoder(), self.prompts
         if prompts is None:
@@ -146,6 +151,8 @@ class TextSide:
         self.backbone.eval()
         embeddings = images.encode(self.backbone.image_embedding, self.device)
         order = self.labels.path_order
+        if kept is not None:
+            embeddings, order = embeddings[kept], order[kept.cpu()]
         proxies = self.labels.proxy_of_image[order]
         cameras = self.labels.camera_of_image[order].to(self.device) if self.compares_in_cameras else None
 
