@@ -1,4 +1,4 @@
-"""docs/associate.md: every command and the program of it run, on features of four people in three cameras."""
+"""docs/associate.md: every command and the program of it run, on few people and with colours as features."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ccafl_plugin.features import associate_command
-from tests.features.test_associate_command import CAMERAS, save
+from ccafl_plugin.features import associate_command, extract_command
+from tests.data.own_pictures import write
+from tests.features.stand_in import Colours
+from tests.features.test_associate_command import CAMERAS, save, save_frames
 from tests.pages import commands, leads_nowhere, links
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -20,6 +22,9 @@ TEXT = PAGE.read_text(encoding="utf-8")
 @pytest.fixture(autouse=True)
 def in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path)
+    monkeypatch.setattr(extract_command, "open_extractor", lambda *_, **__: Colours())
+    save_frames(tmp_path / "my-videos")
+    write(tmp_path / "my-cameras", *(f"{camera}/{person}/{n}.png" for camera in "ab" for person in "xyz" for n in "12"))
     (tmp_path / "my-tracks").mkdir()
     for camera in CAMERAS:
         (tmp_path / "my-tracks" / f"{camera}.txt").write_text("1,1,0,0,9,9,1\n")
@@ -32,6 +37,7 @@ def test_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert (python, tool) == ("python", "tools/associate.py")
     assert associate_command.main(words) == 0, capsys.readouterr().err
     assert Path("identities/identities.csv").is_file()
+    assert Path("identities/mot").is_dir() == ("--mot" in words or "--tracks" in words)
 
 
 def test_its_program(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,8 @@ PROBES = 64
 def approximate_margin(features: Tensor, cameras: Tensor, best: int = BEST, probes: int = PROBES) -> Tensor:
     """Pseudo identities as :func:`~ccafl_plugin.association.margin.margin` finds them, from approximate neighbours.
 
-    It differs from ``margin`` in step 2 only: the highest cosines are those among the proxies of the nearest cells
+    It differs from ``margin`` in step 2 only: the highest cosines are those among the proxies of the nearest cells and
+    the best matches of the best matches among these
     (:func:`~ccafl_plugin.association.approximate_matches.approximate_matches`). A missed match may leave a proxy
     without a group; a missed second-best match makes a margin too large. Up to 4096 proxies are compared exhaustively,
     and the groups are those of ``margin``. Cells depend on the order of the proxies. docs/associate.md has time and

@@ -20,6 +20,12 @@ LEARNED_FROM, ROUNDS = 32, 5
 ROWS = 1024
 """Proxies compared with all centres at once."""
 
+AT_ONCE = 1 << 22
+"""Numbers of features gathered at once, 16 MB."""
+
+CLOSE = 8
+"""Highest cosines of a proxy, over all cameras, whose own highest are compared with the proxy too."""
+
 Rows = NDArray[np.float32]
 
 
@@ -29,8 +35,9 @@ def approximate_matches(unit: NDArray[np.float64], camera: NDArray[np.int64], be
     An inverted file (Jegou, Douze, Schmid, "Product quantization for nearest neighbor search", TPAMI 2011, section
     IV): k-means divides the proxies of all cameras into sqrt(probes N) cells, and each proxy is compared with those
     of the ``probes`` cells whose centres are nearest. All that look into a cell are compared with it in one matrix
-    product, so that a comparison costs as little as in an exhaustive search. What is found counts for both proxies, and
-    gets an exact cosine.
+    product, so that a comparison costs as little as in an exhaustive search. Then each proxy is compared with the best
+    matches of its best matches (Dong, Moses, Li, "Efficient k-nearest neighbor graph construction for generic
+    similarity measures", WWW 2011). What is found counts for both proxies, and gets an exact cosine.
 
     Args:
         unit: (N, D) float64, rows of length 1 (or 0), N > 0.
@@ -48,6 +55,7 @@ def approximate_matches(unit: NDArray[np.float64], camera: NDArray[np.int64], be
     rounded = HighestCosines(total, int(cameras[-1]) + 1, best)
     for visitors, members in _visits(near, cells):
         _compare(rounded, rows, cameras, visitors, members, best)
+    _compare_with_matches_of_matches(rounded, rows, cameras)
     a, place = np.nonzero(rounded.cosine.reshape(total, -1) > -np.inf)
     b = rounded.partner.reshape(total, -1)[a, place]
     del rounded
@@ -141,3 +149,37 @@ def _compare(
         near[cameras[visitors] == camera, begin:end] = False
     a, b = np.nonzero(near)
     rounded.add(visitors[a], members[b], cameras[members[b]], close[a, b].astype(np.float64))
+
+
+def _compare_with_matches_of_matches(rounded: HighestCosines, rows: Rows, cameras: NDArray[np.int64]) -> None:
+    """Adds the best matches of a proxy's best matches that are among its highest cosines."""
+    total, dim = rows.shape
+    close = closest_over_all(rounded, CLOSE)
+    for some in chunks(total, AT_ONCE // (close.shape[1] ** 2 * dim)):
+        own = np.arange(total)[some]
+        matches = close[some]
+        candidates = np.where(matches[..., None] >= 0, close[matches], -1).reshape(len(own), -1)
+        candidates.sort(axis=1)
+        camera = cameras[candidates]
+        new = (candidates >= 0) & (camera != cameras[own][:, None])
+        new[:, 1:] &= candidates[:, 1:] != candidates[:, :-1]
+        place = own[:, None], camera
+        is_there = (rounded.partner[place] == candidates[..., None]) & (rounded.cosine[place] > -np.inf)
+        row, column = np.nonzero(new & ~is_there.any(axis=2))
+        a, b = own[row], candidates[row, column]
+        cosine = np.einsum("pd,pd->p", rows[a], rows[b]).astype(np.float64)
+        higher = cosine > rounded.cosine[a, cameras[b], -1]
+        rounded.add(a[higher], b[higher], cameras[b[higher]], cosine[higher])
+
+
+def closest_over_all(found: HighestCosines, count: int) -> NDArray[np.int64]:
+    """(N, count) int64: the matches of a proxy with the highest cosines over all cameras, in any order; -1 for none."""
+    total = len(found.cosine)
+    cosine, partner = found.cosine.reshape(total, -1), found.partner.reshape(total, -1)
+    count = min(count, cosine.shape[1])
+    close = np.empty((total, count), dtype=np.int64)
+    for some in chunks(total, ROWS):
+        place = np.argpartition(-cosine[some], count - 1, axis=1)[:, :count]
+        is_there = np.take_along_axis(cosine[some], place, axis=1) > -np.inf
+        close[some] = np.where(is_there, np.take_along_axis(partner[some], place, axis=1), -1)
+    return close

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ccafl_plugin.association import ASSOCIATIONS, check_options
-from ccafl_plugin.data.own_tracks import find_tracked_cameras
+from ccafl_plugin.data.own_tracks import TrackedCamera, find_tracked_cameras
+from ccafl_plugin.features import extract_command
 from ccafl_plugin.features.feature_set import FeatureSet, joined
 from ccafl_plugin.features.identities import compare, identify
 from ccafl_plugin.features.identity_files import TRACKS, write_mot_files, write_tables
@@ -20,11 +21,25 @@ from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import check_writable, written_line
 from ccafl_plugin.utils.ranges import check_argument
 
+FEATURES = "features.safetensors"
+"""The file of features that are made here, in the folder of the results."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
     made = argparse.ArgumentParser(description="One identity across cameras for the tracks of several cameras.")
-    made.add_argument("features", nargs="+", help="files that extract.py wrote, all of one file of weights")
+    made.add_argument(
+        "features",
+        nargs="+",
+        help="files that extract.py wrote, of the same weights; with --weights one folder of images",
+    )
+    made.add_argument(
+        "--weights", default="", metavar="FILE", help="make the features of the images in the folder first"
+    )
+    made.add_argument("--pattern", default="", help="of the folder's images, as extract.py takes it")
+    made.add_argument("--table", default="", metavar="CSV", help="of the folder's images, as extract.py takes it")
+    made.add_argument("--tracks", action="store_true", help="the folder holds videos or frames, with MOT files")
+    made.add_argument("--device", default="", help="such as cuda (default: the GPU if there is one)")
     made.add_argument("--out", default="identities", metavar="FOLDER", help="(default: %(default)s)")
     made.add_argument("--association", default="margin", metavar="NAME", help="(default: %(default)s)")
     made.add_argument(
@@ -41,7 +56,12 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--track", default="", metavar="COLUMN", help="who is who in a camera (default: track or id)")
     made.add_argument("--truth", default="", metavar="COLUMN", help="of labels that hold across cameras, to score by")
-    made.add_argument("--mot", default="", metavar="FOLDER", help="of MOT files, to be written with the new ids")
+    made.add_argument(
+        "--mot",
+        default="",
+        metavar="FOLDER",
+        help="of MOT files, to be written with the new ids (default: with --tracks the folder)",
+    )
     made.add_argument("--groups", type=int, default=40, metavar="N", help="on the page (default: %(default)s)")
     made.add_argument("--links", type=int, default=40, metavar="N", help="on the page (default: %(default)s)")
     made.add_argument("--no-page", dest="page", action="store_false", help="write no page of pictures")
@@ -69,8 +89,10 @@ def run(given: argparse.Namespace) -> None:
     check_argument("whitening", given.whitening)
     out = Path(given.out).expanduser()
     check_writable(out / TRACKS)
-    cameras = find_tracked_cameras(_folder(given.mot), needs_pictures=False) if given.mot else None
-    images = read_features(given.features)
+    mot = given.mot or (given.features[0] if given.tracks else "")
+    cameras = _cameras(Path(mot).expanduser()) if mot else None
+    files = made_features(given, out) if given.weights else _no_folders(given)
+    images = read_features(files)
     tracks = tracks_of(images, given.track, given.whitening)
     labels = labels_of(tracks, images, given.truth) if given.truth else None
     lines = notes_on(tracks)
@@ -82,10 +104,11 @@ def run(given: argparse.Namespace) -> None:
         said += compare(identities, labels).lines(given.truth, len(tracks))
     print("\n".join(said), flush=True)
     try:
-        written = write_tables(out, identities)
+        written = [FEATURES] if given.weights else []
+        written += write_tables(out, identities)
         if cameras is not None:
-            files, notes = write_mot_files(out, identities, cameras)
-            written += files
+            mot_files, notes = write_mot_files(out, identities, cameras)
+            written += mot_files
             print("\n".join(notes), end="\n" if notes else "")
         if given.page:
             paths = [str(path) for path in images.columns["path"]]
@@ -96,6 +119,36 @@ def run(given: argparse.Namespace) -> None:
     except OSError as error:
         raise CCAFLError(f"--out: {out} can't be written: {error.strerror or error}. Name another one.") from error
     print(written_line(out, written))
+
+
+def made_features(given: argparse.Namespace, out: Path) -> list[str]:
+    """Makes the features of the images in a folder, as ``extract.py`` does. Gives the file.
+
+    Raises:
+        CCAFLError: more than one folder, or what is wrong with images or weights.
+    """
+    if len(given.features) > 1:
+        raise CCAFLError("--weights: name one folder of images, in which all cameras are; or files of features alone.")
+    file = str(out / FEATURES)
+    words = [given.features[0], "--weights", given.weights, "--out", file]
+    for name in ("pattern", "table", "device"):
+        words += [f"--{name}", getattr(given, name)] if getattr(given, name) else []
+    extract_command.run(extract_command.parser().parse_args([*words, *(["--tracks"] if given.tracks else [])]))
+    return [file]
+
+
+def _no_folders(given: argparse.Namespace) -> list[str]:
+    """The files of features.
+
+    Raises:
+        CCAFLError: a folder, or options of one, without weights.
+    """
+    of_folder = [f"--{name}" for name in ("pattern", "table", "tracks") if getattr(given, name)]
+    folders = [name for name in given.features if Path(name).expanduser().is_dir()]
+    for name in (*of_folder, *folders):
+        raise CCAFLError(f"{name}: images need weights to get features by; name them with --weights FILE.")
+    files: list[str] = given.features
+    return files
 
 
 def read_features(files: Sequence[str]) -> FeatureSet:
@@ -128,8 +181,11 @@ def parsed_options(association: str, given: Sequence[Sequence[str]]) -> dict[str
     return found
 
 
-def _folder(name: str) -> Path:
-    folder = Path(name).expanduser()
+def _cameras(folder: Path) -> list[TrackedCamera]:
+    """The cameras whose MOT files are in a folder."""
     if not folder.is_dir():
-        raise CCAFLError(f"--mot: {name} is no folder; name the one with the cameras' MOT files.")
-    return folder
+        raise CCAFLError(f"{folder} is no folder; name the one with the cameras' MOT files.")
+    try:
+        return find_tracked_cameras(folder, needs_pictures=False)
+    except CCAFLError as error:
+        raise CCAFLError(str(error).replace("data.root: ", "")) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 import torch
@@ -34,14 +36,19 @@ def slow_matches(
     cells = nearest_cells(rows, centres_of(rows, int((probes * total) ** 0.5)), probes)
     near = {int(order[i]): cells[i].tolist() for i in range(total)}
 
-    def highest(a: int, number: int, others: list[int]) -> list[tuple[float, int]]:
+    def highest(a: int, number: int, others: Iterable[int]) -> list[tuple[float, int]]:
         return sorted(((float(unit[a] @ unit[b]), b) for b in others if camera[b] == number), reverse=True)[:best]
 
+    def best_of(a: int, others: Iterable[int]) -> list[tuple[float, int]]:
+        numbers = set(range(cameras)) - {int(camera[a])}
+        return [found for number in numbers for found in highest(a, number, others)]
+
+    compared = {a: {b for b in range(total) if near[b][0] in near[a]} for a in range(total)}
+    close = {a: {b for _, b in sorted(best_of(a, compared[a]), reverse=True)[: module.CLOSE]} for a in range(total)}
     pairs = set()
     for a in range(total):
-        others = [b for b in range(total) if near[b][0] in near[a]]
-        for number in set(range(cameras)) - {int(camera[a])}:
-            pairs |= {frozenset((a, b)) for _, b in highest(a, number, others)}
+        further = {c for b in close[a] for c in close[b]}
+        pairs |= {frozenset((a, b)) for _, b in best_of(a, compared[a] | further)}
     mean, matches = np.full((total, cameras), -np.inf), set()
     for a in range(total):
         others = [b for pair in pairs if a in pair for b in pair - {a}]
@@ -65,9 +72,13 @@ def test_equals_loops_over_cells(n: int, d: int, cameras: int, best: int, probes
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "EXHAUSTIVE", 0)
         patch.setattr(module, "ROWS", 5)
+        patch.setattr(module, "CLOSE", 3)
+        patch.setattr(module, "AT_ONCE", 100)
         found = approximate_matches(unit, camera, best, probes)
     if int((probes * n) ** 0.5) > probes:  # otherwise every cell would be looked into
-        mean, matches = slow_matches(unit, camera, best, probes)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "CLOSE", 3)
+            mean, matches = slow_matches(unit, camera, best, probes)
         np.testing.assert_allclose(found.mean, mean, atol=1e-12)
         assert set(zip(found.a.tolist(), found.b.tolist(), strict=True)) == matches
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from ccafl_plugin.features import associate_command
+from ccafl_plugin.features import associate_command, extract_command
 from ccafl_plugin.features.feature_set import FeatureSet
-from tests.data.own_pictures import write
+from tests.data.own_pictures import picture, write
+from tests.features.stand_in import Colours
 
 CAMERAS = ("hall", "yard", "gate")
 
@@ -85,6 +88,68 @@ def test_several_files_and_no_labels(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "pictures of the page can't be read any more" in said  # there were none
 
 
+def save_frames(root: Path) -> Path:
+    """Three frames per camera, in which four people stand side by side, each in another place in each camera."""
+    for place, camera in enumerate(CAMERAS):
+        (root / camera).mkdir(parents=True)
+        lines = []
+        for frame in (1, 2, 3):
+            shown = np.full((80, 200, 3), 90, np.uint8)
+            for person in range(4):
+                track = (person + place) % 4 + 1
+                shown[8:72, 40 * track : 40 * track + 32] = picture(person)
+                lines.append(f"{frame},{track},{40 * track},8,32,64,1")
+            Image.fromarray(shown).save(root / camera / f"{frame:06d}.png")
+        (root / f"{camera}.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def test_from_tracks_and_from_a_tree(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extract_command, "open_extractor", lambda *_, **__: Colours())
+    root, out = save_frames(tmp_path / "videos"), tmp_path / "out"
+    code, said, error = run(capsys, str(root), "--weights", "any", "--tracks", "--out", str(out))
+    assert code == 0, error
+    assert "12 tracks of 3 cameras, 36 images: 3 to 3 of a track, median 3" in said
+    assert "margin: 4 identities with several tracks (4 of 3)" in said
+    assert said.splitlines()[-1].startswith(f"Written to {out}: features.safetensors, identities.csv, links.csv, mot/")
+    rows = [line.split(",")[:3] for line in (out / "identities.csv").read_text().splitlines()[1:]]
+    identity = {(camera, track): number for camera, track, number in rows}
+    assert identity["hall", "1"] == identity["yard", "2"] == identity["gate", "3"]  # person 0
+    line = (out / "mot" / "gate.txt").read_text().splitlines()[0]
+    assert line == f"1,{identity['gate', '3']},120,8,32,64,1"
+    assert "<img" in (out / "page.html").read_text()
+    again = tmp_path / "again"
+    assert run(capsys, str(out / "features"), "--out", str(again), "--no-page")[0] == 0
+    assert (again / "identities.csv").read_text() == (out / "identities.csv").read_text()
+
+    for place, camera in enumerate(CAMERAS):
+        for person in range(4):
+            folder = tmp_path / "tree" / camera / str((person + place) % 4 + 1)
+            folder.mkdir(parents=True)
+            for image in (1, 2):
+                Image.fromarray(picture(person)).save(folder / f"{image}.png")
+    tree = [str(tmp_path / "tree"), "--weights", "any", "--pattern", "tree", "--out", str(again), "--no-page"]
+    code, said, error = run(capsys, *tree)
+    assert code == 0, error
+    kept = [line.split(",")[:3] for line in (again / "identities.csv").read_text().splitlines()]
+    assert kept == [line.split(",")[:3] for line in (out / "identities.csv").read_text().splitlines()]
+
+
+def test_wrong_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    for words, message in (
+        ([str(tmp_path)], f"{tmp_path}: images need weights to get features by; name them with --weights FILE."),
+        ([save(tmp_path), "--pattern", "tree"], "--pattern: images need weights"),
+        (["a", "b", "--weights", "w"], "--weights: name one folder of images"),
+        ([str(tmp_path / "no"), "--weights", "w"], f"{tmp_path / 'no'} is no folder; name the one with the images."),
+        ([str(tmp_path), "--weights", "w", "--tracks"], f"{tmp_path} holds no tracks"),
+    ):
+        code, _, error = run(capsys, *words, *out)
+        assert code == 2 and error.startswith(f"error: {message}"), error
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -96,7 +161,7 @@ def test_several_files_and_no_labels(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--track", "tracks"], "the features have no column 'tracks', only path, camera, id, track"),
         (["--truth", "person"], "--truth: the column: 'person' is not available"),
         (["--truth", "path"], "--truth: the track '1' in 'gate' is "),
-        (["--mot", "nowhere"], "--mot: nowhere is no folder"),
+        (["--mot", "nowhere"], "nowhere is no folder; name the one with the cameras' MOT files"),
     ],
 )
 def test_wrong_arguments(words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
