@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from ccafl_plugin.suites.generated_pages import Document, NothingToShow, update
 from ccafl_plugin.suites.outcomes import Outcomes
 from ccafl_plugin.suites.results_file import ResultsFile
 from ccafl_plugin.suites.run_plan import make_plan
+from ccafl_plugin.suites.suite import Suite
+from ccafl_plugin.suites.suite_command import with_seeds
 from ccafl_plugin.suites.suite_file import load_suite
 from ccafl_plugin.suites.suite_table import make_table
 from ccafl_plugin.utils.files import written_line
@@ -52,7 +55,7 @@ IN_README = {
 
 
 def outcomes_of(name: str, results: Path | None = None) -> Outcomes:
-    """Reads the results of a suite from its file.
+    """Reads the results of a suite from its file; while some seeds are still to be run, those that are complete.
 
     Raises:
         NothingToShow: there is none.
@@ -61,9 +64,18 @@ def outcomes_of(name: str, results: Path | None = None) -> Outcomes:
     if not file.exists():
         raise NothingToShow(f"there is no {file}: tools/suite.py {name}.yaml --results {file} makes it.")
     suite = load_suite(ROOT / "configs" / "suites" / f"{name}.yaml")
+    found = _of_file(suite, file)
+    whole = [seed for seed in suite.seeds if not _of_file(with_seeds(suite, [seed]), file).missing]
+    if not found.missing or not whole:
+        return found
+    named = [", ".join(map(str, seeds)) for seeds in (whole, suite.seeds)]
+    note = f"So far with seed {named[0]}; the suite has seeds {named[1]}."
+    return _of_file(replace(with_seeds(suite, whole), notes=(*suite.notes, note)), file)
+
+
+def _of_file(suite: Suite, file: Path) -> Outcomes:
     nowhere = file.with_suffix("")  # a path without folders of runs
-    plan = make_plan(suite, nowhere, None, [])
-    return Outcomes.of_plan(suite, plan, ResultsFile(file))
+    return Outcomes.of_plan(suite, make_plan(suite, nowhere, None, []), ResultsFile(file))
 
 
 def _table(name: str) -> Callable[[Path], str]:
@@ -81,7 +93,7 @@ def has_figures(outcomes: Outcomes) -> bool:
 
 
 def whole_suites() -> list[str]:
-    """Suites with results of all their runs; other suites are not shown."""
+    """Suites with results of all their rows with one seed or more; other suites are not shown."""
     names = sorted(file.stem for file in RESULTS.glob("*.json"))
     return [name for name in names if not outcomes_of(name).missing]
 

@@ -37,6 +37,18 @@ def test_a_suite_with_missing_runs_is_not_shown(monkeypatch, tmp_path):
         assert suites.whole_suites() == expected
 
 
+def test_complete_seeds_are_shown_while_others_are_missing(monkeypatch, tmp_path):
+    lines = (suites.RESULTS / "synthetic_association.json").read_text(encoding="utf-8").splitlines(keepends=True)
+    gone = next(index for index, line in enumerate(lines) if '"seed": 2' in line)
+    (tmp_path / "synthetic_association.json").write_text("".join(lines[:gone] + lines[gone + 1 :]), encoding="utf-8")
+    monkeypatch.setattr(suites, "RESULTS", tmp_path)
+    assert suites.whole_suites() == ["synthetic_association"]
+    outcomes = outcomes_of("synthetic_association")
+    assert outcomes.suite.seeds == (1, 3)
+    assert outcomes.suite.notes[-1] == "So far with seed 1, 3; the suite has seeds 1, 2, 3."
+    assert {seed for _, _, seed in outcomes.found} == {1, 3}
+
+
 def test_every_axis_has_its_figure():
     page = (suites.ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"\]\(figures/([\w-]+\.svg)\)", page))
