@@ -8,12 +8,14 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import functools
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+import torchreid
 from hypothesis import HealthCheck, settings
 
 from ccafl_plugin.options import options
@@ -32,6 +34,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("ccafl")
+
+# It starts pip, compilers and lscpu, which takes seconds; a process of tests asks once.
+torchreid.utils.collect_env_info = functools.cache(torchreid.utils.collect_env_info)
 
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 
