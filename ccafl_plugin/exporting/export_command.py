@@ -8,13 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccafl_plugin.exporting import boxmot
-from ccafl_plugin.exporting.export import KINDS, Written, export_model
+from ccafl_plugin.exporting.export import Written, export_model
 from ccafl_plugin.exporting.feature_graph import INPUT_FORMS
 from ccafl_plugin.models.described_model import build_described
 from ccafl_plugin.models.weights_description import FILE, digest_of_file, read
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import written_line
 
+MORE = {
+    "fp16": "also an ONNX file in float16",
+    "int8": "also an ONNX file in int8; name images with --images to calibrate it",
+    "pt2": "also a file of torch.export",
+}
+"""Files beside the ONNX file in float32, and what the help says of them."""
 POOR_COSINE = 0.99
 """Below it, a line says that the narrow type costs something."""
 
@@ -35,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         content = read(path)
     except CCAFLError as error:
         return _fail(error, 2)
-    kinds = [kind for kind in KINDS if kind in given.kinds]
+    kinds = ["onnx", *(kind for kind in MORE if getattr(given, kind))]
     form, name = given.input or "pixels", given.name or path.name.removesuffix(".safetensors")
     if given.tracker:
         form, name = boxmot.INPUT_FORM, given.name or boxmot.NAME
@@ -66,13 +72,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("weights", metavar="WEIGHTS", help="a file of weights that describes itself, or a run's folder")
     made.add_argument("--out", default="", metavar="FOLDER", help="of the files (default: that of the weights)")
     made.add_argument("--name", default="", metavar="NAME", help="of the files, without ending")
-    made.add_argument(
-        "--kinds",
-        nargs="+",
-        choices=KINDS,
-        default=["onnx"],
-        help="onnx: float32; fp16, int8: smaller ONNX files; pt2: torch.export (default: onnx)",
-    )
+    for kind, text in MORE.items():
+        made.add_argument(f"--{kind}", action="store_true", help=text)
     made.add_argument(
         "--images",
         default="",

@@ -21,7 +21,7 @@ def test_from_a_runs_folder(tiny_weights: Path, crops: Path, tmp_path: Path, cap
     run = tmp_path / "log"
     run.mkdir()
     (run / "weights.safetensors").write_bytes(tiny_weights.read_bytes())
-    assert main([str(run), "--kinds", "fp16", "onnx", "--images", str(crops), "--input", "normalised"]) == 0
+    assert main([str(run), "--fp16", "--images", str(crops), "--input", "normalised"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("weights.onnx: ") and "at batches of 1, 2, 7, 30" in lines[0]
     assert lines[1].startswith("weights.fp16.onnx: ") and lines[1].endswith("(30 images)")
@@ -52,7 +52,7 @@ def test_mistakes_are_one_line(tiny_weights: Path, tmp_path: Path, capsys, monke
         assert main(arguments) == code
         said = capsys.readouterr().err
         assert said.startswith("error: ") and message in said and said.count("\n") == 1
-    for wrong in (["--kinds", "onx"], ["--input", "bgr"], ["--input", "pixels", "--for", "boxmot"]):
+    for wrong in (["--fp17"], ["--input", "bgr"], ["--input", "imagenet", "--for", "boxmot"]):
         with pytest.raises(SystemExit):
             main([str(tiny_weights), *wrong])
     monkeypatch.setitem(sys.modules, "onnx", None)
