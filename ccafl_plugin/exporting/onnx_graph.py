@@ -50,7 +50,7 @@ def write_onnx(graph: FeatureGraph, path: Path, half: bool = False) -> None:
         try:
             with _quiet(), _as_for_export(graph, half):
                 exporter(graph, example, path)
-            _state_feature_dim(path, graph.description.feature_dim)
+            _finish(path, graph.description.feature_dim, half)
             return
         except Exception as error:  # exporters raise errors of many kinds
             failures.append(" ".join(str(error).split())[:160] or type(error).__name__)
@@ -70,10 +70,16 @@ def add_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     onnx.save(model, str(path))
 
 
-def _state_feature_dim(path: Path, feature_dim: int) -> None:
-    """The exporter loses D where it can't follow a shape; readers such as TensorRT want to know it."""
+def _finish(path: Path, feature_dim: int, half: bool) -> None:
+    """States D, which the exporter loses where it can't follow a shape, and which readers such as TensorRT want.
+
+    Raises:
+        RuntimeError: float16 was asked for, and no weight is.
+    """
     onnx = require("onnx")
     model = onnx.load(str(path))
+    if half and all(weight.data_type != onnx.TensorProto.FLOAT16 for weight in model.graph.initializer):
+        raise RuntimeError("this torch has no float16 on the CPU; update it")
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = feature_dim
     onnx.save(model, str(path))
 
@@ -113,8 +119,10 @@ def _by_torch_export(graph: FeatureGraph, example: Tensor, path: Path) -> None:
 def _as_for_export(graph: nn.Module, half: bool) -> Iterator[None]:
     """No gradients, no fused attention, which ONNX doesn't have, and float16 if asked for."""
     hooks = []
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
+    attention: Any = getattr(torch.backends, "mha", None)  # not in the oldest torch
+    fast_path = attention is not None and attention.get_fastpath_enabled()
+    if fast_path:
+        attention.set_fastpath_enabled(False)
     try:
         if half:
             norms = [module for module in graph.modules() if isinstance(module, NEEDS_FLOAT32)]
@@ -125,7 +133,8 @@ def _as_for_export(graph: nn.Module, half: bool) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-        torch.backends.mha.set_fastpath_enabled(fast_path)
+        if fast_path:
+            attention.set_fastpath_enabled(True)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -209,6 +210,14 @@ def test_a_model_that_no_exporter_takes_is_one_line(tmp_path, monkeypatch) -> No
         export_model(Odd(), described, tmp_path / "odd")
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_float16_that_is_none_is_refused(tiny_model, tmp_path, monkeypatch) -> None:
+    """As with a torch whose autocast knows no float16 on the CPU."""
+    monkeypatch.setattr(onnx_graph.torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    monkeypatch.setattr(onnx_graph, "_by_torch_export", onnx_graph._by_tracing)
+    with pytest.raises(CCAFLError, match="this torch has no float16 on the CPU; update it"):
+        export_model(tiny_model, TINY, tmp_path / "tiny", ["fp16"])
 
 
 def test_a_wrong_description_is_refused(tiny_model, tmp_path) -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 
 from ccafl_plugin.exporting import export_model
 from ccafl_plugin.exporting.onnx_graph import add_metadata
-from ccafl_plugin.features import Extractor, FeatureExtractor, OnnxExtractor, open_extractor
+from ccafl_plugin.features import Extractor, FeatureExtractor, OnnxExtractor, extract_command, open_extractor
+from ccafl_plugin.features.feature_set import FeatureSet, check_same_weights, joined
 from ccafl_plugin.features.image_inputs import images_of
 from ccafl_plugin.features.onnx_file import FORMAT_KEY, OnnxDescription
 from ccafl_plugin.models.weights_description import digest_of_file
@@ -71,6 +72,18 @@ def test_a_file_of_others_is_described_by_the_caller(tiny_model, tiny_weights, c
     foreign = OnnxExtractor(tmp_path / "foreign.onnx", description=TINY)
     torch.testing.assert_close(foreign(crops), FeatureExtractor(tiny_weights, "cpu")(crops), rtol=0, atol=1e-4)
     assert foreign.digest == digest_of_file(tmp_path / "foreign.onnx")
+
+
+def test_the_command_of_features_takes_it(file, tiny_weights, crops, tmp_path) -> None:
+    sets = []
+    for number, weights in enumerate((file, tiny_weights)):
+        out = tmp_path / f"{number}.safetensors"
+        assert extract_command.main([str(crops), "--weights", str(weights), "--out", str(out), "--device", "cpu"]) == 0
+        sets.append(FeatureSet.load(out))
+    torch.testing.assert_close(sets[0].features, sets[1].features, rtol=0, atol=1e-4)
+    assert sets[0].columns == sets[1].columns
+    check_same_weights(*sets)
+    joined(sets)
 
 
 def test_what_is_wrong_is_one_line(file, tmp_path, monkeypatch) -> None:
