@@ -41,6 +41,13 @@ def export() -> int:
     return run()
 
 
+def convert_weights() -> int:
+    """Turns weights into a file that describes itself, with the arguments of the process."""
+    from ccafl_plugin.runs.convert_command import main as run
+
+    return run()
+
+
 def pretrain() -> int:
     """Trains ``clip_tiny``, with the arguments of the process."""
     from ccafl_plugin.synthetic.pretrain_command import main as run

@@ -19,9 +19,8 @@ from ccafl_plugin.features.onnx_extractor import OnnxExtractor
 from ccafl_plugin.features.reading_ahead import read_ahead, reading_threads
 from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.metrics.camera_normalization import Cameras
-from ccafl_plugin.models.described_model import build_described
+from ccafl_plugin.models.described_model import FeatureModel, build_described, feature_dims
 from ccafl_plugin.models.weights_description import FEATURES, FILE, WeightsDescription, digest_of_file, read
-from ccafl_plugin.utils.dtypes import at_least_float32
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.ranges import check_argument
 
@@ -70,6 +69,7 @@ class FeatureExtractor:
     Attributes:
         description: of the weights, with the feature that was asked for and its length.
         model: the model, in eval mode.
+        encoder: the part of it that makes the features: (B, 3, height, width) float -> (B, D) with rows of length 1.
         transform: from a PIL image to the model's input.
         camera_statistics: :class:`~ccafl_plugin.metrics.CameraStatistics` in the file; None: there are none.
 
@@ -101,12 +101,13 @@ class FeatureExtractor:
         if (feature or described.feature) not in FEATURES:
             raise unknown_name("feature", feature, FEATURES)
         if feature and feature != described.feature:
-            described = _with_feature(described, feature, self.path)
+            described = _with_feature(described, feature, model, self.path)
         self.description = described
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.batch_size = batch_size
         self.workers = reading_threads(workers)
         self.model = model.to(self.device)
+        self.encoder = FeatureModel(model, described.feature)
         self.has_text_encoder = bool(content.text)
         if self.has_text_encoder:
             model.text_encoder.to(self.device)
@@ -195,9 +196,8 @@ class FeatureExtractor:
 
     @torch.no_grad()
     def _features(self, inputs: Tensor) -> Tensor:
-        batch = inputs.to(self.device)
-        encode = self.model.image_embedding if self.description.feature == "embedding" else self.model
-        return F.normalize(at_least_float32(encode(batch)), dim=1).cpu()
+        made: Tensor = self.encoder(inputs.to(self.device)).cpu()
+        return made
 
 
 def open_extractor(weights: str | os.PathLike[str], **settings: Any) -> Extractor:
@@ -226,18 +226,16 @@ def transform_of(description: WeightsDescription) -> Compose:
     )
 
 
-def _with_feature(described: WeightsDescription, feature: str, path: Path) -> WeightsDescription:
-    """The description of the other feature.
+def _with_feature(described: WeightsDescription, feature: str, model: Any, path: Path) -> WeightsDescription:
+    """The description of another feature of the same weights.
 
     Raises:
         CCAFLError: the model has none.
     """
-    if feature == "embedding":
-        if not described.embedding_dim:
-            raise CCAFLError(
-                f"feature: {described.model} in {path} has no embedding beside its feature; use retrieval."
-            )
-        return dataclasses.replace(described, feature=feature, feature_dim=described.embedding_dim)
-    raise CCAFLError(
-        f"feature: {path} holds CLIP's own weights, whose retrieval feature was never trained; use embedding."
-    )
+    if not described.embedding_dim:
+        raise CCAFLError(f"feature: {described.model} in {path} has no {feature}; use the feature retrieval.")
+    if described.feature == "embedding":
+        raise CCAFLError(
+            f"feature: {path} holds CLIP's own weights, whose retrieval feature was never trained; use embedding."
+        )
+    return dataclasses.replace(described, feature=feature, feature_dim=feature_dims(model)[feature])

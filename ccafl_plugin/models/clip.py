@@ -135,6 +135,12 @@ class ClipReID(nn.Module):
         """(B, 3, height, width) -> v (B, E), float32: the image feature with which prompts are learned."""
         return at_least_float32(self.image_encoder.embed(self.image_encoder(images)))
 
+    def joint_feature(self, images: Tensor) -> Tensor:
+        """(B, 3, height, width) -> (B, D + E), float32: the feature before the neck, and v behind it."""
+        hidden = self.image_encoder(images)
+        parts = (self.image_encoder.pool(hidden), self.image_encoder.embed(hidden))
+        return torch.cat([at_least_float32(part) for part in parts], dim=1)
+
     def compile_image_encoder(self, **options: Any) -> None:
         """Compiles the image encoder's stages with ``torch.compile`` from the next batch on; weights keep their names.
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 import torchreid
-from torch import nn
+from torch import Tensor, nn
 
 from ccafl_plugin.models.activation import activation_of
 from ccafl_plugin.models.trained_weights import load_state
 from ccafl_plugin.models.weights_description import DescribedWeights
 from ccafl_plugin.options import options
 from ccafl_plugin.utils.distributed import unwrap
+from ccafl_plugin.utils.dtypes import at_least_float32
 from ccafl_plugin.utils.errors import CCAFLError
 
 
@@ -47,6 +51,52 @@ def build_described(weights: DescribedWeights, source: object) -> nn.Module:
         else:
             del model.__dict__["text_encoder"]
     return model.eval()
+
+
+class FeatureModel(nn.Module):
+    """A model that gives one kind of feature, with rows of length 1.
+
+    Args:
+        model: in eval mode; one of the plugin's for any feature but ``retrieval``.
+        feature: one of ``weights_description.FEATURES``.
+    """
+
+    def __init__(self, model: nn.Module, feature: str) -> None:
+        super().__init__()
+        self.model = model
+        self.feature = feature
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, height, width) float -> (B, D), float32."""
+        model: Any = self.model
+        kinds = {"embedding": "image_embedding", "joint": "joint_feature"}
+        encode = getattr(model, kinds[self.feature]) if self.feature in kinds else model
+        return F.normalize(at_least_float32(encode(images)), dim=1)
+
+
+def feature_dims(model: Any) -> dict[str, int]:
+    """Feature -> its length, of those that one of the plugin's models has."""
+    of_neck, of_text = model.feature_dim, model.embedding_dim
+    return {"retrieval": of_neck, "embedding": of_text, "joint": of_neck + of_text}
+
+
+@torch.no_grad()
+def feature_dim_of(model: nn.Module, height: int, width: int) -> int:
+    """D of a model's retrieval feature; the plugin's models say it, others are run once, in eval mode.
+
+    Args:
+        model: any model, not in a parallel wrapper; it stays as it is.
+        height: of its input, in pixels.
+        width: of its input, in pixels.
+    """
+    if getattr(model, "is_ccafl_backbone", False):
+        return feature_dims(model)["retrieval"]
+    training = [(module, module.training) for module in model.modules()]
+    device = next(model.parameters()).device
+    dim = model.eval()(torch.zeros(1, 3, height, width, device=device)).shape[1]
+    for module, mode in training:
+        module.training = mode
+    return int(dim)
 
 
 def activation_in(model: nn.Module) -> str:

@@ -36,7 +36,7 @@ CAMERAS = "camera_statistics"
 """Begins the names of camera statistics, and names their entry in the metadata."""
 
 INTERPOLATIONS = ("bicubic", "bilinear")
-FEATURES = ("retrieval", "embedding")
+FEATURES = ("retrieval", "embedding", "joint")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 NOT_SAID = "not stated"
@@ -55,7 +55,8 @@ class WeightsDescription:
         width: of the model's input, in pixels.
         feature_dim: D, numbers of a feature of the kind ``feature``.
         feature: ``retrieval`` is the model's output in eval mode; ``embedding`` is CLIP's own image feature, which can
-            be compared with text.
+            be compared with text; ``joint`` is the feature before the neck and the embedding side by side, as
+            CLIP-ReID tests.
         norm_mean: of red, green and blue, subtracted from pixels in [0, 1].
         norm_std: of red, green and blue; what is left is divided by it.
         interpolation: ``bicubic`` or ``bilinear``, with which images are resized.

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from yacs.config import CfgNode
 
 from ccafl_plugin.metrics import CameraStatistics
-from ccafl_plugin.models.described_model import activation_in
+from ccafl_plugin.models.described_model import activation_in, feature_dim_of
 from ccafl_plugin.models.trained_weights import fingerprint_of
 from ccafl_plugin.models.weights_description import (
     FILE,
@@ -62,7 +61,7 @@ def describe(config: CfgNode, model: nn.Module, trained_on: str) -> WeightsDescr
         model=config.model.name,
         height=data.height,
         width=data.width,
-        feature_dim=_feature_dim(target, data.height, data.width),
+        feature_dim=feature_dim_of(target, data.height, data.width),
         norm_mean=tuple(data.norm_mean),
         norm_std=tuple(data.norm_std),
         interpolation=interpolation_of(config),
@@ -127,18 +126,6 @@ def compare_with_description(config: CfgNode) -> None:
             f"{how}."
         )
     print(f"This run differs from the training of {file}: {', '.join(found)}")
-
-
-@torch.no_grad()
-def _feature_dim(model: Any, height: int, width: int) -> int:
-    if getattr(model, "is_ccafl_backbone", False):
-        return int(model.feature_dim)
-    training = [(module, module.training) for module in model.modules()]
-    device = next(model.parameters()).device
-    dim = model.eval()(torch.zeros(1, 3, height, width, device=device)).shape[1]
-    for module, mode in training:
-        module.training = mode
-    return int(dim)
 
 
 def _statistics(folder: Path, targets: list[str], model: nn.Module) -> CameraStatistics | None:

@@ -85,6 +85,54 @@ def fetch(url: str, file: Path, what: str, otherwise: str, sha256: str = "") -> 
     )
 
 
+def fetch_from_drive(identity: str, file: Path, what: str, otherwise: str) -> Path:
+    """A file from Google Drive, by ``gdown``, or the one that is in its place already.
+
+    Google Drive gives no checksum, and a web page in place of a file that is gone or asked for too often.
+
+    Args:
+        identity: of the file at Google Drive.
+        file: where it goes; what is there already is taken.
+        what: the thing in a message.
+        otherwise: what else a user can do, for messages.
+
+    Returns:
+        ``file``.
+
+    Raises:
+        CCAFLError: there is no network, or what came is a web page or another wrong kind; nothing is left at ``file``.
+    """
+    url = f"https://drive.google.com/file/d/{identity}/view"
+    reason = ""
+    try:
+        if file.exists() or file.is_symlink():
+            if (found := not_a_file(file)) is not None:
+                raise _Refused(f"{file} is in its place, and {found}")
+            return file
+        print(f'Downloading: "{url}" to {file}', flush=True)
+        write_whole(file, lambda partial: _download_from_drive(identity, partial))
+        return file
+    except Exception as error:  # gdown has errors of its own, and passes on those of network and disk
+        reason = " ".join(str(error).split()) or type(error).__name__
+    raise CCAFLError(
+        f"{what} can't be downloaded ({reason[:200]}). Fetch {url} by a way that you trust and save it as {file}, "
+        f"or {otherwise}."
+    )
+
+
+def _download_from_drive(identity: str, partial: Path) -> None:
+    """
+    Raises:
+        _Refused: what came is no file of weights.
+    """
+    import gdown
+
+    if gdown.download(id=identity, output=str(partial), quiet=True) is None or not partial.is_file():
+        raise _Refused("Google Drive gave no file")
+    if (found := wrong_kind(head_of(partial)[:HEAD])) is not None:
+        raise _Refused(f"what came is {found}")
+
+
 def _has_checksum(file: Path, sha256: str) -> bool:
     if not sha256:
         return True
