@@ -40,7 +40,8 @@ class Options:
         cosine_final_factor: ``warmup_cosine`` ends at this fraction of the learning rate.
         bias_lr_factor: learning rate of biases as a multiple of the weights' learning rate.
         bias_lr_for_all_models: whether ``bias_lr_factor`` applies to torchreid's own models too.
-        clip_weights: local file with CLIP weights for ``pretrained=True``; empty: OpenAI's, downloaded once.
+        clip_weights: local file with CLIP weights for ``pretrained=True``, or with ``open_clip/...`` a tag of
+            open_clip's; empty: OpenAI's, downloaded once.
         clip_activation: activation that ``clip_weights`` were trained with, ``quick_gelu`` (OpenAI, MetaCLIP, DFN) or
             ``gelu`` (LAION, DataComp); empty: the file says it, as OpenAI's and this package's do.
         prompt_length: learnable tokens in the prompt of one proxy.

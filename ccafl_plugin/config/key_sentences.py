@@ -7,7 +7,10 @@ from __future__ import annotations
 
 SENTENCES: dict[str, str] = {
     "use_gpu": "train and test on the GPU if there is one",
-    "model.name": "name of the model: one of torchreid's image models, or `clip_rn50`, `clip_vit_b16`, `clip_tiny`",
+    "model.name": (
+        "name of the model: one of torchreid's image models, or `clip_rn50`, `clip_vit_b16`, `clip_tiny`, or "
+        "`open_clip/` and a name of open_clip's"
+    ),
     "model.pretrained": "start from pretrained weights: ImageNet's for torchreid's models, CLIP's for `clip_*`",
     "model.load_weights": "checkpoint whose weights are loaded before training or a test; its classifier may differ",
     "model.resume": "run to resume: its folder or one of its checkpoints; with torchreid's losses, a file",
@@ -22,8 +25,11 @@ SENTENCES: dict[str, str] = {
     "data.combineall": "train on train, query and gallery together",
     "data.transforms": "augmentation; `bicubic_resize` also resizes test images bicubically",
     "data.k_tfm": "number of views of every training image; 1 with `loss.name ccafl`",
-    "data.norm_mean": "mean of each colour channel, which is subtracted",
-    "data.norm_std": "standard deviation of each colour channel, by which images are divided",
+    "data.norm_mean": "mean of each colour channel, which is subtracted; `open_clip/...` has its own if none is set",
+    "data.norm_std": (
+        "standard deviation of each colour channel, by which images are divided; `open_clip/...` has its own if none "
+        "is set"
+    ),
     "data.save_dir": "folder for all files of the run",
     "data.load_train_targets": "also load the targets' training images; the losses here do not use them",
     "market1501.use_500k_distractors": "add the 500k distractors to the gallery of market1501",

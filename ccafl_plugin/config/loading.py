@@ -14,6 +14,7 @@ from yacs.config import CfgNode
 from ccafl_plugin.config.shipped_files import config_name
 from ccafl_plugin.config.tree import default_config
 from ccafl_plugin.config.validation import check_config
+from ccafl_plugin.models.open_clip_models import is_open_clip, preprocessing
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.trees import leaves
 from ccafl_plugin.utils.yaml_text import read_yaml
@@ -37,13 +38,16 @@ def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **ove
     Raises:
         CCAFLError: an unreadable file, an unknown key, a value of the wrong type or out of range, or settings that
             exclude each other.
+
+    An encoder of open_clip has a mean and a standard deviation of its own, which are taken if none is given.
     """
-    config = default_config()
+    config, given = default_config(), set(pairs[::2])
     if file is not None:
         for path, content in reversed(list(_chain(Path(file)))):
             published = content.pop(PUBLISHED_KEY, "")
             for key, value in leaves(content):
                 _assign(config, key, value, where=f"{path}: ")
+                given.add(key)
         if published:  # only of the file itself, which comes last, not of the files on which it is based
             config.ccafl.published_settings = config_name(Path(file))
     _check_pairs(config, pairs)
@@ -52,9 +56,20 @@ def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **ove
     for name, value in overrides.items():
         if value is not None:
             _assign(config, f"data.{name}", value, where="")
+    _take_own_normalisation(config, given)
     check_config(config)
     config.freeze()
     return config
+
+
+def _take_own_normalisation(config: CfgNode, given: set[str]) -> None:
+    """Mean and standard deviation of an encoder of open_clip, unless they are given."""
+    if not is_open_clip(config.model.name):
+        return
+    mean, std, _ = preprocessing(config.model.name, config.ccafl.clip_weights)
+    for key, numbers in (("data.norm_mean", mean), ("data.norm_std", std)):
+        if key not in given:
+            _assign(config, key, list(numbers), where="")
 
 
 def published_by(file: Path) -> str:

@@ -26,8 +26,9 @@ from ccafl_plugin.engine.supervision import SUPERVISIONS, Supervision, check_ids
 from ccafl_plugin.integration import torchreid_names as names
 from ccafl_plugin.losses.icdl import REDUCTIONS
 from ccafl_plugin.metrics import CameraStatistics
-from ccafl_plugin.models import BACKBONES, check_compile, check_prompt_length
+from ccafl_plugin.models import BACKBONES, check_compile, check_prompt_length, is_clip, reads_prompts
 from ccafl_plugin.models.activation import ACTIVATIONS
+from ccafl_plugin.models.open_clip_models import architecture, check_weights, is_open_clip
 from ccafl_plugin.own_settings import ID_SCOPES
 from ccafl_plugin.synthetic.renderer.cameras import check_cameras
 from ccafl_plugin.synthetic.renderer.picture_plan import SIZES
@@ -88,7 +89,9 @@ def _check(config: CfgNode) -> None:
         check_argument(key, value)
     for key, allowed in allowed_names().items():
         for name in _as_list(_get(config, key)):
-            if name not in allowed():
+            if key == "model.name" and is_open_clip(name):
+                architecture(name)  # says what is wrong with it
+            elif name not in allowed():
                 raise unknown_name(key, name, allowed())
     _check_files(config)
     if config.test.visrank and not config.test.evaluate:
@@ -113,7 +116,12 @@ def _check_text(key: str, value: Any) -> None:
 
 def _check_files(config: CfgNode) -> None:
     """Checks that named files exist and can be used together."""
-    for key in ("model.load_weights", "ccafl.clip_weights"):
+    named = ["model.load_weights"]
+    if is_open_clip(config.model.name) and config.ccafl.clip_weights:
+        check_weights(config.model.name, config.ccafl.clip_weights)
+    else:
+        named.append("ccafl.clip_weights")
+    for key in named:
         if _get(config, key) and not Path(_get(config, key)).is_file():
             raise CCAFLError(f"{key}: there is no file {_get(config, key)!r}.")
     if config.ccafl.published_settings and not config_file(config.ccafl.published_settings).is_file():
@@ -182,12 +190,12 @@ def _check_switches(config: CfgNode) -> None:
     """Checks settings for speed and memory that not every model and engine supports."""
     ccafl = config.ccafl
     for name in ("compile", "gradient_checkpointing"):
-        if ccafl[name] and config.model.name not in BACKBONES:
+        if ccafl[name] and not is_clip(config.model.name):
             raise CCAFLError(
                 f"ccafl.{name}: {config.model.name!r} has no CLIP image encoder. Set model.name to one of "
                 f"{', '.join(BACKBONES)}, or ccafl.{name} False."
             )
-    if ccafl.save_text_encoder and config.model.name not in BACKBONES:
+    if ccafl.save_text_encoder and not is_clip(config.model.name):
         raise CCAFLError(f"ccafl.save_text_encoder: {config.model.name!r} has no text encoder. Set it to False.")
     check_compile(ccafl.compile, ccafl.gradient_checkpointing)
     if ccafl.accumulation > 1 and config.loss.name != "ccafl":
@@ -229,7 +237,13 @@ def _check_ccafl(config: CfgNode) -> None:
         "ccafl.terms.icdl.weight_alignment 0": icdl.enabled and icdl.weight_alignment != 0,
     }
     text_parts = [remedy for remedy, compares in compares_text.items() if compares]
-    if text_parts and config.model.name not in BACKBONES:
+    if text_parts and is_open_clip(config.model.name) and not reads_prompts(config.model.name):
+        raise CCAFLError(
+            f"model.name: the text encoder of {config.model.name!r} is not causal or has words of its own, so it can't "
+            "read learnable prompts. It takes the terms icdl without weight_alignment, inter, ical, proxy_classifier, "
+            f"softmax and triplet: set {' '.join(text_parts)}."
+        )
+    if text_parts and not is_clip(config.model.name):
         raise CCAFLError(
             f"model.name: {config.model.name!r} has no text encoder. Choose one of {', '.join(BACKBONES)}, "
             f"or set {' '.join(text_parts)}."

@@ -69,7 +69,8 @@ class TextSide:
         self.labels = labels
         self.device = device
         self.backbone = backbone
-        self.encoder: TextEncoder | None = getattr(backbone, "text_encoder", None)
+        encoder = getattr(backbone, "text_encoder", None)
+        self.encoder: TextEncoder | None = encoder if isinstance(encoder, TextEncoder) else None
         per_person = stage.scope == "person"
         self.prompt_of_proxy = labels.person_of_proxy if per_person else torch.arange(labels.num_proxies)
         self.compares_in_cameras = not per_person
@@ -83,7 +84,8 @@ class TextSide:
         """
         if self.encoder is None:
             raise CCAFLError(
-                f"The term {term!r} compares images with text, but {type(self.backbone).__name__} has no text encoder: "
+                f"The term {term!r} compares images with text, but {type(self.backbone).__name__} has no text encoder "
+                "for prompts: "
                 f"set model.name to one of {', '.join(BACKBONES)} (built with loss 'ccafl'), or switch the "
                 "text part off (ccafl.terms.icdl.weight_alignment 0, ccafl.terms.alignment.enabled False)."
             )

@@ -185,12 +185,10 @@ class FeatureExtractor:
         """
         if not self.has_text_encoder:
             raise CCAFLError(f"text: {self.path} holds no text encoder. {HOW_TO_KEEP_TEXT}.")
-        import open_clip
-
         given = [texts] if isinstance(texts, str) else list(texts)
         encoder = self.model.text_encoder
         parts = [given[first : first + self.batch_size] for first in range(0, len(given), self.batch_size)]
-        tokens = [open_clip.tokenize(part, encoder.context_length).to(self.device) for part in parts]
+        tokens = [encoder.tokenize(part).to(self.device) for part in parts]
         rows = [F.normalize(encoder(part).float(), dim=1).cpu() for part in tokens]
         return torch.cat(rows) if rows else torch.empty(0, encoder.embed_dim)
 

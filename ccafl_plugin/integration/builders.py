@@ -13,6 +13,7 @@ from ccafl_plugin.data.samplers import SAMPLERS
 from ccafl_plugin.integration.changes import Change, new_entry, new_item, replace_everywhere
 from ccafl_plugin.integration.torchreid_layout import attribute, require_parameters
 from ccafl_plugin.models import clip
+from ccafl_plugin.models.open_clip_models import is_open_clip
 from ccafl_plugin.optim import parameter_groups, warmup_cosine, warmup_multi_step
 from ccafl_plugin.options import options
 from ccafl_plugin.utils.distributed import unwrap
@@ -24,6 +25,23 @@ def model_changes() -> list[Change]:
     """The names of ``BACKBONES`` in ``build_model``."""
     factory = attribute("models", "__model_factory", dict)
     return [new_item(factory, "model", name, clip_builder(name)) for name in clip.BACKBONES]
+
+
+def build_model_changes() -> list[Change]:
+    """``open_clip/...`` in ``build_model``: open_clip's own list of names is asked only for such a name."""
+    original = attribute("models", "build_model")
+    signature = require_parameters(original, "name", "num_classes", "loss", "pretrained", "use_gpu")
+
+    @functools.wraps(original)
+    def build_model(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        name = given.arguments["name"]
+        if not (isinstance(name, str) and is_open_clip(name)):
+            return original(*args, **kwargs)
+        return clip.build_clip(**given.arguments)
+
+    return replace_everywhere(original, build_model, "models", "utils.feature_extractor")
 
 
 def clip_builder(name: str) -> Callable[..., nn.Module]:

@@ -57,6 +57,13 @@ TABLE = (
         builders.model_changes,
     ),
     Row(
+        "models `open_clip/...`",
+        ("models.build_model", "utils.feature_extractor.build_model"),
+        "any encoder of open_clip by its name there ([weights](weights.md#encoders-of-open_clip))",
+        BY_NAME,
+        builders.build_model_changes,
+    ),
+    Row(
         "samplers `ProxySampler`, `IntraCameraSampler`, `CameraBalancedSampler`, `IdentitySampler`",
         ("data.sampler.AVAI_SAMPLERS", "data.sampler.build_train_sampler", "data.datamanager.build_train_sampler"),
         "batches of P proxies x K images; torchreid's function accepts only its own names",

@@ -3,19 +3,21 @@
 Importing this package does not import open_clip; building a model does. The modules in reading order:
 
 - ``clip``: the model that torchreid gets, and the list of backbones;
+- ``open_clip_models``: any encoder of open_clip by name; ``timm_tower``: those that come from timm;
 - ``towers``: the image encoders; ``attention_pooling`` and ``positions`` are parts of them;
 - ``pooling``: GeM and batch norm, from a feature map to the retrieval feature;
 - ``prompts``: the text encoder and the learnable prompts;
 - ``pretrained``: CLIP's weights, downloaded or from a file; ``token_rows`` stores only some token embeddings in a file;
 - ``activation``: GELU or QuickGELU, which a file says or the user;
 - ``trained_weights``: weights of a trained model; ``state_dicts`` finds them in a file and names what is wrong;
+- ``weights_of_others``: the names in files of other programs;
 - ``weights_description``: files of weights that describe themselves; ``described_model`` builds their model;
 - ``checkpoint_file``: reads every file of tensors; ``tensor_archives``, ``torchscript`` and ``tensor_pickle`` know the
   formats and run nothing;
 - ``running_statistics``: keeps the running statistics of batch norms unchanged.
 """
 
-from ccafl_plugin.models.clip import BACKBONES, Backbone, ClipReID, build_clip
+from ccafl_plugin.models.clip import BACKBONES, Backbone, ClipReID, build_clip, is_clip, reads_prompts
 from ccafl_plugin.models.pooling import GeM, NeckBatchNorm
 from ccafl_plugin.models.prompts import PromptLearner, TextEncoder, check_prompt_length
 from ccafl_plugin.models.towers import check_compile
@@ -31,4 +33,6 @@ __all__ = [
     "build_clip",
     "check_compile",
     "check_prompt_length",
+    "is_clip",
+    "reads_prompts",
 ]

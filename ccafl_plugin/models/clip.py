@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ccafl_plugin.models.activation import GELU_KEY, activation_of, set_activation
+from ccafl_plugin.models.open_clip_models import build_parts, is_open_clip, takes_prompts
 from ccafl_plugin.models.pooling import NeckBatchNorm
 from ccafl_plugin.models.pretrained import load_pretrained
 from ccafl_plugin.models.prompts import TextEncoder
@@ -88,7 +89,7 @@ class ClipReID(nn.Module):
     Args:
         name: the name that the model was built with, e.g. ``clip_rn50``.
         image_encoder: the image tower.
-        text_encoder: the text encoder of the same CLIP.
+        text_encoder: the text encoder of the same CLIP; :class:`TextEncoder` if it can read prompts.
         num_classes: number of classes of the classifier, which only ``softmax`` and ``triplet`` have.
         loss: ``softmax``, ``triplet`` or ``ccafl``.
 
@@ -102,10 +103,10 @@ class ClipReID(nn.Module):
     """
 
     is_ccafl_backbone = True
-    text_encoder: TextEncoder
+    text_encoder: Any  # a TextEncoder, or a WholeTextEncoder, which can't read prompts
 
     def __init__(
-        self, name: str, image_encoder: ImageTower, text_encoder: TextEncoder, num_classes: int, loss: str = "softmax"
+        self, name: str, image_encoder: ImageTower, text_encoder: nn.Module, num_classes: int, loss: str = "softmax"
     ) -> None:
         super().__init__()
         if loss not in LOSSES:
@@ -177,7 +178,7 @@ def build_clip(
     random state.
 
     Args:
-        name: one of ``BACKBONES``.
+        name: one of ``BACKBONES``, or ``open_clip/`` and open_clip's name.
         num_classes: as in :class:`ClipReID`.
         loss: as in :class:`ClipReID`.
         pretrained: load CLIP weights: ``options.clip_weights`` if that names a file, else OpenAI's through open_clip.
@@ -188,21 +189,41 @@ def build_clip(
     """
     from ccafl_plugin.options import options
 
-    if name not in BACKBONES:
-        raise unknown_name("model.name", name, BACKBONES)
     if loss not in LOSSES:
         raise unknown_name("loss", loss, LOSSES)  # checked before a download of minutes
+    if is_open_clip(name):
+        tower, text = build_parts(name, options.input_size, pretrained, options.clip_weights, options.clip_activation)
+        return _finished(name, tower, text, num_classes, loss)
+    if name not in BACKBONES:
+        raise unknown_name("model.name", name, BACKBONES)
     backbone = BACKBONES[name]
     clip: Any = backbone.build(options.clip_activation or "quick_gelu")
     grid = backbone.grid
     if pretrained:
         grid = load_pretrained(clip, name, grid, backbone.openai_name, options.clip_weights, options.clip_activation)
     tower = backbone.tower(clip.visual, grid, options.input_size)
+    return _finished(name, tower, TextEncoder(clip), num_classes, loss)
+
+
+def _finished(name: str, tower: ImageTower, text: nn.Module, num_classes: int, loss: str) -> ClipReID:
+    """The model of an image and a text encoder, with the options for the former."""
+    from ccafl_plugin.options import options
+
     tower.channels_last = options.channels_last
     tower.gradient_checkpointing = options.gradient_checkpointing
     if options.freeze_patch_projection:
         tower.freeze_patch_projection()
-    return ClipReID(name, tower, TextEncoder(clip), num_classes, loss)
+    return ClipReID(name, tower, text, num_classes, loss)
+
+
+def reads_prompts(name: str) -> bool:
+    """Whether ``model.name`` has a text encoder that can read learnable prompts."""
+    return name in BACKBONES or (is_open_clip(name) and takes_prompts(name))
+
+
+def is_clip(name: str) -> bool:
+    """Whether ``model.name`` is one of this package's: of ``BACKBONES``, or an encoder of open_clip."""
+    return name in BACKBONES or is_open_clip(name)
 
 
 def clip_state_dict(model: ClipReID) -> dict[str, Tensor]:

@@ -58,6 +58,13 @@ class TextEncoder(nn.Module):
         """Device of the encoder."""
         return self.positional_embedding.device
 
+    def tokenize(self, texts: list[str]) -> Tensor:
+        """(n, L) int64 tokens; longer texts are cut."""
+        import open_clip
+
+        tokens: Tensor = open_clip.tokenize(texts, self.context_length)
+        return tokens
+
     def encode(self, embeddings: Tensor, end_of_text: int | Tensor) -> Tensor:
         """Text features of token embeddings.
 
@@ -87,6 +94,54 @@ class TextEncoder(nn.Module):
         end_of_text = tokens.argmax(dim=-1)  # the end-of-text token has the highest number in the vocabulary
         length = int(end_of_text.max()) + 1
         return self.encode(self.token_embedding(tokens[:, :length]), end_of_text)
+
+
+class WholeTextEncoder(nn.Module):
+    """A text encoder of open_clip that reads whole texts only: it is not causal, or has words of its own.
+
+    Learnable prompts are not for it, since what stands behind them would change their features, and its tokens may be
+    others than CLIP's. The parameters are frozen.
+
+    Args:
+        text: open_clip's text encoder, or a CLIP that is its own.
+        architecture: open_clip's name, by which it knows the tokenizer.
+
+    Attributes:
+        embed_dim: E, length of a text feature.
+        context_length: largest number of tokens in a text.
+    """
+
+    def __init__(self, text: Any, architecture: str) -> None:
+        super().__init__()
+        self.text = text
+        self.architecture = architecture
+        self.context_length: int = text.context_length
+        projection = text.text_projection
+        self.embed_dim = int(projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1])
+        self.requires_grad_(False).eval()
+
+    def tokenize(self, texts: list[str]) -> Tensor:
+        """(n, L) int64 tokens of open_clip's own tokenizer for this architecture.
+
+        Raises:
+            CCAFLError: the tokenizer is not on this machine, and can't be fetched.
+        """
+        import open_clip
+
+        try:
+            tokens: Tensor = open_clip.get_tokenizer(self.architecture)(texts)
+        except Exception as error:  # transformers is missing, or there is no network
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            raise CCAFLError(
+                f"text: the tokenizer of {self.architecture} can't be had ({reason}). Install transformers, and let "
+                f"open_clip.get_tokenizer({self.architecture!r}) fetch it once."
+            ) from error
+        return tokens
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(n, L) int64 -> (n, E) float, not normalised."""
+        found: Tensor = self.text(tokens)
+        return found
 
 
 class PromptLearner(nn.Module):

@@ -92,7 +92,7 @@ class ImageTower(nn.Module, abc.ABC):
     def __init__(self, visual: nn.Module, grid: Grid, input_size: tuple[int, int]) -> None:
         super().__init__()
         self.visual = visual
-        self.embedding_dim: int = self.visual.output_dim
+        self.embedding_dim: int = getattr(visual, "output_dim", 0)  # timm's encoders do not say it
         self.grid = grid
         self.register_buffer("positional_grid", torch.tensor(grid))  # so that a state dict stores its grid
         self._note_activation()
@@ -112,9 +112,8 @@ class ImageTower(nn.Module, abc.ABC):
     def embed(self, hidden: Tensor) -> Tensor:
         """-> (B, E): CLIP's own image feature, comparable with text, not normalised."""
 
-    @staticmethod
     @abc.abstractmethod
-    def grid_of(height: int, width: int) -> Grid:
+    def grid_of(self, height: int, width: int) -> Grid:
         """Positions in the last layer for an image of this size in pixels."""
 
     @abc.abstractmethod
@@ -221,8 +220,9 @@ class ImageTower(nn.Module, abc.ABC):
             else:
                 self.resize_positions(grid)
             state_dict[prefix + "positional_grid"] = self.positional_grid.clone()
-            if activation_of(self.visual):
-                set_activation(self.visual, "gelu" if prefix + "is_gelu" in state_dict else "quick_gelu")
+            own, wanted = activation_of(self.visual), "gelu" if prefix + "is_gelu" in state_dict else "quick_gelu"
+            if own and own != wanted:
+                set_activation(self.visual, wanted)
                 self._note_activation()
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -231,19 +231,24 @@ class ResNetTower(ImageTower):
     """CLIP's ModifiedResNet with stride 16: a 256x128 image gives a 16x8 map (``x4``).
 
     ``pool`` is GeM over the map; ``embed`` is CLIP's attention pooling of it. Arguments as in :class:`ImageTower`.
+
+    Attributes:
+        keeps_resolution: whether the last stage keeps its input's resolution. OpenAI's halves it: stride 32.
     """
 
     position_key = "visual.attnpool.positional_embedding"
+    keeps_resolution = True
 
     def __init__(self, visual: Any, grid: Grid, input_size: tuple[int, int]) -> None:
-        keep_resolution(visual.layer4)
+        if self.keeps_resolution:
+            keep_resolution(visual.layer4)
         super().__init__(visual, grid, input_size)
         self.feature_dim = visual.attnpool.c_proj.in_features
         self.gem = GeM()
 
-    @staticmethod
-    def grid_of(height: int, width: int) -> Grid:
-        return (height + 1) // 2 // 8, (width + 1) // 2 // 8  # a padded convolution, then three poolings of size 2
+    def grid_of(self, height: int, width: int) -> Grid:
+        poolings = 8 if self.keeps_resolution else 16
+        return (height + 1) // 2 // poolings, (width + 1) // 2 // poolings  # behind a padded convolution of stride 2
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, height, width) -> (B, D, height / 16, width / 16)."""
@@ -292,9 +297,9 @@ class ViTTower(ImageTower):
         self.projection = visual.proj
         visual.proj = None  # open_clip's forward then returns the class token, from which f is computed
 
-    @staticmethod
-    def grid_of(height: int, width: int) -> Grid:
-        return height // 16, width // 16
+    def grid_of(self, height: int, width: int) -> Grid:
+        rows, columns = self.visual.conv1.stride
+        return height // rows, width // columns
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, height, width) -> (B, D)."""

@@ -149,23 +149,37 @@ def described(made: Conversion) -> tuple[WeightsDescription, Any]:
     Raises:
         CCAFLError: the tensors are not those of the model.
     """
-    said = made.said
+    first = description_of(made.said, None)
+    model: Any = build_described(DescribedWeights(first, made.state, {}, None), made.kind)
+    return description_of(made.said, model), model
+
+
+def description_of(said: Said, model: Any) -> WeightsDescription:
+    """The description that words make.
+
+    Args:
+        said: of the weights.
+        model: whose lengths of features are taken; None: it is still to be built, and they are 1.
+
+    Raises:
+        CCAFLError: a value that can't be, or a feature that the model does not have.
+    """
     height, width = said.size or INPUT_SIZE
     known = {name: getattr(said, name) for name in ("norm_mean", "norm_std", "interpolation", "activation")}
     known |= {name: getattr(said, name) for name in ("trained_on", "licence")}
     known = {name: value for name, value in known.items() if value}
     first = WeightsDescription(said.model, height, width, 1, **known)
-    model: Any = build_described(DescribedWeights(first, made.state, {}, None), made.kind)
+    if model is None:
+        return first
     dims = {"retrieval": feature_dim_of(model, height, width)}
     if getattr(model, "is_ccafl_backbone", False):
         dims = feature_dims(model)
     feature = said.feature or "retrieval"
     if feature not in dims:
-        raise unknown_name(f"{made.kind}: feature of {said.model}", feature, dims)
-    final = dataclasses.replace(
+        raise unknown_name(f"weights: the feature of {said.model}", feature, dims)
+    return dataclasses.replace(
         first, feature=feature, feature_dim=dims[feature], embedding_dim=dims.get("embedding", 0)
     )
-    return final, model
 
 
 def _of_authors(state: Mapping[str, Tensor]) -> bool:

@@ -18,7 +18,7 @@ from ccafl_plugin.engine.effective_settings import EffectiveSettings, effective_
 from ccafl_plugin.engine.model_outputs import try_out
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.integration.data_manager import damage_training_set
-from ccafl_plugin.models import BACKBONES
+from ccafl_plugin.models import is_clip
 from ccafl_plugin.models.trained_weights import load_weights
 from ccafl_plugin.runs.data_report import nothing_twice
 from ccafl_plugin.runs.described_weights import compare_with_description
@@ -46,7 +46,7 @@ def build_data_manager(config: CfgNode) -> Any:
 def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
     """Builds the model with its weights, on its device; on a GPU in ``nn.DataParallel``, as in torchreid."""
     ccafl = config.loss.name == "ccafl"
-    clip = config.model.name in BACKBONES
+    clip = is_clip(config.model.name)
     loss = config.loss.name if not ccafl or clip else "triplet"
     classes = datamanager.num_train_pids
     if ccafl:

@@ -18,14 +18,17 @@ from ccafl_plugin.config import load_config
 from ccafl_plugin.features.zoo import ZOO, zoo_file
 from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.models import weights_description, weights_of_others
-from ccafl_plugin.models.activation import ACTIVATIONS
+from ccafl_plugin.models.activation import ACTIVATIONS, activation_for
 from ccafl_plugin.models.checkpoint_file import read_file
+from ccafl_plugin.models.clip_files import architecture_of, is_clip_file
 from ccafl_plugin.models.described_model import build_described
+from ccafl_plugin.models.open_clip_models import image_size, preprocessing
 from ccafl_plugin.models.pretrained import read_weights
 from ccafl_plugin.models.state_dicts import tensors_of
 from ccafl_plugin.models.trained_weights import fingerprint_of
 from ccafl_plugin.models.weights_description import FEATURES, INTERPOLATIONS, DescribedWeights, is_described
 from ccafl_plugin.models.weights_of_others import Conversion, Said
+from ccafl_plugin.options import options
 from ccafl_plugin.runs.described_weights import interpolation_of
 from ccafl_plugin.runs.run_files import CONFIG_FILE
 from ccafl_plugin.utils.errors import CCAFLError
@@ -116,9 +119,7 @@ def run(given: argparse.Namespace, said: Said) -> list[str]:
         made = Conversion("already described", said, renamed={name: name for name in content.state})
         model: Any = build_described(content, file)
     else:
-        made = _converted(file, said.over(of_zoo))
-        description, model = weights_of_others.described(made)
-        content = DescribedWeights(description, made.state, {}, None)
+        made, content, model = _converted(file, said.over(of_zoo))
     content = _with_extras(given, content, model, file)
     weights_description.save(given.out, content.description, content.state, content.text, content.cameras)
     lines = [*report_lines(made, file), f"Describes itself as: {content.description}"]
@@ -167,14 +168,47 @@ def _said(given: argparse.Namespace) -> Said:
     )
 
 
-def _converted(file: Path, said: Said) -> Conversion:
+def _converted(file: Path, said: Said) -> tuple[Conversion, DescribedWeights, Any]:
+    """The tensors of a file that does not describe itself, with their description, and the model with them."""
     contents = read_file(file, KEY)
     tensors = tensors_of(contents.value, file, KEY)
     said = said.over(_said_by_run(file))
     name = said.model or _model_in_name(file)
     if name in _names_of_torchreid():
-        return weights_of_others.of_torchreid(tensors, dataclasses.replace(said, model=name))
-    return weights_of_others.convert(tensors, file, said)
+        made = weights_of_others.of_torchreid(tensors, dataclasses.replace(said, model=name))
+    elif any(name.removeprefix("module.").startswith("visual.") for name in tensors):
+        return _of_clip(file, said)
+    else:
+        made = weights_of_others.convert(tensors, file, said)
+    description, model = weights_of_others.described(made)
+    return made, DescribedWeights(description, made.state, {}, None), model
+
+
+def _of_clip(file: Path, said: Said) -> tuple[Conversion, DescribedWeights, Any]:
+    """CLIP's own file: open_clip's model of its architecture, with the embedding as its feature."""
+    state, activation = read_weights(file)
+    if not is_clip_file(state):
+        raise CCAFLError(f"{file}: it has an image encoder but no text encoder; name a whole CLIP file.")
+    activation = activation_for(state, activation, said.activation, of_own=False, source=file, key=KEY)
+    name = said.model or architecture_of(state, activation == "quick_gelu", file)
+    mean, std, interpolation = preprocessing(name)
+    known = Said(name, image_size(name), mean, std, interpolation, activation, feature="embedding")
+    made = Conversion("CLIP's own", said.over(known))
+    size = made.said.size or image_size(name)
+    with options.override(clip_weights=str(file), clip_activation="", input_size=size):
+        model: Any = torchreid.models.build_model(name, 1, loss="ccafl", pretrained=True).eval()
+    made.state, text = model.state_dict(), model.text_encoder.state_dict()
+    renames = {"visual.proj": "image_encoder.projection"}
+    for old in state:
+        new = renames.get(old, f"image_encoder.{old}")
+        if new in made.state:
+            made.renamed[old] = new
+        elif old in text or f"text.{old}" in text:
+            made.renamed[old] = f"text_encoder.{old if old in text else f'text.{old}'}"
+        else:
+            made.left_over[old] = weights_of_others.NOT_FOR_FEATURES
+    description = weights_of_others.description_of(made.said, model)
+    return made, DescribedWeights(description, made.state, text, None), model
 
 
 def _said_by_run(file: Path) -> Said:

@@ -7,7 +7,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from ccafl_plugin.config.arguments import make_terms
-from ccafl_plugin.models import BACKBONES
+from ccafl_plugin.models import is_clip
 from ccafl_plugin.runs.results import WITHOUT_EFFECT, setting_leaves
 from ccafl_plugin.terms import TERMS
 
@@ -113,7 +113,7 @@ def _of_what_is_built(config: CfgNode) -> list[str]:
     A CLIP model has a classifier if the term softmax is enabled; other models always have one. The supervision decides
     the number of its classes.
     """
-    clip = config.model.name in BACKBONES
+    clip = is_clip(config.model.name)
     softmax = "ccafl.terms.softmax.enabled"
     if not clip:
         return [_SUPERVISION]
