@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ccafl_plugin.models.described_model import encode
 from ccafl_plugin.models.weights_description import IMAGENET_MEAN, IMAGENET_STD, Channels, WeightsDescription
 from ccafl_plugin.utils.errors import unknown_name
 
@@ -58,6 +57,4 @@ class FeatureGraph(nn.Module):
         """See the class."""
         if not self.is_normalised:
             images = images * self.scale + self.shift  # type: ignore[operator]
-        model: Any = self.model
-        encode = model.image_embedding if self.description.feature == "embedding" else model
-        return F.normalize(encode(images).float(), dim=1)
+        return F.normalize(encode(self.model, self.description.feature, images).float(), dim=1)

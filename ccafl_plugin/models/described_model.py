@@ -53,6 +53,24 @@ def build_described(weights: DescribedWeights, source: object) -> nn.Module:
     return model.eval()
 
 
+def encode(model: nn.Module, feature: str, images: Tensor) -> Tensor:
+    """(B, 3, height, width) float -> (B, D): one kind of feature, as the model gives it.
+
+    Args:
+        model: in eval mode; one of the plugin's for any feature but ``retrieval``.
+        feature: one of ``weights_description.FEATURES``.
+        images: normalised as the model wants them.
+    """
+    of_clip: Any = model
+    if feature == "embedding":
+        features: Tensor = of_clip.image_embedding(images)
+    elif feature == "joint":
+        features = of_clip.joint_feature(images)
+    else:
+        features = model(images)
+    return features
+
+
 class FeatureModel(nn.Module):
     """A model that gives one kind of feature, with rows of length 1.
 
@@ -68,10 +86,7 @@ class FeatureModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, height, width) float -> (B, D), float32."""
-        model: Any = self.model
-        kinds = {"embedding": "image_embedding", "joint": "joint_feature"}
-        encode = getattr(model, kinds[self.feature]) if self.feature in kinds else model
-        return F.normalize(at_least_float32(encode(images)), dim=1)
+        return F.normalize(at_least_float32(encode(self.model, self.feature, images)), dim=1)
 
 
 def feature_dims(model: Any) -> dict[str, int]:
