@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ccafl_plugin.features import associate_command, extract_command
+from ccafl_plugin.features import FeatureExtractor, associate_command, extract_command
+from ccafl_plugin.synthetic import render_command
 from tests.data.own_pictures import write
 from tests.features.stand_in import Colours
 from tests.features.test_associate_command import CAMERAS, save, save_frames
@@ -17,6 +18,8 @@ from tests.pages import commands, leads_nowhere, links
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = REPOSITORY / "docs" / "associate.md"
 TEXT = PAGE.read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+RENDERED = "rendered/market1501/Market-1501-v15.09.15/bounding_box_train"
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +31,8 @@ def in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my-tracks").mkdir()
     for camera in CAMERAS:
         (tmp_path / "my-tracks" / f"{camera}.txt").write_text("1,1,0,0,9,9,1\n")
+    market = (f"000{person}_c{camera}s1_00000{n}_01.jpg" for person in range(1, 5) for camera in (1, 2) for n in (1, 2))
+    write(tmp_path / RENDERED, *market)
     monkeypatch.chdir(tmp_path)
 
 
@@ -40,11 +45,21 @@ def test_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("identities/mot").is_dir() == ("--mot" in words or "--tracks" in words)
 
 
+def test_the_weights_that_it_describes() -> None:
+    exec(PROGRAMS[0], {})
+    assert FeatureExtractor("clip_tiny.safetensors", "cpu").feature_dim == 512
+
+
 def test_its_program(capsys: pytest.CaptureFixture[str]) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    exec(program, {})
+    exec(PROGRAMS[1], {})
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "gate 1 1" and len(printed) == 13
+
+
+def test_rendered_people_lie_where_it_says() -> None:
+    command = next(line for line in commands(TEXT) if "make_synthetic" in line)
+    given = render_command.parser().parse_args(shlex.split(command)[2:])
+    assert RENDERED.startswith(f"{given.root}/{given.layout}/") and given.size == "small"
 
 
 def test_its_links() -> None:
