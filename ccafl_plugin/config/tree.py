@@ -57,6 +57,7 @@ OF_ENGINE = (
     "extraction_memory",
     "accumulation",
     "keep",
+    "max_skipped",
 )
 """Keys below ``ccafl`` that are arguments of ``ImageCCAFLEngine``, whose defaults are the keys'."""
 

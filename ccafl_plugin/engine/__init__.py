@@ -7,10 +7,12 @@ The modules in reading order:
 - ``epoch_start``: the start of an epoch; ``extraction`` computes the features, ``supervision`` the pseudo identities;
 - ``association_report``: reports on an association, with and without true identities;
 - ``encoder_pass``: the encoder's forward and backward pass; ``model_outputs`` brings all models' outputs into one form;
-- ``loss_report``: the losses of an iteration and their values;
+- ``loss_report``: the losses of an iteration and their values; ``gradient_check`` skips steps that would spoil the
+  weights, ``not_finite`` has the errors of runs that diverge;
 - ``text_side``: prompts and text features; ``stage1`` trains the prompts;
-- ``state``: everything that a checkpoint contains; ``checkpointing`` writes and reads it, ``checkpoints`` handles the
-  files, ``same_settings`` compares optimizers and schedules;
+- ``state``: everything that a checkpoint contains; ``checkpointing`` writes and reads it, ``checkpoints`` and
+  ``manifests`` handle the files, ``earlier_runs`` what was in the folder before, ``same_settings`` compares optimizers
+  and schedules;
 - ``scored_engine``: the scores of tests;
 - ``effective_settings``: the settings with which a run really trains.
 
@@ -19,7 +21,7 @@ Losses are in ``losses``, the terms around them in ``terms``.
 
 from ccafl_plugin.engine.ccafl_engine import ImageCCAFLEngine
 from ccafl_plugin.engine.extraction import training_features
-from ccafl_plugin.engine.loss_report import NonFiniteLoss
+from ccafl_plugin.engine.not_finite import Diverged, NonFiniteLoss
 from ccafl_plugin.engine.stage1 import PromptStage
 
-__all__ = ["ImageCCAFLEngine", "NonFiniteLoss", "PromptStage", "training_features"]
+__all__ = ["Diverged", "ImageCCAFLEngine", "NonFiniteLoss", "PromptStage", "training_features"]

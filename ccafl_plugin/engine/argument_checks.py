@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from numbers import Real
+from typing import Any
 
 from ccafl_plugin.utils.errors import WrongArgument
+from ccafl_plugin.utils.ranges import RANGES
 
 
 def check_views(k_tfm: int) -> None:
@@ -31,3 +34,18 @@ def check_any_term(terms: Collection[object]) -> None:
     """
     if not terms:
         raise WrongArgument("{terms}: no term is enabled. Set ccafl.terms.NAME.enabled True for at least one.")
+
+
+def check_numbers(term: str, values: Mapping[str, Any]) -> None:
+    """Checks the numbers of a term that a program made; those of a configuration are checked by their keys.
+
+    Args:
+        term: name of the term.
+        values: its attributes; those whose names have a range are checked.
+
+    Raises:
+        CCAFLError: one is out of its range, infinite or NaN.
+    """
+    for name, value in values.items():
+        if name in RANGES and isinstance(value, Real) and not isinstance(value, bool):
+            RANGES[name].check(f"{term}.{name}", value)

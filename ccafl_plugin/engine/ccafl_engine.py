@@ -13,13 +13,14 @@ from torch.utils.tensorboard import SummaryWriter
 from ccafl_plugin.data.fingerprint import fingerprint_of
 from ccafl_plugin.data.label_noise import true_persons
 from ccafl_plugin.data.proxies import ProxyLabels
-from ccafl_plugin.engine.argument_checks import check_any_term, check_views
+from ccafl_plugin.engine.argument_checks import check_any_term, check_numbers, check_views
 from ccafl_plugin.engine.association_report import AssociationReport, GroupReport, TrueIdentities
 from ccafl_plugin.engine.checkpointing import Checkpointing
 from ccafl_plugin.engine.effective_settings import effective_settings_of
 from ccafl_plugin.engine.encoder_pass import EncoderPass, check_parts, check_replicas, gradient_scaler, narrow_type
 from ccafl_plugin.engine.epoch_start import EpochStart
 from ccafl_plugin.engine.extraction import TrainingImages
+from ccafl_plugin.engine.gradient_check import GradientCheck
 from ccafl_plugin.engine.label_filter import LabelFilter
 from ccafl_plugin.engine.loss_report import LossReport, check_finite, weighted_losses
 from ccafl_plugin.engine.model_outputs import Promise, promised_outputs
@@ -67,6 +68,8 @@ class ImageCCAFLEngine(ScoredEngine):
             whole batch; batch norm sees the parts.
         keep: number of the newest checkpoints that are kept.
         keep_epochs: numbers of finished epochs whose checkpoints are always kept.
+        max_skipped: a step with a gradient that is not finite is skipped; more than this number in a row stop the run.
+            A gradient scaler (``fp16``) skips some steps at its start.
         seed: seed of all random draws; None: ``options.seed``.
 
     Attributes:
@@ -78,6 +81,7 @@ class ImageCCAFLEngine(ScoredEngine):
         active_terms: the active terms of this epoch; set at its start.
         text: prompts and text features.
         encoder: runs the model in training, with its precision and parts.
+        gradients: skips and counts steps whose gradients are not finite.
         epoch_start: computes pseudo identities and memories.
         label_filter: leaves out images whose features contradict their label; None: all images are used.
 
@@ -115,6 +119,7 @@ class ImageCCAFLEngine(ScoredEngine):
         accumulation: int = 1,
         keep: int = 2,
         keep_epochs: Sequence[int] = (),
+        max_skipped: int = 20,
         seed: int | None = None,
     ) -> None:
         super().__init__(datamanager, use_gpu)
@@ -137,6 +142,7 @@ class ImageCCAFLEngine(ScoredEngine):
         # If batches differ in size, the sampler has the largest size.
         check_parts(self.train_loader.batch_size or sampler.batch_size, accumulation)
         self.encoder = EncoderPass(model, dtype, accumulation)
+        self.gradients = GradientCheck(unwrap(model), max_skipped)
 
         self.labels = ProxyLabels.from_tuples(dataset.train)
         options_of_it = dict(association_options or {})
@@ -177,6 +183,7 @@ class ImageCCAFLEngine(ScoredEngine):
         """Checks before training that the model and the data allow all terms."""
         check_any_term(self.terms)
         for term in self.terms:
+            check_numbers(term.name, {**vars(getattr(term, "criterion", term)), **vars(term)})
             if term.needs_text:
                 self.text.require(term.name)
             if term.needs_logits and not promise.has_logits:
@@ -261,8 +268,19 @@ class ImageCCAFLEngine(ScoredEngine):
         pin_global_state(self.seed, self.epoch, "training loop")  # torchvision's augmentation draws from these
         with self.epoch_start.images.served_to_training():
             super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
+        self._report_skipped(self.gradients.settle(self.epoch, self.batch_idx))
         self.history.training_seconds += time.monotonic() - started
         self.save_model(self.epoch, self.state.rank1, self.save_dir)
+
+    def _report_skipped(self, skipped: int) -> None:
+        """Prints and stores how many steps of the epoch were skipped, if there are any."""
+        self._write("Skipped_steps", {"of_epoch": skipped})
+        if skipped:
+            self.history.skipped_steps.append({"epoch": self.epoch, "skipped": skipped})
+            print(
+                f"=> Epoch {self.epoch + 1}: {skipped} of {self.num_batches} steps were skipped, because a gradient "
+                "was not finite" + self.state.scaler.is_enabled() * " (at its start, mixed precision does so)"
+            )
 
     def start_epoch_of_terms(self) -> None:
         """Computes features, pseudo identities and memories for :attr:`epoch`; sets :attr:`active_terms`."""
@@ -283,15 +301,18 @@ class ImageCCAFLEngine(ScoredEngine):
             term.step_own(batch)  # the proxy classifier learns from detached features before ICAL reads it
         parts = {term.name: term.loss(batch) for term in self.active_terms}
         losses = weighted_losses(parts, self.active_terms)
-        report = LossReport(parts, losses)  # the transfer of its numbers overlaps with the backward pass
+        report = LossReport(
+            parts, losses, self.gradients.verdict
+        )  # the transfer of its numbers overlaps with the backward pass
         if losses:  # empty if no term can learn from any image of the batch
             self.optimizer.zero_grad(set_to_none=True)
             self.encoder.backward(self.state.scaler.scale(torch.stack(losses).sum()))
         numbers = report.read()
         check_finite(numbers, self.epoch, self.batch_idx)  # before any parameter of the encoder changes
+        if report.skipped is not None:
+            self.gradients.take(report.skipped, self.epoch, self.batch_idx)
         if losses:
-            self.state.scaler.step(self.optimizer)
-            self.state.scaler.update()
+            self.gradients.step(self.optimizer, self.state.scaler)
         for term in self.active_terms:
             term.update(batch)  # memories are written here and nowhere else
         return numbers

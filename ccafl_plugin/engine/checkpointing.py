@@ -7,6 +7,7 @@ from typing import Any
 
 from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.engine.earlier_runs import set_aside
+from ccafl_plugin.engine.not_finite import check_state
 from ccafl_plugin.engine.state import MAIN, TrainingState
 from ccafl_plugin.utils.distributed import is_first_process
 from ccafl_plugin.utils.errors import CCAFLError
@@ -42,11 +43,17 @@ class Checkpointing:
         Args:
             finished_epochs: 0 after stage 1.
             save_dir: folder of the run.
+
+        Raises:
+            NonFiniteState: a number of the state is infinite or NaN; nothing is written.
+            OSError: a file could not be written; the last checkpoint is unchanged.
         """
         if not is_first_process():
             return
+        parts = self.state.parts(finished_epochs)
+        check_state(parts, finished_epochs)
         facts = {"architecture": self.architecture, **self.state.history.facts()}
-        checkpoints.save(save_dir, self.state.parts(finished_epochs), facts, self.keep, self.keep_epochs)
+        checkpoints.save(save_dir, parts, facts, self.keep, self.keep_epochs)
 
     def resume(self, path: str, to_train: bool = True) -> int:
         """Continues a run from a checkpoint, which was written at the end of an epoch.

@@ -8,11 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ccafl_plugin.engine.not_finite import NonFiniteLoss
 from ccafl_plugin.terms import Term
-
-
-class NonFiniteLoss(RuntimeError):
-    """A loss is infinite or NaN; the message names the term, its part, the epoch and the iteration."""
 
 
 def weighted_losses(parts: Mapping[str, Mapping[str, Tensor]], terms: Sequence[Term]) -> list[Tensor]:
@@ -34,12 +31,24 @@ class LossReport:
     Args:
         parts: the parts of each term, () floats.
         losses: the weighted losses; their sum is reported as ``loss``.
+        verdict: () float on any device, above 0 if the step before was skipped; None if there is none to report.
+
+    Attributes:
+        skipped: what the verdict says; known after :meth:`read`, None without a verdict.
     """
 
-    def __init__(self, parts: Mapping[str, Mapping[str, Tensor]], losses: Sequence[Tensor]) -> None:
+    def __init__(
+        self, parts: Mapping[str, Mapping[str, Tensor]], losses: Sequence[Tensor], verdict: Tensor | None = None
+    ) -> None:
         self._names = [f"{term}/{part}" for term, values in parts.items() for part in values]
         values = [value for group in parts.values() for value in group.values()]
-        self._values = torch.stack([value.detach().float() for value in (*values, *losses)] or [torch.zeros(())])
+        stacked = [value.detach().float() for value in (*values, *losses)] or [torch.zeros(())]
+        self.skipped: bool | None = None
+        self._verdict = verdict if verdict is not None and verdict.device.type == "cpu" else None
+        self._has_verdict = verdict is not None and self._verdict is None
+        if verdict is not None and self._has_verdict:
+            stacked.append(verdict.detach().float().reshape(()))
+        self._values = torch.stack(stacked)
         self._arrived: torch.cuda.Event | None = None
         if self._values.is_cuda:
             stream = torch.cuda.current_stream(self._values.device)
@@ -52,6 +61,10 @@ class LossReport:
         if self._arrived is not None:
             self._arrived.synchronize()
         numbers = self._values.tolist()
+        if self._has_verdict:
+            self.skipped = numbers.pop() > 0
+        elif self._verdict is not None:
+            self.skipped = bool(self._verdict > 0)
         return {"loss": sum(numbers[len(self._names) :]), **dict(zip(self._names, numbers, strict=False))}
 
 

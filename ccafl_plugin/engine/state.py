@@ -30,6 +30,7 @@ class History:
         training_seconds: seconds of stage 1 and all epochs, without tests.
         code: digest of the code that computes this part of the run.
         earlier_code: digests of the code that computed the earlier parts of the run, if it differs.
+        skipped_steps: ``epoch`` and number of ``skipped`` steps, for epochs that have some.
         settings: settings of the run that are not the defaults, by key; None in a program without a configuration.
         dataset: fingerprint of the training list.
         settings_history: ``first_epoch`` and ``settings`` of each part of the run that had its own settings.
@@ -41,6 +42,7 @@ class History:
     training_seconds: float = 0.0
     code: str = field(default_factory=lambda: code_digest())  # read now, because files may change during the run
     earlier_code: list[str] = field(default_factory=list)
+    skipped_steps: list[dict[str, int]] = field(default_factory=list)
     settings: dict[str, Any] | None = None
     dataset: dict[str, Any] = field(default_factory=dict)
     settings_history: list[dict[str, Any]] = field(default_factory=list)
@@ -63,6 +65,7 @@ class History:
                 "groups": self.groups,
                 "code": [self.code, *self.earlier_code],
                 "settings": self.settings_so_far(),
+                "skipped_steps": self.skipped_steps,
             },
         }
 
@@ -76,6 +79,7 @@ class History:
         self.training_seconds = float(history.get("seconds", 0.0))
         self.association = list(history.get("association", []))
         self.groups = list(history.get("groups", []))
+        self.skipped_steps = list(history.get("skipped_steps", []))
         self.earlier_code = [digest for digest in history.get("code", []) if digest != self.code]
         began = {"first_epoch": 0, "settings": facts.get("settings")}
         epoch = int(facts["epoch"])

@@ -7,6 +7,10 @@ from torch import Tensor, nn
 
 from ccafl_plugin.utils.dtypes import at_least_float32, no_autocast
 
+SMALLEST_EXPONENT = 0.01
+LARGEST_LOG = 55.0
+"""Powers of up to exp(55), about 1e24, leave room for sums and gradients in float32."""
+
 
 class GeM(nn.Module):
     """Generalised-mean pooling over a feature map, with a learnable exponent.
@@ -14,6 +18,11 @@ class GeM(nn.Module):
     ``GeM(x) = mean(max(x, eps) ** p) ** (1 / p)`` over the positions: p = 1 is average pooling, a large p max pooling.
     It is computed in float32 (float64 for float64 input). In half precision, activations of 1e-3 would give
     1e-3 ** 3 = 0, so a zero feature and an infinite gradient.
+
+    Value and gradients are finite for every p. Where a power would leave float32's range, all positions of a channel
+    are divided by their largest value (smallest for p < 0) before the power and multiplied by it afterwards, which is
+    the same in exact numbers; elsewhere the division is by 1, which changes no bit. Exponents nearer to 0 than 0.01 are
+    taken for 0.01 or -0.01, because 1 / p would be infinite; at p = 0 the generalised mean is the geometric mean.
 
     Args:
         p: exponent at the start of training; 3 in the paper.
@@ -28,11 +37,27 @@ class GeM(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(B, D, h, w) floats of any precision -> (B, D), float32."""
         with no_autocast(maps.device.type):
-            powers = at_least_float32(maps).clamp(min=self.eps).pow(self.p)
-            return powers.mean(dim=(-2, -1)).pow(1.0 / self.p)
+            clamped = at_least_float32(maps).clamp(min=self.eps)
+            p = _away_from_zero(self.p)
+            unit = _unit(clamped, p)
+            powers = (clamped / unit).pow(p)
+            return powers.mean(dim=(-2, -1)).pow(1.0 / p) * unit.flatten(1)
 
     def extra_repr(self) -> str:
         return f"p={self.p.item():.3f}, eps={self.eps}"
+
+
+@torch.no_grad()
+def _unit(clamped: Tensor, p: Tensor) -> Tensor:
+    """(B, D, 1, 1): what a channel is divided by; 1 where the largest power is between exp(-55) and exp(55)."""
+    largest = torch.where(p > 0, clamped.amax(dim=(-2, -1), keepdim=True), clamped.amin(dim=(-2, -1), keepdim=True))
+    return torch.where((p * largest.log()).abs() < LARGEST_LOG, torch.ones_like(largest), largest)
+
+
+def _away_from_zero(p: Tensor) -> Tensor:
+    """p with at least 0.01 of size, with p's gradient; the same bits where it has that size."""
+    nearest = torch.copysign(torch.full_like(p, SMALLEST_EXPONENT), p).detach()
+    return torch.where(p.abs() < SMALLEST_EXPONENT, nearest + (p - p.detach()), p)
 
 
 class NeckBatchNorm(nn.BatchNorm1d):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ccafl_plugin.utils.errors import CCAFLError
 
 BELOW = ("state_dict", "model")
 """Keys below which programs put a model's tensors."""
+MASKS = "attn_mask"
+"""CLIP's causal mask, which some files hold beside the weights; it is infinite on purpose."""
 PARALLEL = "module"
 """The name that ``nn.DataParallel`` puts around what it wraps."""
 
@@ -28,7 +31,8 @@ def tensors_of(content: Any, source: object, key: str, empty: bool = False) -> d
         The tensors under the names in the file.
 
     Raises:
-        CCAFLError: there are none, or something else is among them; what was found is named.
+        CCAFLError: there are none, something else is among them, or one holds a number that is not finite; what was
+            found is named.
     """
     where, found = "it", content
     for name in BELOW:
@@ -40,7 +44,27 @@ def tensors_of(content: Any, source: object, key: str, empty: bool = False) -> d
         raise CCAFLError(
             f"{key}: {str(source)!r} is no file of weights: {where} {fault}; expected are tensors by name."
         )
+    refuse_not_finite(found, source, key)
     return dict(found)
+
+
+def refuse_not_finite(tensors: Mapping[str, Tensor], source: object, key: str) -> None:
+    """Refuses weights with an infinite or NaN number: every feature that they give would be NaN.
+
+    Args:
+        tensors: by name.
+        source: the file's name, for messages.
+        key: the setting or argument that errors name.
+
+    Raises:
+        CCAFLError: there is one; the tensor is named.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not name.endswith(MASKS) and not bool(torch.isfinite(tensor).all()):
+            raise CCAFLError(
+                f"{key}: {str(source)!r} is of no use: its tensor {name!r} holds numbers that are infinite or NaN. "
+                "Name a checkpoint from before the run diverged."
+            )
 
 
 def _fault(found: Any) -> str:

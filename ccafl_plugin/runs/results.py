@@ -88,7 +88,8 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
     Returns:
         ``scores`` (per target dataset, shares in [0, 1]), ``camera_pairs`` (per target dataset mAP by cameras of query
         and gallery, null where no query counts, and how many count), ``association`` (per epoch), ``camera_probe`` (per
-        target dataset; empty unless ``ccafl.camera_probe``), ``training_seconds`` (stage 1 and all epochs, those before
+        target dataset; empty unless ``ccafl.camera_probe``), ``skipped_steps`` (per epoch that has some, because a
+        gradient was not finite), ``training_seconds`` (stage 1 and all epochs, those before
         a resumption or a branch too; without tests), ``model`` (as torchreid's model zoo describes one),
         ``effective_settings``, ``settings``, ``settings_history`` (the settings of each part of a run that was resumed
         with others; null where a checkpoint did not say), ``config_digest``, ``code_digest`` and ``earlier_code`` (of
@@ -100,6 +101,7 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         "camera_pairs": engine.camera_pairs,
         "association": engine.history.association,
         "camera_probe": probe_cameras(engine, config.train.seed) if config.ccafl.camera_probe else {},
+        "skipped_steps": engine.history.skipped_steps,
         "training_seconds": engine.history.training_seconds,
         "process_seconds": seconds,
         "epochs": config.train.max_epoch,

@@ -16,7 +16,7 @@ from ccafl_plugin.config import arguments, default_config, load_config
 from ccafl_plugin.config.argument_keys import named_by_keys
 from ccafl_plugin.config.shipped_files import config_file, configs_folder
 from ccafl_plugin.data.dataset_checks import check_sources
-from ccafl_plugin.engine import ImageCCAFLEngine, NonFiniteLoss
+from ccafl_plugin.engine import Diverged, ImageCCAFLEngine
 from ccafl_plugin.integration.torchreid_names import dataset_classes
 from ccafl_plugin.options import options
 from ccafl_plugin.runs import building, results
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(line)
             run(config)
             print(written_line(folder.folder, folder.written()))
-    except (CCAFLError, NonFiniteLoss) as error:
+    except (CCAFLError, Diverged) as error:
         return _fail(error, 1)
     return 0
 
@@ -156,7 +156,7 @@ def run(config: CfgNode) -> None:
 
     Raises:
         CCAFLError: a mistake that only shows with the data, the weights or a checkpoint.
-        NonFiniteLoss: training diverged.
+        Diverged: a loss, gradients or weights are not finite.
     """
     options.update(**arguments.option_values(config))
     use_threads(config.data.workers)

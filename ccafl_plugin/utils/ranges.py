@@ -113,6 +113,7 @@ RANGES: dict[str, Range] = {
     "extraction_memory": NOT_NEGATIVE,
     "keep": COUNT,
     "keep_epochs": NOT_NEGATIVE,
+    "max_skipped": NOT_NEGATIVE,
     "epochs": NOT_NEGATIVE,
     "warmup_lr": NOT_NEGATIVE,
     "final_lr": NOT_NEGATIVE,

@@ -63,6 +63,48 @@ def test_gem_of_zeros_has_finite_gradients():
     assert maps.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("p", [-300.0, -8.0, -1.0, -1e-3, 0.0, 1e-9, 0.5, 1.0, 3.0, 4.5, 7.6, 20.0, 90.0, 1e4])
+def test_gem_is_finite_for_every_exponent(p, autocast):
+    """Dead channels, tiny, usual and huge activations; float32 and half-precision maps."""
+    pooling = GeM(p=p)
+    rows = torch.rand(4, 5, 2, generator=torch.Generator().manual_seed(1))
+    maps = torch.stack([torch.zeros(4, 5, 2), 1e-5 * rows, rows, 3e4 * rows, (rows > 0.9) * 60.0], dim=1)
+    maps = (maps.bfloat16() if autocast else maps).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        pooled = pooling(maps)
+    pooled.sum().backward()
+    assert pooled.dtype == torch.float32
+    for values in (pooled, maps.grad, pooling.p.grad):
+        assert bool(values.isfinite().all())
+    logs = maps.detach().double().clamp(min=1e-6).flatten(2).log()
+    used = p if abs(p) >= 0.01 else math.copysign(0.01, p)
+    exact = ((torch.logsumexp(used * logs, dim=-1) - math.log(10)) / used).exp()
+    torch.testing.assert_close(pooled, exact.float(), rtol=1e-3 if abs(used) < 0.1 else 1e-4, atol=0)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.5, 3.0, 3.9])
+def test_gem_is_the_plain_formula_bit_by_bit_where_that_is_safe(p):
+    maps = torch.randn(3, 4, 5, 2, generator=torch.Generator().manual_seed(2)) * 10
+    maps[0] = 0.0
+    plain_maps, own_maps = maps.clone().requires_grad_(), maps.clone().requires_grad_()
+    pooling, exponent = GeM(p=p), torch.full((1,), p, requires_grad=True)
+    plain = plain_maps.clamp(min=1e-6).pow(exponent).mean(dim=(-2, -1)).pow(1.0 / exponent)
+    own = pooling(own_maps)
+    (plain * torch.arange(12.0).view(3, 4)).sum().backward()
+    (own * torch.arange(12.0).view(3, 4)).sum().backward()
+    assert torch.equal(own, plain)
+    assert torch.equal(own_maps.grad, plain_maps.grad)
+    assert torch.equal(pooling.p.grad, exponent.grad)
+
+
+def test_gem_moves_away_from_the_exponent_zero():
+    pooling = GeM(p=1e-4)
+    pooling(torch.tensor([[[[1.0, 4.0]]]])).sum().backward()
+    assert pooling.p.grad.item() > 0  # the mean grows with p; a step against the gradient may leave the region
+    assert pooling(torch.tensor([[[[1.0, 4.0]]]])).item() == pytest.approx(2.0, rel=0.01)  # the geometric mean
+
+
 def test_pooling_and_neck_are_float32_under_autocast():
     maps = torch.rand(4, 8, 4, 2)
     neck = NeckBatchNorm(8)
