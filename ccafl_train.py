@@ -74,3 +74,10 @@ def search() -> int:
     from ccafl_plugin.features.search_command import main as run
 
     return run()
+
+
+def checkpoints() -> int:
+    """Lists and checks the checkpoints of a run, with the arguments of the process."""
+    from ccafl_plugin.runs.checkpoints_command import main as run
+
+    return run()

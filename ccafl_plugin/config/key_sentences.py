@@ -13,7 +13,10 @@ SENTENCES: dict[str, str] = {
     ),
     "model.pretrained": "start from pretrained weights: ImageNet's for torchreid's models, CLIP's for `clip_*`",
     "model.load_weights": "checkpoint whose weights are loaded before training or a test; its classifier may differ",
-    "model.resume": "run to resume: its folder or one of its checkpoints; with torchreid's losses, a file",
+    "model.resume": (
+        "run to resume: its folder or one of its checkpoints; with torchreid's losses, a file; `auto`: go on with the "
+        "run in `data.save_dir`, or begin it"
+    ),
     "data.type": "kind of data",
     "data.root": "folder of all datasets",
     "data.sources": "datasets to train on",

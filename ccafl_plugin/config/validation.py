@@ -129,14 +129,15 @@ def _check_files(config: CfgNode) -> None:
             f"ccafl.published_settings: there is no configuration {config.ccafl.published_settings!r} in the working "
             f"folder or in {configs_folder()}."
         )
-    for key in ("model.resume", "ccafl.branch_from"):
-        if _get(config, key) and not Path(_get(config, key)).exists():
-            raise CCAFLError(f"{key}: there is no file or folder {_get(config, key)!r}.")
-    if config.model.resume and config.ccafl.branch_from:
+    resume = "" if config.model.resume == "auto" else config.model.resume  # what it means, the command finds out
+    for key, path in (("model.resume", resume), ("ccafl.branch_from", config.ccafl.branch_from)):
+        if path and not Path(path).exists():
+            raise CCAFLError(f"{key}: there is no file or folder {path!r}.")
+    if resume and config.ccafl.branch_from:
         raise CCAFLError("ccafl.branch_from: a run with model.resume cannot branch. Set only one of the two.")
     if config.ccafl.branch_from and config.loss.name != "ccafl":
         raise CCAFLError("ccafl.branch_from: only runs with loss.name ccafl can branch. Set loss.name ccafl.")
-    if config.loss.name != "ccafl" and config.model.resume and Path(config.model.resume).is_dir():
+    if config.loss.name != "ccafl" and resume and Path(resume).is_dir():
         raise CCAFLError(
             f"model.resume: {config.model.resume!r} is a folder, but with loss.name {config.loss.name} torchreid needs "
             "a file. Name one, such as log/model/model.pth.tar-10."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,9 +32,11 @@ from ccafl_plugin.engine.text_side import TextSide
 from ccafl_plugin.optim import fuse_steps
 from ccafl_plugin.options import options
 from ccafl_plugin.terms import PAPER_TERMS, TERMS, Batch, Setup, Term, check_windows, order_by_needs
-from ccafl_plugin.utils.distributed import unwrap
+from ccafl_plugin.utils.distributed import is_first_process, unwrap
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.folder_lock import locked
 from ccafl_plugin.utils.seeds import pin_global_state
+from ccafl_plugin.utils.stopping import shielded
 
 
 class ImageCCAFLEngine(ScoredEngine):
@@ -175,8 +177,10 @@ class ImageCCAFLEngine(ScoredEngine):
         architecture = {
             "model": getattr(unwrap(model), "name", type(unwrap(model)).__name__),
             "feature_dim": promise.feature_dim,
+            "input": [datamanager.height, datamanager.width],
             "proxies": self.labels.num_proxies,
         }
+        self._saved: tuple[int, str] | None = None
         self.checkpoints = Checkpointing(self.state, architecture, keep, frozenset(keep_epochs))
 
     def _check_terms(self, promise: Promise) -> None:
@@ -226,12 +230,27 @@ class ImageCCAFLEngine(ScoredEngine):
             max_epoch: number of epochs of stage 2.
             start_epoch: first epoch of stage 2, which :meth:`resume` returns.
             **settings: see ``torchreid.engine.Engine.run``.
+
+        Raises:
+            CCAFLError: another process is writing into the folder, or a term cannot be trained.
+            Diverged: a loss, gradients or weights are not finite.
         """
         self.save_dir = save_dir
+        if settings.get("test_only", False) or not is_first_process():
+            self._run(save_dir, max_epoch, start_epoch, **settings)
+            return
+        with locked(save_dir):
+            self._run(save_dir, max_epoch, start_epoch, **settings)
+
+    def _run(self, save_dir: str, max_epoch: int, start_epoch: int, **settings: Any) -> None:
         if not settings.get("test_only", False):
             self._begin(save_dir, max_epoch, start_epoch)
         self.epoch = max(start_epoch - 1, 0)  # the epoch of the final test if no epoch is left
-        super().run(save_dir=save_dir, max_epoch=max_epoch, start_epoch=start_epoch, **settings)
+        self._saved = None
+        try:
+            super().run(save_dir=save_dir, max_epoch=max_epoch, start_epoch=start_epoch, **settings)
+        finally:
+            self._saved = None
 
     def _begin(self, save_dir: str, max_epoch: int, start_epoch: int) -> None:
         """Checks the terms, prints the settings, moves old checkpoints away, and runs stage 1 if needed."""
@@ -256,11 +275,13 @@ class ImageCCAFLEngine(ScoredEngine):
                 kept = self.label_filter.look(self.epoch_start.features(), "Stage 1")
             self.text.learn(self.epoch_start.images, self.seed, self.writer.add_scalar, kept)
             self.history.training_seconds += time.monotonic() - started
-            self.save_model(start_epoch - 1, self.state.rank1, save_dir)
+            with shielded():
+                self.save_model(start_epoch - 1, self.state.rank1, save_dir)
 
     def train(self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Any = None) -> None:
         """Trains one epoch: new pseudo identities and memories, torchreid's loop, a checkpoint."""
         started = time.monotonic()
+        self._saved = None
         self.start_epoch_of_terms()
         sampler = self.train_loader.batch_sampler.sampler
         if hasattr(sampler, "set_epoch"):
@@ -270,7 +291,9 @@ class ImageCCAFLEngine(ScoredEngine):
             super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
         self._report_skipped(self.gradients.settle(self.epoch, self.batch_idx))
         self.history.training_seconds += time.monotonic() - started
-        self.save_model(self.epoch, self.state.rank1, self.save_dir)
+        with shielded():
+            self.save_model(self.epoch, self.state.rank1, self.save_dir)
+        self._saved = (self.epoch, self.save_dir)
 
     def _report_skipped(self, skipped: int) -> None:
         """Prints and stores how many steps of the epoch were skipped, if there are any."""
@@ -296,14 +319,18 @@ class ImageCCAFLEngine(ScoredEngine):
 
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
         """One iteration; torchreid's loop averages, prints and logs the returned numbers."""
+        is_last = self.batch_idx + 1 == getattr(self, "num_batches", 0)  # then the epoch is saved before the run ends
+        with shielded(stop=not is_last):
+            return self._iterate(data)
+
+    def _iterate(self, data: dict[str, Any]) -> dict[str, float]:
         batch = self.make_batch(data)  # the encoder runs here, once; terms only read
         for term in self.active_terms:
             term.step_own(batch)  # the proxy classifier learns from detached features before ICAL reads it
         parts = {term.name: term.loss(batch) for term in self.active_terms}
         losses = weighted_losses(parts, self.active_terms)
-        report = LossReport(
-            parts, losses, self.gradients.verdict
-        )  # the transfer of its numbers overlaps with the backward pass
+        # The transfer of its numbers, and of the verdict on the last step, overlaps with the backward pass.
+        report = LossReport(parts, losses, self.gradients.verdict)
         if losses:  # empty if no term can learn from any image of the batch
             self.optimizer.zero_grad(set_to_none=True)
             self.encoder.backward(self.state.scaler.scale(torch.stack(losses).sum()))
@@ -351,6 +378,8 @@ class ImageCCAFLEngine(ScoredEngine):
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:  # noqa: ARG002
         """Writes a checkpoint of :attr:`state` in torchreid's format, with a manifest.
 
+        A run that has been tested since its last epoch ended writes only the scores, into the manifest.
+
         Args:
             epoch: the finished epoch, from 0; -1 after stage 1.
             rank1: Rank-1 of the last test.
@@ -358,11 +387,16 @@ class ImageCCAFLEngine(ScoredEngine):
             is_best: kept for torchreid's signature, without effect; scores are those of the last epoch.
         """
         self.state.rank1 = float(rank1)
-        self.checkpoints.save(epoch + 1, save_dir)
+        if self._saved == (epoch, save_dir):
+            self.checkpoints.note_scores(epoch + 1, save_dir)
+        else:
+            self.checkpoints.save(epoch + 1, save_dir)
 
-    def resume(self, path: str, to_train: bool = True) -> int:
+    def resume(
+        self, path: str, to_train: bool = True, check: Callable[[Mapping[str, Any]], object] | None = None
+    ) -> int:
         """Continues from a checkpoint; see :meth:`Checkpointing.resume`."""
-        return self.checkpoints.resume(path, to_train)
+        return self.checkpoints.resume(path, to_train, check)
 
     def branch(self, path: str) -> int:
         """Continues from a checkpoint of another run; see :meth:`Checkpointing.branch`."""

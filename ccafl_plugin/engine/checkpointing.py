@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ccafl_plugin.engine import checkpoints
-from ccafl_plugin.engine.earlier_runs import set_aside
+from ccafl_plugin.engine.earlier_runs import described, earlier_runs, remove_partial_files, set_aside
 from ccafl_plugin.engine.not_finite import check_state
 from ccafl_plugin.engine.state import MAIN, TrainingState
 from ccafl_plugin.utils.distributed import is_first_process
@@ -52,32 +53,56 @@ class Checkpointing:
             return
         parts = self.state.parts(finished_epochs)
         check_state(parts, finished_epochs)
-        facts = {"architecture": self.architecture, **self.state.history.facts()}
+        facts = {"architecture": self.architecture, **self.state.score_facts(), **self.state.history.facts()}
         checkpoints.save(save_dir, parts, facts, self.keep, self.keep_epochs)
 
-    def resume(self, path: str, to_train: bool = True) -> int:
+    def note_scores(self, finished_epochs: int, save_dir: str) -> None:
+        """Writes the scores of a test into the manifest of the checkpoint that was written before the test.
+
+        Args:
+            finished_epochs: see :meth:`save`.
+            save_dir: see :meth:`save`.
+        """
+        if not is_first_process():
+            return
+        try:
+            checkpoints.amend(save_dir, finished_epochs, self.state.score_facts())
+        except checkpoints.DamagedCheckpoint:  # somebody has removed it meanwhile
+            self.save(finished_epochs, save_dir)
+
+    def resume(
+        self, path: str, to_train: bool = True, check: Callable[[Mapping[str, Any]], object] | None = None
+    ) -> int:
         """Continues a run from a checkpoint, which was written at the end of an epoch.
 
         Args:
             path: a run's folder, a manifest or a part's file.
-            to_train: False for a test, which needs no equal learning rate and schedule.
+            to_train: False for a test, which needs no equal learning rate, schedule and data.
+            check: called with the manifest before anything is loaded; it may raise an error.
 
         Returns:
             The epoch to start with.
 
         Raises:
-            CCAFLError: there is no complete checkpoint, or it is of another model or other terms, or (after the first
-                epoch) of another learning rate or schedule.
+            CCAFLError: there is no complete checkpoint, or it is of another model, other terms or other images, or
+                (after the first epoch) of another optimizer, learning rate or schedule.
         """
         file, manifest, parts = checkpoints.open_checkpoint(path)
-        if manifest.get("architecture") != self.architecture or set(parts) != set(self.state.models):
+        if to_train and check is not None:
+            check(manifest)
+        if not self._is_of_this_model(manifest, to_train) or set(parts) != set(self.state.models):
             raise CCAFLError(
                 f"model.resume: {str(path)!r} is a checkpoint of {manifest.get('architecture')} with the parts "
                 f"{sorted(parts)}, but this run is {self.architecture} with the parts {sorted(self.state.models)}. "
                 "Name a checkpoint of this configuration."
             )
+        history, dataset = self.state.history, manifest.get("dataset")
+        if to_train and dataset and dataset != history.dataset:
+            raise CCAFLError(
+                f"model.resume: {str(path)!r} was trained on {dataset.get('images')} other images or labels than these "
+                f"{history.dataset['images']}. Name the same data, or begin a new run."
+            )
         self._go_on_from(manifest, parts, "model.resume", path, to_train)
-        history = self.state.history
         if history.effective_settings is not None:
             earlier = manifest.get("effective_settings", {})
             history.effective_settings = history.effective_settings.going_on_from(earlier)
@@ -108,7 +133,7 @@ class Checkpointing:
             CCAFLError: there is no complete checkpoint, or it does not match.
         """
         manifest, parts = checkpoints.load(path, "ccafl.branch_from")
-        if manifest.get("architecture") != self.architecture:
+        if not self._is_of_this_model(manifest):
             raise CCAFLError(
                 f"ccafl.branch_from: {str(path)!r} is a checkpoint of {manifest.get('architecture')}, "
                 f"but this run is {self.architecture}. Name a checkpoint of the same model and data."
@@ -129,9 +154,23 @@ class Checkpointing:
         self.folder = Path(save_dir).resolve()
         if not is_first_process():
             return
+        for file in remove_partial_files(save_dir):
+            print(f"Removed {file}, which an interrupted run had not finished")
         aside = set_aside(save_dir, behind=start_epoch if own else -1)
         if aside is not None:
             print(f'Checkpoints of an earlier run in "{save_dir}" are now in "{aside}"')
+        found = earlier_runs(save_dir)
+        if found:
+            print(f"Of earlier runs in {save_dir} (ccafl-checkpoints {save_dir} --remove-earlier removes them):")
+            print("\n".join(f"  {described(folder)}" for folder in found))
+
+    def _is_of_this_model(self, manifest: Mapping[str, Any], to_train: bool = True) -> bool:
+        """Compares what a manifest says of the model; version 0.1.0 did not say for which input size it was built."""
+        saved = manifest.get("architecture")
+        if not isinstance(saved, Mapping) or not saved:
+            return False
+        compared = [key for key in saved if to_train or key != "input"]
+        return all(self.architecture.get(key) == saved[key] for key in compared)
 
     def _go_on_from(
         self, manifest: dict[str, Any], parts: dict[str, Any], key: str, path: str, to_train: bool = True
@@ -147,5 +186,7 @@ class Checkpointing:
                 raise CCAFLError(
                     f"{key}: the part {name!r} of {str(path)!r} does not match this run: {reason}"
                 ) from error
+        if "rank1" in manifest:
+            self.state.rank1 = float(manifest["rank1"])
         self.goes_on = True
         self.state.history.go_on_from(manifest)

@@ -84,6 +84,16 @@ def save(
             (save_dir / name).unlink(missing_ok=True)
 
 
+def amend(save_dir: str | Path, epoch: int, facts: Mapping[str, Any]) -> None:
+    """Replaces entries of the manifest of a checkpoint that was just written, without writing its parts again.
+
+    Raises:
+        DamagedCheckpoint, OSError: there is no such manifest, or it could not be written.
+    """
+    manifest = Path(save_dir) / MANIFEST.format(epoch)
+    write(manifest, {**read(manifest, "data.save_dir"), **facts})
+
+
 def _write_part(file: Path, state: Mapping[str, Any]) -> FileFacts:
     facts: list[FileFacts] = []
     write_whole(file, lambda path: facts.append(write_verified(path, functools.partial(torch.save, state))))

@@ -8,13 +8,19 @@ import shutil
 from pathlib import Path
 
 from ccafl_plugin.engine.manifests import epoch_of, files_of, manifests
+from ccafl_plugin.models.weights_description import FILE as WEIGHTS
 from ccafl_plugin.utils.errors import CCAFLError
 
 ASIDE = "earlier-{}"
 RESULTS = "results.json"
-"""The scores of a finished run; they move with its checkpoints."""
-_OWN = re.compile(r"(results\.json|checkpoint-\d+\.json|[^/]+/model\.pth\.tar-\d+)(\.\d+\.partial)?")
-_PARTIAL = re.compile(r"(results\.json|checkpoint-\d+\.json|model\.pth\.tar-\d+|\w+\.yaml|\w+\.txt)\.\d+\.partial")
+OF_A_FINISHED_RUN = (RESULTS, WEIGHTS)
+"""Scores and weights of a finished run; they move with its checkpoints."""
+_OWN = re.compile(
+    r"(results\.json|weights\.safetensors|checkpoint-\d+\.json|[^/]+/model\.pth\.tar-\d+)(\.\d+\.partial)?"
+)
+_PARTIAL = re.compile(
+    r"(results\.json|weights\.safetensors|checkpoint-\d+\.json|model\.pth\.tar-\d+|\w+\.yaml|\w+\.txt)\.\d+\.partial"
+)
 
 
 def set_aside(save_dir: str | Path, behind: int = -1, with_results: bool = True) -> Path | None:
@@ -25,7 +31,7 @@ def set_aside(save_dir: str | Path, behind: int = -1, with_results: bool = True)
     Args:
         save_dir: folder of the run.
         behind: checkpoints of epochs after this one are moved; -1 moves all.
-        with_results: whether ``results.json`` is moved, too.
+        with_results: whether ``results.json`` and ``weights.safetensors`` are moved, too.
 
     Returns:
         The new folder of the checkpoints; None if there was nothing to move.
@@ -35,7 +41,7 @@ def set_aside(save_dir: str | Path, behind: int = -1, with_results: bool = True)
     files = {manifest: files_of(manifest) for manifest in found}  # all are checked before any is moved
     # The manifest first: without it there is no checkpoint.
     moved = [file for manifest in found for file in (manifest.name, *files[manifest].values())]
-    moved += [RESULTS] * with_results
+    moved += OF_A_FINISHED_RUN * with_results
     if not (found or any((save_dir / file).is_file() for file in moved)):
         return None
     number = 1

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 _PLAIN = ("WarmupMultiStep", "WarmupCosine", "LambdaLR", "StepLR", "MultiStepLR", "CosineAnnealingLR", "FollowingRate")
@@ -18,6 +19,9 @@ _PLAIN = ("WarmupMultiStep", "WarmupCosine", "LambdaLR", "StepLR", "MultiStepLR"
 _OF_GROUPS = ("weight_decay", "momentum", "dampening", "nesterov", "betas", "eps", "alpha", "centered", "amsgrad")
 
 _OF_SCHEDULES = ("gamma", "step_size", "milestones", "T_max", "eta_min", "factor")
+
+_MARKS = {"betas", "amsgrad", "momentum", "dampening", "alpha", "centered"}
+"""Settings by which optimizers can be told apart; a checkpoint does not name their class."""
 
 _USERS_WORDS = {"initial_lr": "lr", "milestones": "stepsize", "step_size": "stepsize", "T_max": "max_epoch"}
 
@@ -43,6 +47,12 @@ def settings_that_differ(optimizer: Optimizer, scheduler: Any, saved: Mapping[st
         pairs["schedule"] = (saved_kind, kind)
     keys = ["initial_lr"] if scheduler is not None else ["lr"] * own_rate
     keys += _OF_GROUPS if kind in ("none", *_PLAIN) else ["weight_decay"]
+    theirs_marks, ours_marks = (
+        _MARKS & set().union(*(group.keys() for group in each))
+        for each in (saved["optimizer"]["param_groups"], optimizer.param_groups)
+    )
+    if theirs_marks != ours_marks:
+        return f"an optimizer with {_listed(theirs_marks)} instead of one with {_listed(ours_marks)}"
     groups = zip(saved["optimizer"]["param_groups"], optimizer.param_groups, strict=False)
     for theirs, ours in reversed(list(groups)):  # the weights' group is the last one
         for key in keys:
@@ -54,6 +64,28 @@ def settings_that_differ(optimizer: Optimizer, scheduler: Any, saved: Mapping[st
     return ", ".join(
         f"{_USERS_WORDS.get(key, key)} {theirs} instead of {ours}" for key, (theirs, ours) in pairs.items()
     )
+
+
+def misfit(optimizer: Optimizer, saved: Mapping[str, Any]) -> str:
+    """What of an optimizer's saved state does not fit its parameters; empty if all fits.
+
+    Args:
+        optimizer: optimizer of this run.
+        saved: its saved ``state_dict``.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, moments in saved["state"].items():
+        if number >= len(parameters):
+            return f"a state of {number + 1} parameters instead of {len(parameters)}"
+        shape = tuple(parameters[number].shape)
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.ndim and tuple(value.shape) != shape:
+                return f"{name} of shape {tuple(value.shape)} instead of {shape}"
+    return ""
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none of these"
 
 
 def kind_of(scheduler: Any) -> str:

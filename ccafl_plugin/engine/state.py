@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ccafl_plugin.engine.effective_settings import EffectiveSettings
-from ccafl_plugin.engine.same_settings import kind_of, settings_that_differ
+from ccafl_plugin.engine.same_settings import kind_of, misfit, settings_that_differ
 from ccafl_plugin.optim import load_state
 from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.provenance import code_digest, versions
@@ -112,6 +112,10 @@ class TrainingState:
     rank1: float = 0.0
     history: History = field(default_factory=History)
 
+    def score_facts(self) -> dict[str, Any]:
+        """The entry of the manifest that a test changes."""
+        return {"rank1": self.rank1}
+
     def parts(self, finished_epochs: int) -> dict[str, dict[str, Any]]:
         """The content of each part's file, in torchreid's layout.
 
@@ -152,6 +156,7 @@ class TrainingState:
             optimizer = scheduler = None
         if optimizer is not None:
             different = settings_that_differ(optimizer, scheduler, saved, own_rate=name != MAIN)
+            different = different or misfit(optimizer, saved["optimizer"])
             if different:
                 raise ValueError(
                     f"it was trained with {different}. To train with other settings, start a new run; use "

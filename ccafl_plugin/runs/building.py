@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from ccafl_plugin.models.trained_weights import load_weights
 from ccafl_plugin.runs.data_report import nothing_twice
 from ccafl_plugin.runs.described_weights import compare_with_description
 from ccafl_plugin.runs.published_settings import compare_with_published
+from ccafl_plugin.runs.resuming import check_settings
 from ccafl_plugin.runs.torchreid_engines import SoftmaxEngine, TripletEngine
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
@@ -143,5 +145,6 @@ def effective_settings(config: CfgNode, engine: Any) -> EffectiveSettings:
 def resume(config: CfgNode, engine: Any, model: nn.Module, optimizer: Any, scheduler: Any) -> int:
     """Loads a checkpoint and returns the next epoch."""
     if config.loss.name == "ccafl":
-        return engine.resume(config.model.resume, to_train=not config.test.evaluate)
+        check = functools.partial(check_settings, config)
+        return engine.resume(config.model.resume, to_train=not config.test.evaluate, check=check)
     return torchreid.utils.resume_from_checkpoint(config.model.resume, model, optimizer=optimizer, scheduler=scheduler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from yacs.config import CfgNode
 
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import write_text_whole
+from ccafl_plugin.utils.folder_lock import locked
 
 CONFIG_FILE = "config.yaml"
 """The whole configuration of the last training in a folder; ``--config-file`` can read it."""
@@ -35,15 +37,36 @@ def log_to_file(config: CfgNode) -> Iterator[None]:
     console = sys.stdout
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        log = open(folder / (name + time.strftime("-%Y-%m-%d-%H-%M-%S")), "w", encoding="utf-8")  # noqa: SIM115
+        file = folder / (name + time.strftime("-%Y-%m-%d-%H-%M-%S"))
+        log = open(file, "w", encoding="utf-8", buffering=1)  # noqa: SIM115  # by line: a kill loses nothing
     except OSError as error:
         raise CCAFLError(f"data.save_dir: could not write {str(folder)!r}: {error.strerror or error}.") from error
-    with log as file:
-        sys.stdout = _Tee(console, file)
-        try:
-            yield
-        finally:
-            sys.stdout = console
+    sys.stdout = _Tee(console, log)
+    try:
+        yield
+    finally:
+        sys.stdout = console
+        with contextlib.suppress(OSError):  # a full disk: what could be written is there, and has been reported
+            log.close()
+
+
+@contextmanager
+def locked_folder(config: CfgNode) -> Iterator[None]:
+    """Holds the lock of ``data.save_dir``; a run that only tests needs none.
+
+    Raises:
+        CCAFLError: another run is writing into the folder, or it could not be written.
+    """
+    folder = config.data.save_dir
+    with contextlib.ExitStack() as stack:
+        if not config.test.evaluate:
+            try:
+                stack.enter_context(locked(folder))
+            except CCAFLError as error:
+                raise CCAFLError(f"data.save_dir: {error}") from error
+            except OSError as error:
+                raise CCAFLError(f"data.save_dir: could not write {folder!r}: {error.strerror or error}.") from error
+        yield
 
 
 class _Tee:
@@ -64,15 +87,18 @@ class _Tee:
         return False
 
 
-def config_and_system_files(config: CfgNode) -> tuple[str, str]:
+def file_names(config: CfgNode) -> tuple[str, str]:
+    """The names of the files that :func:`write_config_and_system` writes."""
+    before = OF_A_TEST * config.test.evaluate
+    return before + CONFIG_FILE, before + SYSTEM_FILE
+
+
+def write_config_and_system(config: CfgNode) -> None:
     """Writes the whole configuration and torch's report on the system into the run's folder.
 
-    Returns:
-        The names of the two files.
+    It is called when it is clear that the run goes on: a run that refuses to be resumed with other settings leaves the
+    configuration with which it was trained.
     """
-    folder = Path(config.data.save_dir)
-    names = [OF_A_TEST * config.test.evaluate + name for name in (CONFIG_FILE, SYSTEM_FILE)]
     texts = [config.dump(), torchreid.utils.collect_env_info().strip() + "\n"]
-    for name, text in zip(names, texts, strict=True):
-        write_text_whole(folder / name, text)
-    return names[0], names[1]
+    for name, text in zip(file_names(config), texts, strict=True):
+        write_text_whole(Path(config.data.save_dir) / name, text)

@@ -17,20 +17,24 @@ from ccafl_plugin.config.argument_keys import named_by_keys
 from ccafl_plugin.config.shipped_files import config_file, configs_folder
 from ccafl_plugin.data.dataset_checks import check_sources
 from ccafl_plugin.engine import Diverged, ImageCCAFLEngine
+from ccafl_plugin.engine.earlier_runs import set_aside
 from ccafl_plugin.integration.torchreid_names import dataset_classes
 from ccafl_plugin.options import options
 from ccafl_plugin.runs import building, results
 from ccafl_plugin.runs.described_weights import write_weights
+from ccafl_plugin.runs.endings import failure_line, going_on, stopped_line
 from ccafl_plugin.runs.fitting import fit_to_data
 from ccafl_plugin.runs.opening_lines import opening_lines
 from ccafl_plugin.runs.pair_evaluation import evaluate_pairs, pair_lines, pairs_of
-from ccafl_plugin.runs.run_files import config_and_system_files, log_to_file
+from ccafl_plugin.runs.resuming import AUTO, resolve_auto
+from ccafl_plugin.runs.run_files import file_names, locked_folder, log_to_file, write_config_and_system
 from ccafl_plugin.runs.shipped_configurations import list_configurations
 from ccafl_plugin.utils.allocator import keep_freed_memory
 from ccafl_plugin.utils.distributed import is_first_process
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import FolderWatch, written_line
 from ccafl_plugin.utils.provenance import digest_of, version_line
+from ccafl_plugin.utils.stopping import Stopped, Stopper
 from ccafl_plugin.utils.trees import leaves
 
 KEYS = "docs/configuration.md"
@@ -44,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments; None: those of the process. Without any, usage and the shipped configurations are printed.
 
     Returns:
-        0; 2 for wrong or missing arguments, found before any data or model is loaded; 1 if the run fails.
+        0; 2 for wrong or missing arguments, found before any data or model is loaded; 1 if the run fails; 130 after
+        Ctrl-C, 143 after SIGTERM.
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv:
@@ -55,16 +60,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         config, lines = load(given)
     except CCAFLError as error:
         return _fail(error, 2)
-    folder = FolderWatch(config.data.save_dir)
+    folder = config.data.save_dir
     try:
-        with named_by_keys(), log_to_file(config):
-            for line in lines:
-                print(line)
-            run(config)
-            print(written_line(folder.folder, folder.written()))
+        with Stopper(), named_by_keys(), locked_folder(config):
+            _run_in_folder(config, lines)
+    except Stopped as stop:
+        return _fail(stopped_line(stop, folder, argv, config.test.evaluate), stop.code)
     except (CCAFLError, Diverged) as error:
         return _fail(error, 1)
+    except Exception as error:
+        line = failure_line(error, folder)
+        if line is None:
+            raise
+        return _fail(line if config.test.evaluate else f"{line}; {going_on(folder, argv)}", 1)
     return 0
+
+
+def _run_in_folder(config: CfgNode, lines: Sequence[str]) -> None:
+    """Runs in ``data.save_dir``, with a log there."""
+    watch = FolderWatch(config.data.save_dir)
+    if config.model.resume == AUTO:
+        resume = resolve_auto(config)
+        if resume is None:
+            return
+        config = config.clone()
+        config.defrost()
+        config.model.resume = resume
+        config.ccafl.branch_from = "" if resume else config.ccafl.branch_from
+        config.freeze()
+    with log_to_file(config):
+        for line in lines:
+            print(line)
+        run(config)
+        print(written_line(watch.folder, watch.written()))
 
 
 def load(given: argparse.Namespace, fit: bool = True) -> tuple[CfgNode, list[str]]:
@@ -164,7 +192,7 @@ def run(config: CfgNode) -> None:
         keep_freed_memory()
     started = time.monotonic()
     torchreid.utils.set_random_seed(config.train.seed)
-    print(opening_lines(config, *config_and_system_files(config)))
+    print(opening_lines(config, *file_names(config)))
     if config.ccafl.matmul_precision != torch.get_float32_matmul_precision():
         torch.set_float32_matmul_precision(config.ccafl.matmul_precision)
     torch.backends.cudnn.benchmark = config.use_gpu and torch.cuda.is_available()
@@ -184,6 +212,8 @@ def run(config: CfgNode) -> None:
         run_arguments["start_epoch"] = engine.branch(config.ccafl.branch_from)
     if not isinstance(engine, ImageCCAFLEngine) and not config.test.evaluate:
         print(engine.history.effective_settings)  # ImageCCAFLEngine prints them itself
+        set_aside(config.data.save_dir, behind=config.train.max_epoch)  # results of an earlier run
+    write_config_and_system(config)
     engine.run(**run_arguments)
     pairs, pair_scores = pairs_of(config), None
     if pairs is not None:
@@ -191,9 +221,10 @@ def run(config: CfgNode) -> None:
         print("\n".join(pair_lines(pairs.file, pair_scores)))
     if not config.test.evaluate:
         facts = results.summary(config, engine, time.monotonic() - started)
-        results.write(config.data.save_dir, facts | ({} if pair_scores is None else {"pairs": pair_scores}))
         if is_first_process():
             write_weights(config, engine.model, engine.datamanager)
+        # Last: where there are results, the run is finished.
+        results.write(config.data.save_dir, facts | ({} if pair_scores is None else {"pairs": pair_scores}))
 
 
 def use_threads(workers: int) -> None:
@@ -205,11 +236,12 @@ def use_threads(workers: int) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
 
 
-def _fail(error: Exception, code: int) -> int:
+def _fail(error: Exception | str, code: int) -> int:
     message = str(error)
     if "\nOriginal Traceback" in message:  # from a data worker: the last line of its traceback is the error itself
         message = message.strip().splitlines()[-1].partition(": ")[2]
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    start = "" if code > 2 else "error: "  # a signal is no fault
+    print(f"{start}{' '.join(message.split())}", file=sys.stderr)
     return code
 
 

@@ -12,14 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ccafl_plugin.config.shipped_files import PACKAGE
-from ccafl_plugin.utils.errors import CCAFLError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no fcntl; folders are not locked there
-    fcntl = None  # type: ignore[assignment]
-
-LOCK_FILE = ".lock"
+from ccafl_plugin.utils.folder_lock import INHERITED, lock_folder
 
 
 class Process(Protocol):
@@ -56,6 +49,9 @@ def launch(arguments: Sequence[str], log: Path, threads: int) -> Process:
         "PYTHONPATH": os.pathsep.join(path),
         "PYTHONUNBUFFERED": "1",
     }
+    environment.pop(INHERITED, None)
+    if lock is not None:
+        environment[INHERITED] = str(lock)
     try:
         with open(log, "ab") as file:
             return _Child(
@@ -72,23 +68,6 @@ def launch(arguments: Sequence[str], log: Path, threads: int) -> Process:
     finally:
         if lock is not None:
             os.close(lock)  # the child keeps its own copy open
-
-
-def lock_folder(folder: Path) -> int | None:
-    """Locks a folder while the returned file descriptor, or a child's copy of it, is open.
-
-    Raises:
-        CCAFLError: another process has locked it.
-    """
-    if fcntl is None:
-        return None
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise CCAFLError(f"another process is using {folder}. Wait for it, or end it.") from error
-    return descriptor
 
 
 class _Child:

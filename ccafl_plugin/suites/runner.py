@@ -13,6 +13,7 @@ import yaml
 
 from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.runs import results
+from ccafl_plugin.runs.endings import NO_WRITING
 from ccafl_plugin.suites.processes import Process, launch
 from ccafl_plugin.suites.results_file import ResultsFile
 from ccafl_plugin.suites.run_folder import (
@@ -80,6 +81,7 @@ class Runner:
 
         Raises:
             KeyboardInterrupt: after Ctrl-C, when all processes have ended; they can continue later.
+            CCAFLError: the folder of the runs cannot be written any more; all processes have ended.
         """
         for run in self.plan.runs:
             if is_finished(run):
@@ -169,6 +171,7 @@ class Runner:
             arguments = ["--config-file", str(run.folder / SETTINGS_FILE), *pairs]
             process = self.start(arguments, run.folder / LOG_FILE, threads)
         except (OSError, CCAFLError) as error:
+            self._stop_if_unusable(error)
             self._fail(run, " ".join(str(error).split()))
             return
         self.report(f"[{self._place(run)}] start  {run.name}{how}")
@@ -192,9 +195,25 @@ class Runner:
 
     def _fail(self, run: Run, reason: str) -> None:
         self.failures[run.name] = reason
-        if run.folder.is_dir():
-            note(run, failure=reason)
+        try:
+            if run.folder.is_dir():
+                note(run, failure=reason)
+        except OSError as error:
+            self._stop_if_unusable(error)
         self.report(f"[{self._place(run)}] FAILED {run.name}: {reason}")
+
+    def _stop_if_unusable(self, error: Exception) -> None:
+        """Stops the suite if its folder cannot be written: no run could leave anything there.
+
+        Raises:
+            CCAFLError: the disk is full, or the folder is not writable.
+        """
+        if isinstance(error, OSError) and error.errno in NO_WRITING:
+            where = error.filename or (self.plan.runs[0].folder if self.plan.runs else "")
+            raise CCAFLError(
+                f"--out: {str(where)!r} can't be written: {(error.strerror or str(error)).lower()}. Free some space, "
+                "or name another folder; the same command goes on."
+            ) from error
 
     def _place(self, run: Run) -> str:
         width = len(str(self.total))

@@ -6,6 +6,7 @@ import argparse
 import csv
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,8 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
         file = ResultsFile(given.results) if given.results else None
         runner = Runner(plan, jobs=given.jobs, file=file, start=start)
         make_table(Outcomes.of_plan(suite, plan, file), given.format, given.columns)  # checks the names before the runs
+        if not given.table:
+            check_out(out)
     except CCAFLError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -66,12 +69,19 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
             failures = runner.run()
+        except (CCAFLError, OSError) as error:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            return 1
         except KeyboardInterrupt:
             print("interrupted; run the same command to continue", file=sys.stderr)
             code = 130
         finally:
             signal.signal(signal.SIGTERM, before)
-    report(Outcomes.of_plan(suite, plan, file), out, given)
+    try:
+        report(Outcomes.of_plan(suite, plan, file), out, given)
+    except OSError as error:
+        print(f"error: --out: {str(error.filename or out)!r} can't be written: {error.strerror}.", file=sys.stderr)
+        return 1
     print(written_line(out, watch.written()), file=sys.stderr)
     if file is not None and not given.table:
         print(written_line(file.file.parent, [file.file.name]), file=sys.stderr)
@@ -103,6 +113,22 @@ def parser() -> argparse.ArgumentParser:
         "--set", dest="opts", nargs="+", default=[], metavar="KEY VALUE", help="change a setting in all rows"
     )
     return made
+
+
+def check_out(out: Path) -> None:
+    """Finds out before any run whether files can be written into the folder of all runs.
+
+    Raises:
+        CCAFLError: they cannot.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out) as file:
+            file.write(b"0" * 4096)  # a full disk takes the name of a file, but no content
+            file.flush()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CCAFLError(f"--out: {str(out)!r} can't be written: {reason.lower()}. Name another folder.") from error
 
 
 def find_suite(name: str) -> Path:

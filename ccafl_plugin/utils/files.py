@@ -81,7 +81,7 @@ class FolderWatch:
         times: dict[Path, int] = {}
         for file in self.folder.rglob("*") if self.folder.is_dir() else ():
             with contextlib.suppress(OSError):  # deleted after it was listed
-                if file.is_file():
+                if file.is_file() and file.name != ".lock":  # utils.folder_lock's
                     times[file] = file.stat().st_mtime_ns
         return times
 

@@ -156,7 +156,7 @@ def test_a_run_that_leaves_published_settings_says_so(command: Callable, tmp_pat
     code, _, err = command(*pairs, *resume, "train.lr", "0.5")
     assert code == 1
     assert re.match(
-        r"error: model\.resume: the part 'model' of [^\n]* was trained with lr 0\.0003 instead of 0\.5", err
+        r"error: model\.resume: a resumed run keeps these settings: train\.lr 0\.5 \(before 0\.0003\)\. [^\n]*\n$", err
     )
     assert err.count("\n") == 1
 

@@ -1,0 +1,42 @@
+"""The training command with a run of two short epochs without text, in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ccafl_plugin.engine import checkpoints
+from ccafl_plugin.runs.train_command import main
+from tests.runs.test_train_command import SMALL
+
+NO_TEXT = ["ccafl.terms.icdl.weight_alignment", "0", "ccafl.terms.alignment.enabled", "False"]
+
+
+def arguments(root: Path, folder: Path, *pairs: str) -> list[str]:
+    """Of ``ccafl-train``, over :func:`tests.engine.small_runs.write_pictures`."""
+    return ["--root", str(root), *SMALL, *NO_TEXT, "data.save_dir", str(folder), *pairs]
+
+
+def train(root: Path, folder: Path, *pairs: str) -> int:
+    """Runs the command and returns its exit status."""
+    return main(arguments(root, folder, *pairs))
+
+
+def saved(folder: Path, epoch: int) -> dict[str, torch.Tensor]:
+    """Every tensor of a checkpoint, optimizers' moments included."""
+    _, parts = checkpoints.load(folder / f"checkpoint-{epoch}.json")
+    found = {}
+    for part, state in parts.items():
+        found |= {f"{part}/{name}": tensor for name, tensor in state["state_dict"].items()}
+        for number, moments in state.get("optimizer", {}).get("state", {}).items():
+            found |= {f"{part}/{number}/{name}": torch.as_tensor(value) for name, value in moments.items()}
+    return found
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    """``results.json`` without the seconds."""
+    content = json.loads((folder / "results.json").read_text())
+    return {key: content[key] for key in ("scores", "camera_pairs", "association", "settings", "skipped_steps")}
