@@ -94,7 +94,8 @@ def compare_with_description(config: CfgNode) -> None:
     In a training, what differs is printed in one line: the weights are a start, and the run may go elsewhere.
 
     Raises:
-        CCAFLError: it names another model, or a test would not see images as the training did.
+        CCAFLError: it names another model, or another feature than a test uses, or a test would not see images as the
+            training did.
     """
     file = config.model.load_weights
     if not is_described(file):
@@ -104,6 +105,11 @@ def compare_with_description(config: CfgNode) -> None:
         raise CCAFLError(
             f"model.load_weights: {file!r} holds weights of {description.model}, but model.name is "
             f"{config.model.name}; set it to {description.model}."
+        )
+    if config.test.evaluate and description.feature != "retrieval":
+        raise CCAFLError(
+            f"model.load_weights: {file!r} describes the feature {description.feature}, and a test uses the feature "
+            "retrieval of its model. Make features by ccafl_plugin.features, or ccafl-extract."
         )
     data = config.data
     found = description.conflicts(

@@ -26,6 +26,7 @@ from ccafl_plugin.utils.errors import CCAFLError
 from tests.models.small_open_clip import CONFIGS, add_small_architectures
 
 NAMES = sorted(CONFIGS)
+LIGHT = [name for name in NAMES if name not in ("small-eva", "small-mobileclip")]  # these have millions of numbers
 WITHOUT_PROMPTS = {"small-siglip", "small-mobileclip"}
 
 
@@ -104,7 +105,7 @@ def test_positions_are_resized(name: str, clip_file) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIGHT)
 def test_a_described_file_of_another_size(name: str, tmp_path: Path) -> None:
     """Trained at 128 x 64, read by an extractor, and into a model that was built for another size."""
     torch.manual_seed(0)
@@ -135,7 +136,7 @@ def test_a_first_batch_of_another_size_keeps_the_parameters() -> None:
     assert model.image_encoder.grid == (4, 4)  # it has seen a batch, so the file's positions are resized
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIGHT)
 def test_gradients_reach_every_parameter_that_is_trained(name: str) -> None:
     model = make(name, (128, 64)).train()
     raw, embedding, _ = model(torch.randn(3, 3, 128, 64))
@@ -144,7 +145,7 @@ def test_gradients_reach_every_parameter_that_is_trained(name: str) -> None:
     assert not without
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIGHT)
 def test_who_reads_prompts(name: str) -> None:
     assert reads_prompts(f"open_clip/{name}") == (name not in WITHOUT_PROMPTS)
     encoder = make(name, (128, 64)).text_encoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ccafl_plugin.features import FeatureExtractor
 from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.models import build_clip
 from ccafl_plugin.models.trained_weights import fingerprint_of, load_weights
-from ccafl_plugin.models.weights_description import FILE, read
+from ccafl_plugin.models.weights_description import FILE, read, save
 from ccafl_plugin.options import options
 from ccafl_plugin.runs.described_weights import compare_with_description, describe, trained_on
 from ccafl_plugin.runs.train_command import main
@@ -129,6 +130,16 @@ def test_a_configuration_of_another_model(trained: Path) -> None:
     weights = ["model.load_weights", str(trained / FILE), "loss.name", "softmax"]
     with pytest.raises(CCAFLError, match=r"holds weights of clip_tiny, but model.name is osnet_x0_25; set it to clip"):
         compare_with_description(config(*weights, "model.name", "osnet_x0_25"))
+
+
+def test_a_test_uses_the_retrieval_feature_only(trained: Path, tmp_path: Path) -> None:
+    content = read(trained / FILE)
+    described = dataclasses.replace(content.description, feature="joint", feature_dim=640)
+    save(tmp_path / "joint.safetensors", described, content.state)
+    weights = ["model.load_weights", str(tmp_path / "joint.safetensors")]
+    with pytest.raises(CCAFLError, match=r"describes the feature joint, and a test uses the feature retrieval"):
+        compare_with_description(config(*weights, "test.evaluate", "True"))
+    compare_with_description(config(*weights))  # a training may start from them
 
 
 def test_files_without_a_description_are_not_asked(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
