@@ -25,6 +25,7 @@ class Record:
         frame: number from 1 in a video, or whatever the names of the files say; None if unknown.
         box: the part of the picture that shows the person; None: all of it.
         origin: where the line stands, for messages: ``people.csv, row 3``.
+        time: in seconds from any common zero; None if unknown.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Record:
     frame: int | None = None
     box: Box | None = None
     origin: str = ""
+    time: float | None = None
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from pathlib import Path
 from ccafl_plugin.data.csv_rows import csv_rows, row_number
 from ccafl_plugin.data.image_records import TRAIN, Box, Record
 from ccafl_plugin.data.own_folder import split_of
+from ccafl_plugin.data.time_text import seconds_of
 from ccafl_plugin.utils.errors import CCAFLError
 
 BOX = ("x", "y", "w", "h")
-COLUMNS = ("path", "id", "camera", "split", "frame", *BOX)
+COLUMNS = ("path", "id", "camera", "split", "frame", "time", *BOX)
 
 
 def read_table(
@@ -21,8 +22,9 @@ def read_table(
     """The rows of a CSV file.
 
     The first row names the columns: ``path`` and ``id``, ``camera`` (if cameras are needed), and if you like ``split``
-    (train, query or gallery), ``frame`` (a number) and the box ``x``, ``y``, ``w``, ``h`` in pixels. Other columns are
-    ignored. Commas, semicolons or tabs part the cells; the text is UTF-8. A path is taken from the file's own folder.
+    (train, query or gallery), ``frame`` (a number), ``time`` (seconds or ISO 8601; for searches) and the box ``x``,
+    ``y``, ``w``, ``h`` in pixels. Other columns are ignored. Commas, semicolons or tabs part the cells; the text is
+    UTF-8. A path is taken from the file's own folder.
 
     Args:
         file: the CSV file.
@@ -105,6 +107,7 @@ def _record(row: Mapping[str, str], file: Path, where: str, split: str) -> Recor
         frame=int(frame) if frame else None,
         box=_box(row, where),
         origin=where.partition(": ")[2],
+        time=seconds_of(row["time"], f"{where}: time") if row.get("time", "").strip() else None,
     )
 
 

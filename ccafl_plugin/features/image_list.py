@@ -47,9 +47,9 @@ def list_images(
         pattern: names of the files below it (:class:`~ccafl_plugin.data.name_pattern.NamePattern`), which need not
             say an id here; ``tree`` for a folder per camera, in it one per id. Empty: nothing but paths is known.
         table: a CSV file in its place (:func:`~ccafl_plugin.data.own_table.read_table`), by its path or its path below
-            the folder; boxes are cut out.
+            the folder; boxes are cut out. Its column ``time`` is kept for rows without a box.
         tracks: the folder holds videos or frames and MOT files: crops are cut, ``track`` is what the tracker says.
-        fps: frames in a second; given, ``time`` is the frame's number divided by it. 0: there is no time.
+        fps: frames in a second; given, an unknown ``time`` is the frame's number divided by it. 0: it stays unknown.
 
     Raises:
         CCAFLError: no image, none that fits, two of pattern, table and tracks, or what is wrong with the data.
@@ -73,7 +73,11 @@ def list_images(
     if fps and frames is None:
         raise CCAFLError("--fps: nothing says the frame of an image; name it by {frame} in --pattern, or in a table.")
     if fps and frames is not None:
-        listed.columns["time"] = [None if frame is None else frame / fps for frame in frames]
+        times = listed.columns.get("time", [None] * len(frames))
+        listed.columns["time"] = [
+            frame / fps if time is None and frame is not None else time
+            for time, frame in zip(times, frames, strict=True)
+        ]
     return listed
 
 
@@ -119,6 +123,8 @@ def _of_records(records: Sequence[Record], notes: list[str], name: str) -> Image
     columns[name] = [record.id for record in kept]
     if any(record.frame is not None for record in kept):
         columns["frame"] = [record.frame for record in kept]
+    if any(record.time is not None for record in kept):
+        columns["time"] = [record.time for record in kept]
     return ImageList(columns, notes)
 
 

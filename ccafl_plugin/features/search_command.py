@@ -12,6 +12,7 @@ from typing import Any
 from tabulate import tabulate
 from torch import Tensor
 
+from ccafl_plugin.data.time_text import seconds_of
 from ccafl_plugin.features.extractor import open_extractor
 from ccafl_plugin.features.feature_set import COLUMNS, FeatureSet, joined, kind_of
 from ccafl_plugin.features.image_inputs import images_of
@@ -43,8 +44,8 @@ def parser() -> argparse.ArgumentParser:
     query.add_argument("--top", type=int, default=10, metavar="N", help="results of a query (default: %(default)s)")
     query.add_argument("--camera", nargs="+", default=[], metavar="NAME", help="only images of these cameras")
     query.add_argument("--without-camera", nargs="+", default=[], metavar="NAME", help="no images of these cameras")
-    query.add_argument("--since", type=float, default=None, metavar="SECONDS", help="only images from this time on")
-    query.add_argument("--until", type=float, default=None, metavar="SECONDS", help="only images before this time")
+    query.add_argument("--since", default="", metavar="TIME", help="only images from then on: seconds, or ISO 8601")
+    query.add_argument("--until", default="", metavar="TIME", help="only images before then")
     query.add_argument("--page", default="", metavar="FILE", help="results as a picture: FILE.html or FILE.jpg")
     query.add_argument("--device", default="", help="such as cuda (default: the GPU if there is one)")
     for one in (build, query):
@@ -95,7 +96,9 @@ def query(given: argparse.Namespace) -> None:
         check_page(given.page)
     index = open_index(given.index, given.collection)
     names, pictures, queries, by_image = _queries(given, index)
-    only = Filter(tuple(given.camera), tuple(given.without_camera), given.since, given.until)
+    only = Filter(
+        tuple(given.camera), tuple(given.without_camera), _time(given.since, "--since"), _time(given.until, "--until")
+    )
     start = time.monotonic()
     found = index.search(queries, given.top, only)
     milliseconds = 1000 * (time.monotonic() - start) / len(queries)
@@ -175,6 +178,10 @@ def _thresholds(weights: str, index: SearchIndex) -> Thresholds | None:
         print(f"warning: {file_of(weights)} is not used. {error}")
         return None
     return found
+
+
+def _time(text: str, option: str) -> float | None:
+    return seconds_of(text, option) if text else None
 
 
 def _mark(hit: Hit, thresholds: Thresholds | None) -> str:

@@ -170,7 +170,9 @@ class SearchIndex(ABC):
             if self.cameras is not None and name not in self.cameras:
                 raise unknown_name("--camera", name, self.cameras)
         if (only.since is not None or only.until is not None) and "time" not in self.known:
-            raise CCAFLError("--since, --until: the index knows no times; extract with {frame} and --fps.")
+            raise CCAFLError(
+                "--since, --until: the index knows no times; extract with a column 'time' in --table, or with --fps."
+            )
 
 
 def facts_of(columns: Mapping[str, Sequence[Any]], row: int) -> dict[str, Any]:

@@ -46,6 +46,17 @@ def test_a_table_with_boxes(tmp_path: Path) -> None:
     assert all(Path(path).is_file() for path in found.paths)
 
 
+def test_times_of_a_table(tmp_path: Path) -> None:
+    write(tmp_path, *(f"{n}.png" for n in range(4)))
+    rows = "0.png,a,h,4,1970-01-01T00:01:00\n1.png,a,h,4,2.5\n2.png,a,h,4,\n3.png,a,h,,\n"
+    (tmp_path / "t.csv").write_text(f"path,id,camera,frame,time\n{rows}")
+    assert list_images(tmp_path, table="t.csv").columns["time"] == [60.0, 2.5, None, None]
+    assert list_images(tmp_path, table="t.csv", fps=2).columns["time"] == [60.0, 2.5, 2.0, None]
+    (tmp_path / "t.csv").write_text("path,id,camera,time\n0.png,a,h,noon\n")
+    with pytest.raises(CCAFLError, match=r"--table: .*t\.csv, row 2: time: 'noon' is no time"):
+        list_images(tmp_path, table="t.csv")
+
+
 def test_tracks(tmp_path: Path) -> None:
     write(tmp_path, *(f"yard/img1/{n:06d}.png" for n in range(1, 4)), height=120, width=160)
     (tmp_path / "yard" / "gt").mkdir()

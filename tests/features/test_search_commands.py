@@ -144,7 +144,8 @@ def test_search_by_image(name: str, run: Run, place: Path, tmp_path: Path) -> No
     assert "yard" in printed and not re.search(r"^ *\d .* hall", printed, re.MULTILINE)
     for more, message in (
         (["--camera", "yart"], "--camera: 'yart' is not available. Did you mean 'yard'"),
-        (["--since", 3], "--since, --until: the index knows no times; extract with {frame} and --fps"),
+        (["--since", 3], "--since, --until: the index knows no times; extract with a column 'time'"),
+        (["--since", "noon"], "--since: 'noon' is no time; write seconds, or 2026-11-26T10:30:05"),
         (["--top", 0], "--top: 0 images"),
         (["--text", "a man"], "--text: search by images or by texts"),
         (["--page", "page.bmp"], "--page: 'page.bmp' must end in .html or .jpg"),

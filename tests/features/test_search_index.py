@@ -234,6 +234,20 @@ def test_what_an_address_means() -> None:
 
 
 @needs_milvus
+def test_a_server_by_its_address(opened: Callable[[str], SearchIndex], tmp_path: Path) -> None:
+    """milvus-lite as the server; another program would reach it in the same way."""
+    from milvus_lite.server_manager import server_manager_instance
+
+    build_index(features(), str(tmp_path / "x.db"))
+    address = server_manager_instance.start_and_get_uri(str(tmp_path / "x.db"))
+    assert address.startswith("http://127.0.0.1:")
+    queries, only = features().features[:3], Filter(cameras=("c0", "c2"), since=3.0)
+    found = open_index(address).search(queries, 5, only)
+    wanted = opened("features.safetensors").search(queries, 5, only)
+    assert [[hit.row for hit in hits] for hits in found] == [[hit.row for hit in hits] for hits in wanted]
+
+
+@needs_milvus
 def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(milvus_index, "ANSWER_SECONDS", 1.0)
     with socket.socket() as free:
