@@ -20,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ NOISE = 0.7
 CAMERAS = 6
 TOP = 10
 FILTERED = ("c1", "c2")
-"""Cameras of the filtered queries; they ask for the first half of the time, too."""
+"""Cameras of the filtered queries."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,63 +68,100 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--milvus-images", type=int, default=50_000, help="0: milvus-lite is left out")
+    parser.add_argument("--folder", metavar="FOLDER", help="of the steps; a stopped run goes on from it")
     parser.add_argument("--save", metavar="FILE")
     parser.add_argument("--show", metavar="FILE")
     return parser.parse_args(arguments)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All figures."""
+    """All figures; steps that ``options.folder`` holds from before are not done again."""
+    if options.folder:
+        return in_folder(options, Path(options.folder))
+    with tempfile.TemporaryDirectory() as folder:
+        return in_folder(options, Path(folder))
+
+
+def in_folder(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """See :func:`measure`."""
     problem = Problem(options.images, options.dim)
     queries = problem.queries(options.queries)
-    only = Filter(cameras=FILTERED, until=options.images / 2)
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        whole = problem.features(options.images)
-        say("features are drawn")
-        building = seconds_of(functools.partial(build_faiss, whole, Path(folder, "faiss")))
-        say(f"faiss is built: {building}")
-        exact = ExactIndex(whole)
-        true, exact_times = searched(exact, queries)
-        true_filtered, _ = searched(exact, queries, only)
-        rows.append({"index": "exact", "images": len(whole), "recall@10": 1.0, **exact_times, "peak GB": peak()})
-        say("exact search is done")
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / "faiss"
+    built = step(folder, "build", lambda: build_of(problem.features(options.images), place))
+    exact = step(folder, "exact", lambda: exact_row(problem.features(options.images), queries))
+    gc.collect()
+    rows = [
+        {**exact["row"], "load": exact["load"]},
+        step(folder, "faiss", lambda: faiss_row(place, built, exact, queries)),
+    ]
+    if options.milvus_images:
         few = problem.features(options.milvus_images)
-        del whole, exact
-        gc.collect()
-        opening = seconds_of(lambda: FaissIndex(Path(folder, "faiss")))
-        index = opening.pop("made")
-        found, times = searched(index, queries)
-        filtered, filtered_times = searched(index, queries, only)
-        built = building.pop("made")
-        rows.append(
-            {
-                "index": "faiss",
-                "images": options.images,
-                **{f"build {name}": value for name, value in building.items()},
-                "open s": opening["s"],
-                "GB on disk": size_of(Path(folder, "faiss")),
-                "recall@10": recall(found, true),
-                **times,
-                "filtered recall@10": recall(filtered, true_filtered),
-                "filtered ms": filtered_times["ms"],
-                "built": built,
-            }
-        )
-        say("faiss is searched")
-        if len(few):
-            rows.append(milvus(few, Path(folder, "file.db"), queries))
-    return {"rows": rows, "peak GB": peak()}
+        rows.append(step(folder, "milvus", lambda: milvus(few, folder / "file.db", queries)))
+    peaks = [made["peak GB"] for made in (built, *rows)]
+    return {"rows": rows, "peak GB": max(peaks)}
+
+
+def step(folder: Path, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a step gave: made now, or read where it was made before."""
+    file = folder / f"{name}.json"
+    if not file.is_file():
+        load = round(os.getloadavg()[0], 1)
+        made = {**make(), "load": load, "peak GB": peak()}
+        file.write_text(json.dumps(made, indent=1) + "\n")
+        print(f"{name} is done (peak {peak():.1f} GB)", file=sys.stderr, flush=True)
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def build_of(whole: FeatureSet, place: Path) -> dict[str, Any]:
+    """Times of building an index of faiss, and what was built."""
+    return seconds_of(functools.partial(build_faiss, whole, place))
+
+
+def exact_row(whole: FeatureSet, queries: torch.Tensor) -> dict[str, Any]:
+    """Exact search: its row, and what it finds, without and with a filter."""
+    index = ExactIndex(whole)
+    true, times = searched(index, queries)
+    filtered, _ = searched(index, queries, half(len(whole)))
+    row = {"index": "exact", "images": len(whole), "recall@10": 1.0, **times, "peak GB": peak()}
+    return {"row": row, "true": [sorted(rows) for rows in true], "filtered": [sorted(rows) for rows in filtered]}
+
+
+def faiss_row(place: Path, built: dict[str, Any], exact: dict[str, Any], queries: torch.Tensor) -> dict[str, Any]:
+    """Search in the index of faiss, against what exact search finds."""
+    opening = seconds_of(functools.partial(FaissIndex, place))
+    index = opening.pop("made")
+    found, times = searched(index, queries)
+    filtered, filtered_times = searched(index, queries, half(len(index)))
+    return {
+        "index": "faiss",
+        "images": len(index),
+        "build s": built["s"],
+        "build CPU s": built["CPU s"],
+        "build load": built["load"],
+        "open s": opening["s"],
+        "GB on disk": size_of(place),
+        "recall@10": recall(found, exact["true"]),
+        **times,
+        "filtered recall@10": recall(filtered, exact["filtered"]),
+        "filtered ms": filtered_times["ms"],
+        "filtered CPU ms": filtered_times["CPU ms"],
+        "built": built["made"],
+    }
+
+
+def half(images: int) -> Filter:
+    """Two cameras of six, and the first half of the time."""
+    return Filter(cameras=FILTERED, until=images / 2)
 
 
 def milvus(few: FeatureSet, file: Path, queries: torch.Tensor) -> dict[str, Any]:
     """The same in milvus-lite, with fewer images."""
-    building = seconds_of(lambda: build_milvus(few, str(file)))
-    building.pop("made")
-    say(f"milvus-lite is built: {building}")
+    building = seconds_of(functools.partial(build_milvus, few, str(file)))
+    del building["made"]
     true, _ = searched(ExactIndex(few), queries)
-    index = MilvusIndex(str(file))
-    found, times = searched(index, queries)
+    found, times = searched(MilvusIndex(str(file)), queries)
     return {
         "index": "milvus-lite",
         "images": len(few),
@@ -191,9 +228,9 @@ def searched(
     return found, {"ms": statistics.median(times), "CPU ms": statistics.median(spent), "slowest ms": max(times)}
 
 
-def recall(found: list[set[int]], true: list[set[int]]) -> float:
+def recall(found: list[set[int]], true: Sequence[Collection[int]]) -> float:
     """The share of the true best that was found."""
-    return sum(len(got & wanted) for got, wanted in zip(found, true, strict=True)) / sum(map(len, true))
+    return sum(len(got.intersection(wanted)) for got, wanted in zip(found, true, strict=True)) / sum(map(len, true))
 
 
 def seconds_of(make: Callable[[], Any]) -> dict[str, Any]:
@@ -222,11 +259,6 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
 
 
-def say(line: str) -> None:
-    """How far it is."""
-    print(f"{line} (peak {peak():.1f} GB)", file=sys.stderr, flush=True)
-
-
 def tables(results: dict[str, Any]) -> str:
     """The figures in Markdown."""
     head = results["head"]
@@ -235,13 +267,20 @@ def tables(results: dict[str, Any]) -> str:
         build = f"{row['build s']:.0f} s ({row['build CPU s']:.0f})" if "build s" in row else "-"
         disk = f"{row['GB on disk']:.2f} GB" if "GB on disk" in row else "-"
         query = f"{row['ms']:.1f} ms ({row['CPU ms']:.1f})"
-        filtered = f"{row['filtered recall@10']:.1%}, {row['filtered ms']:.1f} ms" if "filtered ms" in row else "-"
-        shown.append([row["index"], f"{row['images']:,}", build, disk, query, f"{row['recall@10']:.1%}", filtered])
-    headers = ["index", "images", "build (CPU)", "on disk", "query (CPU)", "recall@10", "filtered: recall@10, query"]
-    table = tabulate(shown, headers, tablefmt="github", colalign=("left", *["right"] * 6), disable_numparse=True)
+        filtered = "-"
+        if "filtered ms" in row:
+            times = f"{row['filtered ms']:.1f} ms ({row['filtered CPU ms']:.1f})"
+            filtered = f"{row['filtered recall@10']:.1%}, {times}"
+        recalled, load = f"{row['recall@10']:.1%}", f"{row.get('build load', '-')}, {row['load']}"
+        shown.append([row["index"], f"{row['images']:,}", build, disk, query, recalled, filtered, load])
+    headers = [
+        *["index", "images", "build (CPU)", "on disk", "query (CPU)", "recall@10", "filtered: recall@10, query"],
+        "load while building, searching",
+    ]
+    table = tabulate(shown, headers, tablefmt="github", colalign=("left", *["right"] * 7), disable_numparse=True)
     about = (
-        f"{head['date']}, {head['machine']}, {head['threads']} threads of {head['cores']} cores, load before "
-        f"{head['load before']}, peak memory {results['peak GB']:.1f} GB."
+        f"{head['date']}, {head['machine']}, {head['threads']} threads of {head['cores']} cores, peak memory "
+        f"{results['peak GB']:.1f} GB."
     )
     return f"{table}\n\n{about}"
 

@@ -30,6 +30,8 @@ BATCH = 1000
 """Features sent at a time: 4 MB for 1000 numbers each."""
 ANSWER_SECONDS = 10.0
 INDEX = {"index_type": "HNSW", "metric_type": "COSINE", "params": {"M": 16, "efConstruction": 200}}
+EXPLORED = 256
+"""Images that a search keeps in view in the graph; the graph's own default, 64, misses more."""
 FORMAT = "1"
 PROPERTY = "ccafl.features"
 """Of a collection in milvus-lite: what a server keeps as its description."""
@@ -77,7 +79,7 @@ class MilvusIndex(SearchIndex):
                 anns_field=VECTOR,
                 limit=top,
                 filter=expression(only),
-                search_params={"metric_type": INDEX["metric_type"], "params": {"ef": max(64, 2 * top)}},
+                search_params={"metric_type": INDEX["metric_type"], "params": {"ef": max(EXPLORED, top)}},
                 output_fields=list(self.known),
                 timeout=ANSWER_SECONDS * 6,
             )
@@ -146,9 +148,12 @@ def connect(address: str) -> Any:
     except ImportError as error:
         what = "A file of milvus-lite" if address.endswith(".db") else "A Milvus server"
         raise CCAFLError(f"{what} needs pymilvus: pip install 'ccafl_plugin[milvus]'.") from error
+    # milvus-lite ends a connection whose client asks every ten seconds whether it is there, in the midst of long work.
+    connection = {"grpc_options": {"grpc.keepalive_time_ms": 2**30}} if address.endswith(".db") else {}
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what it would log is said in one line
     with _one_line(address):
-        return module.MilvusClient(uri=address, token=os.environ.get("MILVUS_TOKEN", ""), timeout=ANSWER_SECONDS)
+        token = os.environ.get("MILVUS_TOKEN", "")
+        return module.MilvusClient(uri=address, token=token, timeout=ANSWER_SECONDS, **connection)
 
 
 def expression(only: Filter) -> str:

@@ -18,6 +18,8 @@ from ccafl_plugin.utils.files import write_text_whole, write_whole
 
 WIDTH, HEIGHT, GAP, LINE = 64, 128, 6, 12
 """Of a picture on the sheet, the space between two, and a line of text, in pixels."""
+LINES = 4
+"""Of text below a picture, at most."""
 LETTERS = WIDTH // 6
 """That fit below a picture."""
 PICTURES = (".jpg", ".jpeg")
@@ -75,7 +77,7 @@ def write_page(file: Path, results: Sequence[Found]) -> None:
 def sheet(results: Sequence[Found]) -> Image.Image:
     """A row per query: the query, a line, and the images that were found, the most similar first."""
     columns = 1 + max((len(found.hits) for found in results), default=0)
-    step = HEIGHT + 3 * LINE + GAP
+    step = HEIGHT + LINES * LINE + GAP
     made = Image.new("RGB", (columns * (WIDTH + GAP) + 3 * GAP, max(1, len(results)) * step + GAP), "white")
     draw = ImageDraw.Draw(made)
     for row, found in enumerate(results):
@@ -86,7 +88,8 @@ def sheet(results: Sequence[Found]) -> Image.Image:
         for column, (hit, mark) in enumerate(zip(found.hits, found.marks, strict=True), start=1):
             place = (2 * GAP + column * (WIDTH + GAP), top)
             facts = hit.facts
-            lines = [f"{hit.similarity:.3f} {mark}", str(facts.get("camera", "")), _who(hit)]
+            camera = f"cam {facts['camera']}" if "camera" in facts else ""
+            lines = [f"{hit.similarity:.3f}", mark and f"at {mark}", camera, _who(hit)]
             _paste(made, draw, str(facts["path"]), place, Path(str(facts["path"])).name, lines)
     return made
 
@@ -103,7 +106,7 @@ def _paste(
         draw.rectangle((left, top, left + WIDTH, top + HEIGHT), outline="grey")
         for line, start in enumerate(range(0, min(len(name), 9 * LETTERS), LETTERS)):
             draw.text((left + 2, top + 2 + line * LINE), _drawable(name[start : start + LETTERS]), fill="black")
-    for line, text in enumerate(lines):
+    for line, text in enumerate(text for text in lines if text):
         draw.text((left, top + HEIGHT + line * LINE), _drawable(text[: LETTERS + 1]), fill="black")
 
 
