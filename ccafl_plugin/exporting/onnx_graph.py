@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ccafl_plugin.exporting.feature_graph import FeatureGraph
-from ccafl_plugin.features.onnx_file import INPUT, OUTPUT, require
+from ccafl_plugin.features.onnx_file import INPUT, OUTPUT, open_session, require
 from ccafl_plugin.utils.errors import CCAFLError
 
 OPSET = 17
@@ -30,8 +30,8 @@ NEEDS_FLOAT32 = (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2
 def write_onnx(graph: FeatureGraph, path: Path, half: bool = False) -> None:
     """Writes the graph with a batch of any size.
 
-    torch's exporter by tracing is tried first: it is quick, and its files are the smallest. Where it fails, or this
-    torch has it no more, the newer one by ``torch.export`` is tried, which needs onnxscript.
+    torch's exporter by tracing is tried first: it is quick, and its files are the smallest. Where it fails, fixes the
+    size of the batch, or this torch has it no more, the newer one by ``torch.export`` is tried, which needs onnxscript.
 
     Args:
         graph: on the CPU.
@@ -51,6 +51,11 @@ def write_onnx(graph: FeatureGraph, path: Path, half: bool = False) -> None:
             with _quiet(), _as_for_export(graph, half):
                 exporter(graph, example, path)
             _finish(path, graph.description.feature_dim, half)
+            session = open_session(path)
+            for batch in (1, 3):  # tracing may have fixed the example's batch of 2
+                (found,) = session.run([OUTPUT], {INPUT: torch.rand(batch, 3, *size).numpy()})
+                if len(found) != batch:
+                    raise RuntimeError("the size of its batch is fixed")
             return
         except Exception as error:  # exporters raise errors of many kinds
             failures.append(" ".join(str(error).split())[:160] or type(error).__name__)

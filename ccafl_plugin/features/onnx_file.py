@@ -115,7 +115,7 @@ def open_session(path: str | Path, device: torch.device | None = None) -> Any:
         raise CCAFLError(f"device: this onnxruntime can't use {kind}; install onnxruntime-gpu, or say device cpu.")
     settings = runtime.SessionOptions()
     settings.intra_op_num_threads = torch.get_num_threads()
-    settings.log_severity_level = 3  # errors; they are raised too
+    settings.log_severity_level = 4  # errors are raised, so they need not be logged too
     try:
         return runtime.InferenceSession(str(file), settings, providers=[provider])
     except Exception as error:  # onnxruntime's own classes share no base but Exception

@@ -212,6 +212,26 @@ def test_a_model_that_no_exporter_takes_is_one_line(tmp_path, monkeypatch) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_graph_of_one_batch_size_is_not_taken(tmp_path, monkeypatch) -> None:
+    """Tracing writes the example's batch into such a model; the newer exporter would be asked then."""
+    asked = []
+
+    def fail(*_: object) -> None:
+        asked.append(1)
+        raise RuntimeError("neither")
+
+    class Fixed(torch.nn.Module):
+        """It reads the batch's size as a plain number."""
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.reshape(int(images.shape[0]), -1)[:, :8]
+
+    monkeypatch.setattr(onnx_graph, "_by_torch_export", fail)
+    with pytest.raises(CCAFLError, match=r"^fixed can't be exported to ONNX: the size of its batch is fixed ") as error:
+        export_model(Fixed(), WeightsDescription("fixed", 8, 8, 8), tmp_path / "fixed")
+    assert asked and "\n" not in str(error.value)
+
+
 def test_float16_that_is_none_is_refused(tiny_model, tmp_path, monkeypatch) -> None:
     """As with a torch whose autocast knows no float16 on the CPU."""
     monkeypatch.setattr(onnx_graph.torch, "autocast", lambda *_, **__: contextlib.nullcontext())
