@@ -48,6 +48,15 @@ def page_table(folder: Path) -> str:
     return table.make_table({**results, "reports": shown}, *([] if on_gpu is None else [on_gpu]))
 
 
+def identities_table(folder: Path) -> str:
+    """The newest results in the folder's folder ``identities``, which have this report only.
+
+    Raises:
+        NothingToShow: no results.
+    """
+    return table.make_table(_measured(folder / "identities"))
+
+
 def _measured(folder: Path) -> dict[str, Any]:
     results = newest(folder, gpu=False)
     if results is None:
@@ -57,4 +66,5 @@ def _measured(folder: Path) -> dict[str, Any]:
 
 COMMAND = "python -m benchmarks --readme"
 README = Document(ROOT / "README.md", "benchmarks", COMMAND, readme_table)
+IDENTITIES = Document(ROOT / "docs" / "associate.md", "benchmarks", COMMAND, identities_table)
 PAGE = Document(ROOT / "docs" / "cost.md", "benchmarks", COMMAND, page_table)

@@ -79,15 +79,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--readme",
         action="store_true",
-        help="write the tables of the newest results into README.md and docs/cost.md, measure nothing",
+        help="write the tables of the newest results into README.md and pages in docs, measure nothing",
     )
     return parser.parse_args(arguments)
 
 
 def update_readme() -> int:
-    """Writes the tables into README.md and docs/cost.md."""
+    """Writes the tables into README.md, docs/cost.md and docs/associate.md."""
     try:
-        for document in (cost_table.README, cost_table.PAGE):
+        for document in (cost_table.README, cost_table.PAGE, cost_table.IDENTITIES):
             generated_pages.update(document, cost_table.RESULTS)
     except generated_pages.NothingToShow as error:
         print(f"error: {error}", file=sys.stderr)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import timed_training
-from benchmarks.reports import REPORTS, association_growth, first_command, imports
+from benchmarks.reports import REPORTS, association_growth, first_command, identities, imports
 from benchmarks.timed_training import Clock
 from ccafl_plugin.association import ASSOCIATIONS
 
@@ -98,6 +98,16 @@ def test_the_import_is_timed():
 def test_the_first_command_runs_under_the_clock():
     lines = first_command.measure(**first_command.REPORT.sizes["quick"], device="cpu")
     assert all(line["seconds"] > 0 for line in lines), lines
+
+
+def test_identities_are_found_and_compared():
+    lines = identities.measure(**identities.REPORT.sizes["quick"], device="cpu")
+    assert [(line["association"], line["tracks"], line["images"]) for line in lines] == [
+        ("margin", 300, 600),
+        ("approximate_margin", 300, 600),
+    ]
+    assert all(line["F1 against margin %"] == 100 for line in lines)  # so few tracks are compared exhaustively
+    assert all(50 < line["F1 %"] <= 100 and line["CPU seconds"] > 0 for line in lines)
 
 
 def test_every_association_at_every_size():
