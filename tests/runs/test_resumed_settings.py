@@ -16,15 +16,6 @@ from ccafl_plugin.utils.trees import leaves
 from tests.pages import REPOSITORY
 from tests.runs.small_commands import train
 
-
-@pytest.fixture(scope="module")
-def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of two epochs; to be copied, not written."""
-    folder = tmp_path_factory.mktemp("trained") / "log"
-    assert train(pictures, folder, "train.max_epoch", "2") == 0
-    return folder
-
-
 REFUSED = {
     "train.seed": 2,
     "train.batch_size": 16,
