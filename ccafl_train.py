@@ -1,7 +1,9 @@
 """The commands ``ccafl-train``, ``ccafl-suite`` and ``ccafl-export``; apart from the package, which imports torch."""
 
 import os
+import sys
 import warnings
+from collections.abc import Callable
 
 # torchreid warns at its import that its compiled evaluator is missing; ccafl_plugin.metrics stands in for it. Here for
 # this process, whatever it imports first, and for those that it starts: data workers may import torchreid first.
@@ -17,67 +19,79 @@ def main() -> int:
     """Trains and tests a model, with the arguments of the process."""
     from ccafl_plugin.runs.train_command import main as run
 
-    return run()
+    return _into_a_pipe(run)
 
 
 def suite() -> int:
     """Runs a suite of trainings, with the arguments of the process."""
     from ccafl_plugin.suites.suite_command import main as run
 
-    return run()
+    return _into_a_pipe(run)
 
 
 def associate() -> int:
     """Finds one identity across cameras, with the arguments of the process."""
     from ccafl_plugin.features.associate_command import main as run
 
-    return run()
+    return _into_a_pipe(run)
 
 
 def export() -> int:
     """Exports a file of weights for other programs, with the arguments of the process."""
     from ccafl_plugin.exporting.export_command import main as run
 
-    return run()
+    return _into_a_pipe(run)
 
 
 def convert_weights() -> int:
     """Turns weights into a file that describes itself, with the arguments of the process."""
     from ccafl_plugin.runs.convert_command import main as run
 
-    return run()
+    return _into_a_pipe(run)
 
 
 def pretrain() -> int:
     """Trains ``clip_tiny``, with the arguments of the process."""
     from ccafl_plugin.synthetic.pretrain_command import main as run
 
-    return run()
+    return _into_a_pipe(run)
 
 
 def extract() -> int:
     """Makes features of the images in a folder, with the arguments of the process."""
     from ccafl_plugin.features.extract_command import main as run
 
-    return run()
+    return _into_a_pipe(run)
 
 
 def thresholds() -> int:
     """Finds thresholds for "same person", with the arguments of the process."""
     from ccafl_plugin.features.thresholds_command import main as run
 
-    return run()
+    return _into_a_pipe(run)
 
 
 def search() -> int:
     """Builds an index of features or searches it, with the arguments of the process."""
     from ccafl_plugin.features.search_command import main as run
 
-    return run()
+    return _into_a_pipe(run)
 
 
 def checkpoints() -> int:
     """Lists and checks the checkpoints of a run, with the arguments of the process."""
     from ccafl_plugin.runs.checkpoints_command import main as run
 
-    return run()
+    return _into_a_pipe(run)
+
+
+def _into_a_pipe(run: Callable[[], int]) -> int:
+    """Calls a command; if nobody reads its output any more, as behind ``| head``, that is no traceback."""
+    try:
+        try:
+            return run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at the end
+        return 1

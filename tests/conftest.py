@@ -12,6 +12,7 @@ import functools
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, settings
 
 from ccafl_plugin.options import options
 from ccafl_plugin.synthetic import renderer as synthetic
+from tests import counts
 from tests.engine.small_runs import write_pictures
 
 torch.set_num_threads(1)
@@ -37,6 +39,24 @@ settings.load_profile("ccafl")
 
 # It starts pip, compilers and lscpu, which takes seconds; a process of tests asks once.
 torchreid.utils.collect_env_info = functools.cache(torchreid.utils.collect_env_info)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of pytest-xdist hands its counts on."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["counts"] = counts.as_plain()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """The process that prints the report takes them."""
+    counts.add(getattr(node, "workeroutput", {}).get("counts", {}))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What was tried, by kind."""
+    counts.show(terminalreporter)
+
 
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 

@@ -84,7 +84,7 @@ SENTENCES: dict[str, str] = {
     "test.evaluate": "only test, without training",
     "test.eval_freq": "number of epochs between two tests during training; -1: test only after the last epoch",
     "test.start_eval": "epoch from which on `test.eval_freq` is used",
-    "test.rerank": "k-reciprocal re-ranking",
+    "test.rerank": "k-reciprocal re-ranking, in tests of a training run, too",
     "test.visrank": "save pictures of the ranked lists, with `test.evaluate True`",
     "test.visrank_topk": "number of gallery images in such a picture",
     "ccafl.published_settings": (

@@ -105,6 +105,8 @@ def _check(config: CfgNode) -> None:
     _check_switches(config)
     if config.loss.name == "ccafl":
         _check_ccafl(config)
+    else:
+        _check_torchreids_engines(config)
 
 
 def _check_text(key: str, value: Any) -> None:
@@ -204,6 +206,27 @@ def _check_switches(config: CfgNode) -> None:
             "ccafl.accumulation: only runs with loss.name ccafl can split a batch into parts. Set it to 1."
         )
     check_parts(config.train.batch_size, ccafl.accumulation)
+
+
+def _check_torchreids_engines(config: CfgNode) -> None:
+    """Checks that only concern torchreid's own engines."""
+    loss, train = config.loss, config.train
+    if config.data.k_tfm > 1:
+        raise CCAFLError(
+            f"data.k_tfm: torchreid's engine of loss.name {loss.name} uses one view of each image. Set it to 1."
+        )
+    if loss.name != "triplet":
+        return
+    if loss.triplet.weight_t == loss.triplet.weight_x == 0:
+        raise CCAFLError(
+            "loss.triplet.weight_t, loss.triplet.weight_x: both are 0, so nothing is learned. Set one above 0."
+        )
+    alone = train.batch_size // config.sampler.num_instances < 2
+    if config.sampler.train_sampler == "RandomIdentitySampler" and alone and loss.triplet.weight_t > 0:
+        raise CCAFLError(
+            f"train.batch_size: {train.batch_size} with sampler.num_instances {config.sampler.num_instances} holds one "
+            f"person, and the triplet loss compares people. Set it to at least {2 * config.sampler.num_instances}."
+        )
 
 
 def _check_ccafl(config: CfgNode) -> None:

@@ -7,30 +7,39 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ccafl_plugin.data.datasets import find_msmt17
+from ccafl_plugin.data.datasets import find_msmt17, read_msmt17_list
+from ccafl_plugin.data.market_names import NAMES, check_path
 from ccafl_plugin.data.own_dataset import READERS as OWN_READERS
+from ccafl_plugin.data.torchreid_folders import check_needed
 from ccafl_plugin.options import options
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.file_kinds import not_a_folder
 
 
 def check_sources(
-    root: str | os.PathLike[str], sources: Iterable[str], targets: Iterable[str], classes: Mapping[str, type]
+    root: str | os.PathLike[str],
+    sources: Iterable[str],
+    targets: Iterable[str],
+    classes: Mapping[str, type],
+    distractors: bool = False,
 ) -> None:
-    """Checks that the folders of datasets exist and contain images, before torchreid reads them.
+    """Checks the folders, lists and names of files of datasets, before torchreid reads them.
 
-    For datasets without an entry in :data:`CHECKS`, only the folder that torchreid's class names is checked.
+    For datasets without an entry in :data:`CHECKS`, only the folders that torchreid reads are checked.
 
     Args:
         root: the data root.
         sources: names of the datasets to train on.
         targets: names of the datasets to test on.
         classes: torchreid's dataset classes by name. Those with ``is_made_on_first_use`` need nothing on disk.
+        distractors: whether Market-1501's folder of 500 000 distractors is read, too.
 
     Raises:
-        CCAFLError: something is missing; the message says where it should be.
+        CCAFLError: something is missing, can't be read or has a name that torchreid misreads; it is named.
     """
     sources, targets = list(sources), list(targets)
     names = [
@@ -41,15 +50,27 @@ def check_sources(
     if not names:
         return
     base = Path(root).expanduser().absolute()
-    if not base.is_dir():
-        raise CCAFLError(f"data.root: {base} does not exist. Set data.root to the folder of {', '.join(names)}.")
+    if (problem := not_a_folder(base)) is not None:
+        raise CCAFLError(f"data.root: {base} {problem}. Set data.root to the folder of {', '.join(names)}.")
     for name in names:
+        if _searches_by_patterns(classes.get(name)) and (found := set(str(base)) & set("*?[")):
+            raise CCAFLError(
+                f"data.root: {base} holds a {sorted(found)[0]!r}, which torchreid's {name} takes for a pattern. Rename "
+                "the folder, or set data.root to a link to it with another name."
+            )
         if name in READERS and importlib.util.find_spec(READERS[name]) is None:
             raise CCAFLError(f'{name}: torchreid needs {READERS[name]} to read it: pip install "ccafl_plugin[{name}]".')
         if name in CHECKS:
             CHECKS[name](base, name, name in sources)
         else:
             _check_folder(base, name, classes.get(name))
+    if distractors and "market1501" in names:
+        folder = _market1501(base, "market1501") / "images"
+        if (problem := not_a_folder(folder)) is not None:
+            raise CCAFLError(
+                f"market1501.use_500k_distractors: {folder} {problem}. Put the distractors there, or set it to False."
+            )
+        NAMES["market1501"].check(folder, "market1501")
 
 
 def check_queries(name: str, query: Sequence[tuple], gallery: Sequence[tuple]) -> None:
@@ -83,19 +104,23 @@ Check = Callable[[Path, str, bool], None]
 
 
 def check_market1501(root: Path, name: str, is_source: bool) -> None:
-    """Checks the three folders, with or without the archive's own folder around them."""
+    """Checks the three folders, with or without the archive's own folder around them, and the names of the files."""
+    _check_splits(_market1501(root, name), name, is_source)
+
+
+def _market1501(root: Path, name: str) -> Path:
     base = _dataset_folder(root, "market1501", name)
     inner = base / "Market-1501-v15.09.15"
-    _check_splits(inner if inner.is_dir() else base, name, is_source)
+    return inner if inner.is_dir() else base
 
 
 def check_dukemtmcreid(root: Path, name: str, is_source: bool) -> None:
-    """Checks the three folders inside the archive's own folder."""
+    """Checks the three folders inside the archive's own folder, and the names of the files."""
     _check_splits(_dataset_folder(root, "dukemtmc-reid", name) / "DukeMTMC-reID", name, is_source)
 
 
 def check_msmt17(root: Path, name: str, _is_source: bool) -> None:
-    """Checks all list files and folders; torchreid's class reads both lists of training images."""
+    """Checks folders and every line of all list files; torchreid's class reads both lists of training images."""
     _dataset_folder(root, "msmt17", name)
     main, train, test = find_msmt17(root)
     lists = {"list_train.txt": train, "list_val.txt": train, "list_query.txt": test, "list_gallery.txt": test}
@@ -105,12 +130,14 @@ def check_msmt17(root: Path, name: str, _is_source: bool) -> None:
             raise CCAFLError(f"{name}: the list file {path} is missing.")
         if not folder.is_dir():
             raise CCAFLError(f"{name}: the folder {folder} is missing.")
-        lines = path.read_text(encoding="utf-8").split("\n")
-        entry = next((line for line in lines if line.strip()), None)
-        if entry is None and file != "list_val.txt":
+        entries = read_msmt17_list(path, folder)
+        if not entries and file != "list_val.txt":
             raise CCAFLError(f"{name}: the list file {path} is empty.")
-        if entry is not None and not (folder / entry.split(" ")[0]).is_file():
-            raise CCAFLError(f"{name}: {path} lists {entry.split(' ')[0]}, which is not in {folder}.")
+        missing = [image for image, *_ in entries if not os.path.isfile(image)]
+        if missing:
+            first = os.path.relpath(missing[0], folder)
+            more = f" (as {len(missing) - 1} more)" if missing[1:] else ""
+            raise CCAFLError(f"{name}: {path} lists {first}{more}, which is not in {folder}.")
 
 
 def check_own(root: Path, name: str, is_source: bool) -> None:
@@ -136,28 +163,40 @@ READERS = {"cuhk03": "h5py"}
 
 def _check_splits(base: Path, name: str, is_source: bool) -> None:
     """Checks the three folders of Market-1501's layout; torchreid always reads all of them."""
+    check_path(base, name)
     for split in ("bounding_box_train", "query", "bounding_box_test"):
         folder = base / split
-        if not folder.is_dir():
-            raise CCAFLError(f"{name}: the folder {folder} is missing.")
+        if (problem := not_a_folder(folder)) is not None:
+            raise CCAFLError(f"{name}: the folder {folder} {'is missing' if 'exist' in problem else problem}.")
+        NAMES[name].check(folder, name)
         if not any(folder.glob("*.jpg")):
             use = "to train on" if split == "bounding_box_train" and is_source else "in it"
             raise CCAFLError(f"{name}: {folder} has no .jpg image {use}.")
 
 
 def _check_folder(root: Path, name: str, dataset: type | None) -> None:
-    """Checks a dataset of unknown layout: the folder that its class names must exist and not be empty."""
+    """Checks another dataset: the folder that its class names must exist and hold what torchreid reads."""
     folder = getattr(dataset, "dataset_dir", None)
     if isinstance(folder, str) and folder:
         base = _dataset_folder(root, folder, name)
-        if not any(base.iterdir()):
+        if not os.listdir(base):
             raise CCAFLError(f"{name}: the folder {base} is empty.")
+        check_needed(base, name)
+
+
+def _searches_by_patterns(dataset: type | None) -> bool:
+    """Whether a class of torchreid's own finds its files by ``glob``."""
+    module = sys.modules.get(getattr(dataset, "__module__", ""))
+    return module is not None and ".data.datasets." in module.__name__ and hasattr(module, "glob")
 
 
 def _dataset_folder(root: Path, folder: str, name: str) -> Path:
-    if not (root / folder).is_dir():
+    problem = not_a_folder(root / folder)
+    if problem is not None and "exist" in problem:
         raise CCAFLError(
             f"data.root: {root} has no folder {folder}, which is needed for {name}. Copy the dataset there; it is not "
             "downloaded."
         )
+    if problem is not None:
+        raise CCAFLError(f"data.root: {root / folder}, which is needed for {name}, {problem}.")
     return root / folder

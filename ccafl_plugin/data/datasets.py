@@ -102,20 +102,36 @@ def find_msmt17(root: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
 def read_msmt17_list(path: Path, images: Path) -> Tuples:
     """Reads one of MSMT17's list files, with lines such as ``0000/0000_000_01_0303morning_0008_0.jpg 0``.
 
+    Blanks or tabs part the two words; empty lines are passed by. torchreid's class ``msmt17`` reads its lists by this
+    function, too.
+
     Raises:
-        CCAFLError: the file is missing, or a line has another form.
+        CCAFLError: the file is missing or no text in UTF-8, or a line has another form, a person below 0 or a camera
+            below 1.
     """
     if not path.is_file():
         raise CCAFLError(f"{path} is missing. MSMT17's list files must be next to its folders of images.")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise CCAFLError(f"{path} is no text in UTF-8 (byte {error.start}). Unpack MSMT17 again.") from error
+    except OSError as error:
+        raise CCAFLError(f"{path} can't be read: {error.strerror}.") from error
     data = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            name, pid = line.split()
-            data.append((str(images / name), int(pid), int(name.split("_")[2]) - 1))
+            name, person = line.split()
+            pid, camera = int(person), int(name.split("_")[2])
         except (ValueError, IndexError):
             raise CCAFLError(
-                f"{path}, line {number}: expected an image and a person's number, found {line!r}."
+                f"{path}, line {number}: expected an image and a person's number, found {line[:100]!r}."
             ) from None
+        if pid < 0 or camera < 1:
+            raise CCAFLError(
+                f"{path}, line {number}: {line[:100]!r} is of person {pid}, camera {camera}; people are numbered "
+                "from 0, cameras from 1."
+            )
+        data.append((str(images / name), pid, camera - 1))
     return data

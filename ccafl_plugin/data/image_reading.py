@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from ccafl_plugin.data.picture_values import eight_bit_rgb, upright
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.file_kinds import not_a_file
 
@@ -44,7 +45,9 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
         path: of the file.
 
     Returns:
-        PIL image in RGB: the file's content, or what is served in its place.
+        PIL image in RGB, 8 bits a channel: the file's content, turned as its EXIF data say, or what is served in its
+        place. Grey values of 16 bits and floats are converted by their range
+        (:func:`~ccafl_plugin.data.picture_values.eight_bit_rgb`).
 
     Raises:
         CCAFLError: the file is missing, cut off, no image of ``FORMATS``, or no ordinary file; it is named.
@@ -55,14 +58,15 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
         raise CCAFLError(f"{path} can't be read as an image: {kind}. Replace or remove the file.")
     try:
         with Image.open(path, formats=formats()) as image:
-            return image.convert("RGB")
+            return eight_bit_rgb(upright(image))
     except UnidentifiedImageError as error:
         kinds = ", ".join(formats())
         raise CCAFLError(
             f"{path} can't be read as an image: its content is none of {kinds}. Replace or remove the file."
         ) from error
-    # Pillow raises many kinds of errors for broken files: OSError, SyntaxError (PNG), ValueError, decompression bombs.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises many kinds for broken files, struct.error and KeyError among them
         raise CCAFLError(
             f"{path} can't be read as an image: {_one_line(error)}. Replace or remove the file."
         ) from error

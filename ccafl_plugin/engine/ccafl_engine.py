@@ -195,11 +195,13 @@ class ImageCCAFLEngine(ScoredEngine):
                     f"The term {term.name!r} needs a classifier, but the model has none. "
                     "Call model.make_classifier(number of classes) before the optimizer is built."
                 )
-            if term.needs_association and self.labels.num_cameras == 1 and not self.supervision.is_full:
-                raise CCAFLError(
-                    f"The term {term.name!r} associates identities across cameras, but the training set has one "
-                    f"camera. Set ccafl.terms.{term.name}.enabled False, or add a source."
-                )
+        associating = [term.name for term in self.terms if term.needs_association]
+        if associating and self.labels.num_cameras == 1 and not self.supervision.is_full:
+            switches = " ".join(f"ccafl.terms.{name}.enabled False" for name in associating)
+            raise CCAFLError(
+                f"Terms that associate people across cameras ({', '.join(associating)}) need two cameras, and the "
+                f"training set has one. Set {switches}, or add a source."
+            )
 
     def _bind_terms(self, promise: Promise) -> None:
         setup = Setup(

@@ -8,6 +8,7 @@ from typing import Any
 import torchreid
 
 from ccafl_plugin.engine.state import History
+from ccafl_plugin.metrics.single_shot import reachable_ranks
 from ccafl_plugin.metrics.watched_scores import RANKS, camera_pairs_of, named_scores, print_more, watched_scores
 
 
@@ -28,15 +29,22 @@ class ScoredEngine(torchreid.engine.Engine):
         self.results: dict[str, dict[str, float]] = {}
         self.camera_pairs: dict[str, dict[str, Any]] = {}
         self.history = History()
+        self._reranks = False
+
+    def run(self, *args: Any, **settings: Any) -> None:
+        """Runs torchreid's ``run``; takes all of its arguments. ``rerank`` holds for tests of a training run, too."""
+        self._reranks = bool(settings.get("rerank", False))  # torchreid's passes it on with test_only alone
+        super().run(*args, **settings)
 
     def _evaluate(self, dataset_name: str = "", ranks: Sequence[int] = RANKS, **settings: Any) -> tuple[float, float]:
-        """torchreid's, with mINP and mAP by pairs of cameras. Ranks beyond the gallery's size are left out.
+        """torchreid's, with mINP and mAP by pairs of cameras. Ranks beyond the end of the curve are left out.
 
         Returns:
             Rank-1 and mAP as plain numbers: a checkpoint with NumPy's could not be read again.
         """
-        images = len(settings["gallery_loader"].dataset)
-        shown = [rank for rank in ranks if rank <= images]
+        settings["rerank"] = settings.get("rerank", False) or self._reranks
+        gallery = settings["gallery_loader"].dataset.data
+        shown = reachable_ranks(ranks, gallery, settings.get("use_metric_cuhk03", False))
         with watched_scores() as seen:
             rank1, mean_average_precision = super()._evaluate(dataset_name=dataset_name, ranks=shown, **settings)
         more = named_scores(seen, shown)

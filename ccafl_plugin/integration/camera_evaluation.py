@@ -21,6 +21,7 @@ from ccafl_plugin.integration.changes import Change, set_attribute
 from ccafl_plugin.integration.torchreid_layout import attribute, require_attributes, require_parameters
 from ccafl_plugin.integration.torchreid_names import source_with_cameras_of
 from ccafl_plugin.metrics import CameraNeighbours, CameraStatistics
+from ccafl_plugin.metrics.single_shot import reachable_ranks
 from ccafl_plugin.models.trained_weights import fingerprint_of
 from ccafl_plugin.options import options
 from ccafl_plugin.utils.distributed import is_first_process
@@ -152,23 +153,27 @@ def running() -> CameraTest | None:
 
 
 def evaluate_changes() -> list[Change]:
-    """``Engine._evaluate``, called inside a :class:`CameraTest` where the options ask for one."""
+    """``Engine._evaluate`` without ranks beyond the curve, inside a :class:`CameraTest` if the options ask for one."""
     engine = attribute("engine.engine", "Engine", type)
     require_attributes(engine, "_evaluate", "parse_data_for_eval")
     original = vars(engine)["_evaluate"]
-    signature = require_parameters(original, "dataset_name", "save_dir")
+    signature = require_parameters(original, "dataset_name", "save_dir", "gallery_loader", "ranks", "use_metric_cuhk03")
 
     @functools.wraps(original)
     def _evaluate(*args: Any, **kwargs: Any) -> Any:
-        if options.camera_normalization == "none" and not options.camera_rerank:
-            return original(*args, **kwargs)
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
-        test = CameraTest(args[0], given.arguments["dataset_name"], given.arguments["save_dir"])
+        values = given.arguments
+        gallery = getattr(getattr(values["gallery_loader"], "dataset", None), "data", None)
+        if gallery is not None:
+            values["ranks"] = reachable_ranks(values["ranks"], gallery, values["use_metric_cuhk03"])
+        if options.camera_normalization == "none" and not options.camera_rerank:
+            return original(*given.args, **given.kwargs)
+        test = CameraTest(args[0], values["dataset_name"], values["save_dir"])
         _running.append(test)
         try:
             with test.noting_cameras():
-                return original(*args, **kwargs)
+                return original(*given.args, **given.kwargs)
         finally:
             _running.remove(test)
 

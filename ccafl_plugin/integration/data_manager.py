@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torchreid
 from torch.utils.data import DataLoader
 
-from ccafl_plugin.data.datasets import build_msmt17_trainval
+from ccafl_plugin.data.datasets import Tuples, build_msmt17_trainval, read_msmt17_list
 from ccafl_plugin.data.image_reading import start_worker
 from ccafl_plugin.data.label_noise import LabelNoise
+from ccafl_plugin.data.list_entries import checked_entries
 from ccafl_plugin.data.own_dataset import build_folder, build_tracks
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.data.whole_batches import whole_batches
@@ -112,8 +114,11 @@ def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler:
     )
 
 
-def empty_list_changes() -> list[Change]:
-    """Allows torchreid datasets without query and gallery, and test-only datasets without training images."""
+def list_changes() -> list[Change]:
+    """Allows torchreid datasets without query and gallery, and test-only datasets without training images.
+
+    The entries of all three lists are checked (:func:`~ccafl_plugin.data.list_entries.checked_entries`).
+    """
     dataset = attribute("data.datasets.dataset", "Dataset", type)
     original = dataset.__init__
     require_parameters(original, "train", "query", "gallery", "mode", "combineall", "verbose")
@@ -121,21 +126,20 @@ def empty_list_changes() -> list[Change]:
 
     @functools.wraps(original)
     def __init__(self: Any, train: Any, query: Any, gallery: Any, *args: Any, **kwargs: Any) -> None:
-        lists = {"train": train, "query": query, "gallery": gallery}
-        empty = [name for name, entries in lists.items() if len(entries) == 0]
+        given, name = {"train": train, "query": query, "gallery": gallery}, type(self).__name__
+        lists = {part: checked_entries(entries, part, name) for part, entries in given.items()}
+        empty = [part for part, entries in lists.items() if len(entries) == 0]
+        if kwargs.get("combineall"):
+            _check_combined(name, lists, getattr(self, "_junk_pids", ()))
         if not empty:
-            original(self, train, query, gallery, *args, **kwargs)
+            original(self, *lists.values(), *args, **kwargs)
             return
         if "train" in empty and kwargs.get("mode", "train") == "train":
-            raise CCAFLError(f"data.sources: {type(self).__name__} has no training images. Name another dataset.")
-        if kwargs.get("combineall"):
-            raise CCAFLError(
-                f"data.combineall: {type(self).__name__} has no query and gallery to add. Set it to False."
-            )
+            raise CCAFLError(f"data.sources: {name} has no training images. Name another dataset.")
         verbose = kwargs.pop("verbose", True)
         original(self, *(entries or placeholder for entries in lists.values()), *args, verbose=False, **kwargs)
-        for name in empty:
-            setattr(self, name, [])
+        for part in empty:
+            setattr(self, part, [])
         self.num_train_pids, self.num_train_cams = self.get_num_pids(self.train), self.get_num_cams(self.train)
         self.data = getattr(self, self.mode)
         self.verbose = verbose
@@ -143,3 +147,29 @@ def empty_list_changes() -> list[Change]:
             self.show_summary()
 
     return [set_attribute(dataset, "__init__", __init__)]
+
+
+def _check_combined(name: str, lists: Mapping[str, Sequence[Any]], junk: Sequence[int]) -> None:
+    """Checks what ``combineall`` takes for granted: torchreid numbers the people of the gallery only."""
+    if not lists["query"] or not lists["gallery"]:
+        raise CCAFLError(f"data.combineall: {name} has no query and gallery to add. Set it to False.")
+    people = {entry[1] for entry in lists["gallery"]}
+    for path, person, *_ in lists["query"]:
+        if person not in people and person not in junk:
+            raise CCAFLError(
+                f"data.combineall: person {person} of the query {path} is not in {name}'s gallery, so torchreid has no "
+                "number for it. Add gallery images of this person, remove the query, or set it to False."
+            )
+
+
+def msmt17_changes() -> list[Change]:
+    """torchreid's ``msmt17`` reads its lists as ``msmt17_trainval`` does."""
+    msmt17 = attribute("data.datasets.image.msmt17", "MSMT17", type)
+    original = msmt17.process_dir
+    require_parameters(original, "dir_path", "list_path")
+
+    @functools.wraps(original)
+    def process_dir(self: Any, dir_path: str, list_path: str) -> Tuples:  # noqa: ARG001
+        return read_msmt17_list(Path(list_path), Path(dir_path))
+
+    return [set_attribute(msmt17, "process_dir", process_dir)]

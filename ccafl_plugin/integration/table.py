@@ -155,11 +155,19 @@ TABLE = (
         data_manager.manager_changes,
     ),
     Row(
-        "datasets without query and gallery",
+        "lists of datasets",
         ("data.datasets.dataset.Dataset.__init__", "engine.engine.Engine.test"),
-        "torchreid raises an IndexError; here training works, and a line says that nothing is evaluated",
-        "other datasets are unchanged",
-        lambda: [*data_manager.empty_list_changes(), *evaluation.test_changes()],
+        "without query and gallery torchreid raises an IndexError; here training works, and a line says that nothing "
+        "is evaluated. Columns, labels that are no whole numbers and other entries are one line; `pathlib` paths work",
+        "other lists are unchanged",
+        lambda: [*data_manager.list_changes(), *evaluation.test_changes()],
+    ),
+    Row(
+        "list files of `msmt17`",
+        ("data.datasets.image.msmt17.MSMT17.process_dir",),
+        "tabs and empty lines are allowed as in `msmt17_trainval`, a wrong line is named",
+        "lists of the published form are read alike",
+        data_manager.msmt17_changes,
     ),
     Row(
         "evaluation and re-ranking",
@@ -176,10 +184,11 @@ TABLE = (
         evaluation.evaluation_changes,
     ),
     Row(
-        "cameras in tests",
+        "cameras and ranks in tests",
         ("engine.engine.Engine._evaluate",),
-        "camera-wise normalisation of features, re-ranking that knows cameras ([cameras](cameras.md))",
-        "off by default: `options.camera_normalization`, `options.camera_rerank`",
+        "camera-wise normalisation of features, re-ranking that knows cameras ([cameras](cameras.md)); ranks beyond "
+        "the end of the curve, at which torchreid raises an IndexError, are left out",
+        "off by default: `options.camera_normalization`, `options.camera_rerank`; other ranks are unchanged",
         camera_evaluation.evaluate_changes,
     ),
     Row(

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 REPEATS = 10
+
+
+def reachable_ranks(ranks: Sequence[int], gallery: Sequence[tuple[Any, ...]], single_shot: bool) -> list[int]:
+    """The ranks that a CMC curve has.
+
+    Args:
+        ranks: asked for, from 1.
+        gallery: (path, person, ...) of each image.
+        single_shot: whether the curve is CUHK03's, with one image per person.
+
+    Returns:
+        Those of them that are not beyond the gallery's number of images, or of people.
+    """
+    length = len({entry[1] for entry in gallery}) if single_shot else len(gallery)
+    return [rank for rank in ranks if rank <= length]
 
 
 class SingleShot:

@@ -13,7 +13,9 @@ from yacs.config import CfgNode
 from ccafl_plugin.config import arguments
 from ccafl_plugin.data.dataset_checks import check_queries
 from ccafl_plugin.data.label_noise import LabelNoise
+from ccafl_plugin.data.list_check import check_batches, check_classes, check_labels, left_out_lines
 from ccafl_plugin.data.proxies import ProxyLabels
+from ccafl_plugin.data.whole_files import check_readable
 from ccafl_plugin.engine import ImageCCAFLEngine
 from ccafl_plugin.engine.effective_settings import EffectiveSettings, effective_settings_of
 from ccafl_plugin.engine.model_outputs import try_out
@@ -22,6 +24,7 @@ from ccafl_plugin.integration.data_manager import damage_training_set
 from ccafl_plugin.models import is_clip
 from ccafl_plugin.models.trained_weights import load_weights
 from ccafl_plugin.runs.data_report import nothing_twice
+from ccafl_plugin.runs.dataset_door import named_datasets
 from ccafl_plugin.runs.described_weights import compare_with_description
 from ccafl_plugin.runs.published_settings import compare_with_published
 from ccafl_plugin.runs.resuming import check_settings
@@ -30,19 +33,56 @@ from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 
 def build_data_manager(config: CfgNode) -> Any:
-    """Builds torchreid's data manager; it checks at once that every query has a match in the gallery."""
-    with nothing_twice(len(config.data.sources)):
+    """Builds torchreid's data manager, and checks its lists and files before a model is built.
+
+    Raises:
+        CCAFLError: data that torchreid can't read or would misread, labels or sizes with which training fails later,
+            images that can't be read, or a test without any match.
+    """
+    with named_datasets(), nothing_twice(len(config.data.sources)):
         datamanager = torchreid.data.ImageDataManager(**arguments.data_manager_arguments(config))
     noise = LabelNoise(**config.ccafl.label_noise)
     damage_training_set(datamanager, noise, config.train.seed, arguments.sampler_arguments(config))
+    _check_training(config, datamanager)
     for name, sets in datamanager.test_dataset.items():
+        check_labels([], sets["query"], sets["gallery"], name)
         check_queries(name, sets["query"], sets["gallery"])
         if config.test.evaluate and not sets["query"] and not config.ccafl.data.pairs:
             raise CCAFLError(
                 f"test.evaluate: {name} has no query and gallery. Set ccafl.data.queries to a file of labelled images, "
                 "or ccafl.data.pairs to one of pairs, or name another dataset with -t."
             )
+    _check_images(config, datamanager)
     return datamanager
+
+
+def _check_training(config: CfgNode, datamanager: Any) -> None:
+    """Checks labels and sizes of the training list."""
+    loader = datamanager.train_loader
+    train = loader.dataset.train
+    check_labels(train, [], [], ", ".join(config.data.sources))
+    if config.test.evaluate:
+        return
+    check_batches(train, len(loader), config.train.batch_size)
+    if config.loss.name != "ccafl":
+        check_classes(train, datamanager.num_train_pids, config.loss.name)
+
+
+def _check_images(config: CfgNode, datamanager: Any) -> None:
+    """Checks that images can be read, and prints what was left out."""
+    datasets = {name: loaders["query"].dataset for name, loaders in datamanager.test_loader.items()}
+    if len(config.data.sources) == 1:  # torchreid's sum of several keeps the first one's query and gallery
+        datasets[config.data.sources[0]] = datamanager.train_loader.dataset
+    paths: list[str] = []
+    if not config.test.evaluate:
+        paths += [entry[0] for entry in datamanager.train_loader.dataset.train]
+    for sets in datamanager.test_dataset.values():
+        paths += [entry[0] for part in ("query", "gallery") for entry in sets[part]]
+    check_readable(paths)
+    for name, dataset in datasets.items():
+        if not getattr(dataset, "is_own", False):  # these say it in their table
+            for line in left_out_lines(name, [dataset.train, dataset.query, dataset.gallery]):
+                print(line)
 
 
 def build_model(config: CfgNode, datamanager: Any) -> nn.Module:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from ccafl_plugin.integration.torchreid_layout import attribute
 from ccafl_plugin.models.trained_weights import load_weights
 from ccafl_plugin.options import options
 from ccafl_plugin.runs import train_command
+from ccafl_plugin.runs.dataset_door import named_datasets
 from ccafl_plugin.utils.errors import CCAFLError
 
 MOST_DOUBTS = 20
@@ -47,8 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config, _ = train_command.load(given, fit=False)
         findings = check(config, Path(given.out), given.features)
     except CCAFLError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return train_command.fail(error, 2, given.debug)
     return int(any(finding.is_fatal for finding in findings))
 
 
@@ -79,9 +78,10 @@ def check(config: CfgNode, out: Path, features: bool = True) -> list[Finding]:
     """
     findings: list[Finding] = []
     for place, name in enumerate(config.data.sources):
-        dataset = torchreid.data.datasets.init_image_dataset(
-            name, root=config.data.root, mode="train", split_id=config.data.split_id
-        )
+        with named_datasets():
+            dataset = torchreid.data.datasets.init_image_dataset(
+                name, root=config.data.root, mode="train", split_id=config.data.split_id
+            )
         folder = out if len(config.data.sources) == 1 else out / f"{place + 1}-{name}"
         findings += _check_one(config, dataset, folder, features)
     return findings

@@ -8,6 +8,7 @@ import torchreid
 from yacs.config import CfgNode
 
 from ccafl_plugin.config.fitted_settings import Counts, fitted_settings
+from ccafl_plugin.runs.dataset_door import named_datasets
 
 
 def fit_to_data(config: CfgNode) -> tuple[Counts, dict[str, Any]]:
@@ -21,14 +22,15 @@ def fit_to_data(config: CfgNode) -> tuple[Counts, dict[str, Any]]:
     """
     train = []
     for number, name in enumerate(config.data.sources):
-        dataset = torchreid.data.datasets.init_image_dataset(
-            name,
-            root=config.data.root,
-            mode="train",
-            combineall=config.data.combineall,
-            split_id=config.data.split_id,
-            verbose=False,
-        )
+        with named_datasets():
+            dataset = torchreid.data.datasets.init_image_dataset(
+                name,
+                root=config.data.root,
+                mode="train",
+                combineall=config.data.combineall,
+                split_id=config.data.split_id,
+                verbose=False,
+            )
         train += [(path, pid, camid, number) for path, pid, camid, *_ in dataset.train]
     counts = Counts.of(train)
     return counts, fitted_settings(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,8 @@ def log_to_file(config: CfgNode) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
         sys.stdout = console
         with contextlib.suppress(OSError):  # a full disk: what could be written is there, and has been reported
             log.close()
@@ -70,21 +74,43 @@ def locked_folder(config: CfgNode) -> Iterator[None]:
 
 
 class _Tee:
-    """Writes to the console and to a file. torchreid's ``Logger`` closes the console with the file."""
+    """Writes to the console and to a file. torchreid's ``Logger`` closes the console with the file.
 
-    def __init__(self, *streams: Any) -> None:
-        self.streams = streams
+    A console that nobody reads any more, as behind ``| head``, does not end the run: the log has everything.
+    """
+
+    def __init__(self, console: Any, file: Any) -> None:
+        self.streams = [file, console]
+        self.console = console
 
     def write(self, text: str) -> None:
-        for stream in self.streams:
-            stream.write(text)
+        for stream in list(self.streams):
+            self._try(stream, functools.partial(stream.write, text))
 
     def flush(self) -> None:
-        for stream in self.streams:
-            stream.flush()
+        for stream in list(self.streams):
+            self._try(stream, stream.flush)
 
     def isatty(self) -> bool:
         return False
+
+    def _try(self, stream: Any, do: Callable[[], object]) -> None:
+        try:
+            do()
+        except BrokenPipeError:
+            if stream is not self.console:
+                raise
+            self.streams.remove(stream)
+            to_nowhere(stream)
+            print(f"note: nobody reads the output any more; it goes on in {self.streams[0].name}", file=sys.stderr)
+
+
+def to_nowhere(stream: Any) -> None:
+    """Lets what is still in a closed pipe's buffer vanish, which would be an error at the program's end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def file_names(config: CfgNode) -> tuple[str, str]:

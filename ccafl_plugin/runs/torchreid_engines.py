@@ -18,7 +18,19 @@ from ccafl_plugin.utils.stopping import shielded
 
 
 class TimedEngine(ScoredEngine):
-    """Measures the seconds of all epochs, without tests; ends between iterations, and writes whole files only."""
+    """Measures the seconds of all epochs, without tests; ends between iterations, and writes whole files only.
+
+    A checkpoint is written before each test of a training run. torchreid writes it after the test, so a test that fails
+    would lose the training before it.
+    """
+
+    _trains_into = ""  # the folder of a run that trains
+    _rank1 = 0.0
+
+    def run(self, save_dir: str = "log", *args: Any, **settings: Any) -> None:
+        """Runs torchreid's ``run``; takes all of its arguments, ``test_only`` by name."""
+        self._trains_into = "" if settings.get("test_only", False) else save_dir
+        super().run(save_dir, *args, **settings)
 
     def forward_backward(self, data: Any) -> Any:
         """One iteration, which a signal does not break off."""
@@ -46,6 +58,13 @@ class TimedEngine(ScoredEngine):
         started = time.monotonic()
         super().train(*args, **settings)
         self.history.training_seconds += time.monotonic() - started
+
+    def test(self, *args: Any, **settings: Any) -> float:
+        """Tests with torchreid's method, after the checkpoint."""
+        if self._trains_into:
+            self.save_model(self.epoch, self._rank1, self._trains_into)
+        self._rank1 = super().test(*args, **settings)
+        return self._rank1
 
 
 class SoftmaxEngine(TimedEngine, torchreid.engine.ImageSoftmaxEngine):

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 
 import torch
@@ -21,6 +22,7 @@ from ccafl_plugin.engine.earlier_runs import set_aside
 from ccafl_plugin.integration.torchreid_names import dataset_classes
 from ccafl_plugin.options import options
 from ccafl_plugin.runs import building, results
+from ccafl_plugin.runs.dataset_door import unforeseen
 from ccafl_plugin.runs.described_weights import write_weights
 from ccafl_plugin.runs.endings import failure_line, going_on, stopped_line
 from ccafl_plugin.runs.fitting import fit_to_data
@@ -59,20 +61,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config, lines = load(given)
     except CCAFLError as error:
-        return _fail(error, 2)
+        return fail(error, 2, given.debug)
     folder = config.data.save_dir
     try:
         with Stopper(), named_by_keys(), locked_folder(config):
             _run_in_folder(config, lines)
     except Stopped as stop:
-        return _fail(stopped_line(stop, folder, argv, config.test.evaluate), stop.code)
+        return fail(stopped_line(stop, folder, argv, config.test.evaluate), stop.code)
     except (CCAFLError, Diverged) as error:
-        return _fail(error, 1)
+        return fail(error, 1, given.debug)
     except Exception as error:
         line = failure_line(error, folder)
         if line is None:
-            raise
-        return _fail(line if config.test.evaluate else f"{line}; {going_on(folder, argv)}", 1)
+            return fail(unforeseen(error), 1, given.debug)
+        return fail(line if config.test.evaluate else f"{line}; {going_on(folder, argv)}", 1)
     return 0
 
 
@@ -116,7 +118,8 @@ def load(given: argparse.Namespace, fit: bool = True) -> tuple[CfgNode, list[str
     named = {"sources": given.sources, "targets": given.targets, "transforms": given.transforms, "root": given.root}
     config = load_config(file, pairs, **named)
     options.update(**arguments.option_values(config))  # the datasets read them
-    check_sources(config.data.root, config.data.sources, config.data.targets, dataset_classes())
+    distractors = config.market1501.use_500k_distractors
+    check_sources(config.data.root, config.data.sources, config.data.targets, dataset_classes(), distractors)
     pairs_of(config)  # mistakes in the file show before hours of training
     if not (fit and config.ccafl.data.fit):
         return config, []
@@ -136,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="ccafl-train",
         usage="ccafl-train --config-file FILE [-s NAME ...] [-t NAME ...] [--transforms NAME ...] [--root DIR] "
-        "[--] [KEY VALUE ...]",
+        "[--debug] [--] [KEY VALUE ...]",
         description="Train and test a person re-identification model.",
         epilog=closing_help(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -147,6 +150,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="datasets to test on")
     made.add_argument("--transforms", nargs="+", metavar="NAME", help="data augmentation")
     made.add_argument("--root", metavar="DIR", help="folder of all datasets")
+    made.add_argument("--debug", action="store_true", help="print the traceback of an error, too")
     made.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings; after the options")
     return made
 
@@ -236,7 +240,10 @@ def use_threads(workers: int) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
 
 
-def _fail(error: Exception | str, code: int) -> int:
+def fail(error: Exception | str, code: int, debug: bool = False) -> int:
+    """Prints an error as one line, behind its traceback if ``debug``, and returns ``code``."""
+    if debug and isinstance(error, Exception):
+        traceback.print_exception(error)
     message = str(error)
     if "\nOriginal Traceback" in message:  # from a data worker: the last line of its traceback is the error itself
         message = message.strip().splitlines()[-1].partition(": ")[2]

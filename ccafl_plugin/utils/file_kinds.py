@@ -79,3 +79,22 @@ def not_a_file(path: str | os.PathLike[str]) -> str | None:
         (stat.S_ISBLK, "a device"),
     )
     return f"it is {next((kind for test, kind in kinds if test(mode)), 'no ordinary file')}, not a file"
+
+
+def not_a_folder(path: str | os.PathLike[str]) -> str | None:
+    """Why the names in a folder can't be read; None if they can.
+
+    Returns:
+        Such as ``does not exist``, ``is a file``, ``can't be read: Permission denied``.
+    """
+    try:
+        os.listdir(path)
+    except ValueError:
+        return "holds a zero byte"
+    except FileNotFoundError:
+        return "does not exist"
+    except NotADirectoryError:
+        return "is no folder"
+    except OSError as error:
+        return f"can't be read: {error.strerror or type(error).__name__}"
+    return None

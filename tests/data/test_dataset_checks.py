@@ -133,7 +133,11 @@ def test_other_datasets_of_torchreid(tmp_path):
     (tmp_path / "viper").mkdir()
     with fails(r"viper: the folder .*viper is empty"):
         check_sources(tmp_path, ["viper"], ["viper"])
-    (tmp_path / "viper" / "VIPeR").mkdir()
+    for camera in ("cam_a", "cam_b"):
+        (tmp_path / "viper" / "VIPeR" / camera).mkdir(parents=True)
+        with fails(rf"viper: there is no file .*VIPeR/{camera}/\*\.bmp\. Unpack the dataset below"):
+            check_sources(tmp_path, ["viper"], ["viper"])
+        (tmp_path / "viper" / "VIPeR" / camera / "000_0.bmp").write_bytes(b"")
     check_sources(tmp_path, ["viper"], ["viper"])
 
 

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import pytest
 
-COUNTS: Counter[str] = Counter()
+from tests.counts import counter
 
 
 @pytest.fixture
 def count() -> Counter[str]:
     """Tests add to it by what they have tried."""
-    return COUNTS
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """One line per kind."""
-    if COUNTS:
-        terminalreporter.section("hostile files")
-        for kind, number in sorted(COUNTS.items()):
-            terminalreporter.line(f"{number:4d} {kind}")
+    return counter("hostile files")
