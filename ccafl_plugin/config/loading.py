@@ -146,10 +146,11 @@ def _assign(config: CfgNode, key: str, value: Any, where: str) -> None:
 
 
 def unknown_key(config: CfgNode, key: str, where: str = "") -> CCAFLError:
-    """The error for an unknown key, with the nearest match in the whole tree and the keys of the same parent."""
+    """The error for an unknown key, with the nearest match in the whole tree and what is directly below its parent."""
     keys = [name for name, _ in leaves(config)]
-    parent = key.rpartition(".")[0]
-    siblings = [name for name in keys if parent and name.startswith(f"{parent}.")]
+    parent = f"{key.rpartition('.')[0]}."
+    below = [name.removeprefix(parent).partition(".")[0] for name in keys if parent != "." and name.startswith(parent)]
+    siblings = [f"{parent}{name}" for name in dict.fromkeys(below)]
     error = unknown_name(f"{where}config key", key, keys)
     nearest = str(error).split(" Choose one of")[0]
     return CCAFLError(f"{nearest} Choose one of: {', '.join(siblings or sorted(config))}.")

@@ -7,8 +7,10 @@ they would make a split without people, which stays when the images have come.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 
 from ccafl_plugin.utils.errors import CCAFLError
@@ -39,19 +41,28 @@ NEEDED: dict[str, tuple[str, ...]] = {
 }
 """Name of a dataset -> files and, with ``*``, at least one file each, below its folder."""
 
+NAMES = {
+    "cuhk01": (r"[0-9]{4}00[1-4]\.png", "0001001.png"),
+    "cuhk02": (r"[0-9]+_.*\.png", "001_1.png"),
+    "grid": (r"[0-9]+_[0-9]+_.*\.jpeg", "0001_1_25004_107_32_106_221.jpeg"),
+    "ilids": (r"[0-9]{7}.*\.jpg", "0001001.jpg"),
+    "sensereid": (r"[0-9]+_[0-9]+\.jpg", "00001_0.jpg"),
+}
+"""Name of a dataset whose labels are parts of its files' names -> their form, and an example."""
+
 INSTEAD = {"cuhk01": ("campus", "CUHK01.zip")}
 """Name of a dataset -> a folder, and the archive that torchreid unpacks where the folder is missing."""
 
 
 def check_needed(base: Path, dataset: str) -> None:
-    """Checks that a dataset's folder holds what torchreid reads.
+    """Checks that a dataset's folder holds what torchreid reads, under names that it can read.
 
     Args:
         base: the dataset's folder; it exists.
         dataset: torchreid's name.
 
     Raises:
-        CCAFLError: something is missing or can't be read; the message says where it should be.
+        CCAFLError: something is missing, can't be read or has another name; the message says what and where.
     """
     if dataset in INSTEAD:
         folder, archive = INSTEAD[dataset]
@@ -61,8 +72,16 @@ def check_needed(base: Path, dataset: str) -> None:
         if "*" not in needed:
             if not (base / needed).is_file():
                 raise CCAFLError(f"{dataset}: the file {base / needed} is missing.")
-        elif next(_matches(base, needed.split("/"), dataset), None) is None:
+            continue
+        files = _matches(base, needed.split("/"), dataset)
+        first = next(files, None)
+        if first is None:
             raise CCAFLError(f"{dataset}: there is no file {base / needed}. Unpack the dataset below {base}.")
+        if dataset in NAMES:
+            form, example = NAMES[dataset]
+            other = next((file for file in chain([first], files) if re.fullmatch(form, file.name) is None), None)
+            if other is not None:
+                raise CCAFLError(f"{dataset}: {other} has no name such as {example}. Rename or remove it.")
 
 
 def _matches(folder: Path, parts: list[str], dataset: str) -> Iterator[Path]:

@@ -17,7 +17,7 @@ _JPEG, _END_OF_JPEG = b"\xff\xd8\xff", b"\xff\xd9"
 _PNG, _END_OF_PNG = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
-def check_readable(paths: Sequence[str]) -> None:
+def check_readable(paths: Sequence[str], dataset: str) -> None:
     """Checks that every file exists and is a whole image.
 
     JPEG and PNG files are judged by their first and last bytes, which finds what is cut off and what is something
@@ -25,6 +25,7 @@ def check_readable(paths: Sequence[str]) -> None:
 
     Args:
         paths: of the images; each is looked at once.
+        dataset: for messages.
 
     Raises:
         CCAFLError: some can't be read; the first one by name is named, with the reason.
@@ -32,9 +33,12 @@ def check_readable(paths: Sequence[str]) -> None:
     files = sorted(set(paths))
     with ThreadPoolExecutor(THREADS) as pool:
         problems = [problem for problem in pool.map(_problem, files) if problem]
-    if problems:
-        more = f" ({len(problems)} of {len(files)} images can't be read; this is the first.)" if problems[1:] else ""
-        raise CCAFLError(problems[0] + more)
+    if not problems:
+        return
+    more = f" ({len(problems)} of {len(files)} images can't be read; this is the first.)" if problems[1:] else ""
+    if 2 * sum(not os.path.exists(path) for path in files) > len(files):
+        more += " Most do not exist: if the dataset's folder has a splits*.json of another place, delete it."
+    raise CCAFLError(f"{dataset}: {problems[0]}{more}")
 
 
 def _problem(path: str) -> str:

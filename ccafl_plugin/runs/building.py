@@ -73,12 +73,10 @@ def _check_images(config: CfgNode, datamanager: Any) -> None:
     datasets = {name: loaders["query"].dataset for name, loaders in datamanager.test_loader.items()}
     if len(config.data.sources) == 1:  # torchreid's sum of several keeps the first one's query and gallery
         datasets[config.data.sources[0]] = datamanager.train_loader.dataset
-    paths: list[str] = []
     if not config.test.evaluate:
-        paths += [entry[0] for entry in datamanager.train_loader.dataset.train]
-    for sets in datamanager.test_dataset.values():
-        paths += [entry[0] for part in ("query", "gallery") for entry in sets[part]]
-    check_readable(paths)
+        check_readable([entry[0] for entry in datamanager.train_loader.dataset.train], ", ".join(config.data.sources))
+    for name, sets in datamanager.test_dataset.items():
+        check_readable([entry[0] for part in ("query", "gallery") for entry in sets[part]], name)
     for name, dataset in datasets.items():
         if not getattr(dataset, "is_own", False):  # these say it in their table
             for line in left_out_lines(name, [dataset.train, dataset.query, dataset.gallery]):

@@ -21,8 +21,8 @@ def named_datasets() -> Iterator[None]:
     """Context in which torchreid builds datasets, samplers and transforms.
 
     Raises:
-        CCAFLError: in place of any exception but full memory and disks. It names the dataset, sampler or transforms, the reason and, where
-            torchreid's code knew one, the file. The exception is its cause.
+        CCAFLError: in place of any exception but full memory and disks. It names the dataset, sampler or transforms,
+            the reason and, where torchreid's code knew one, the file. The exception is its cause.
     """
     try:
         yield

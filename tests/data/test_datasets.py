@@ -147,3 +147,24 @@ def test_synthetic_persons_of_no_known_size(tmp_path):
     with options.override(synthetic_size="huge"), pytest.raises(CCAFLError, match="synthetic_size: 'huge'"):
         DATASETS["synthetic_persons"](root=str(tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+def test_tabs_and_empty_lines_mean_nothing_to_both_classes(tmp_path):
+    """torchreid's own reader, which the plugin replaces, reads lists of the published form alike."""
+    base = write_msmt17(tmp_path).base
+    lists = sorted(base.glob("list_*.txt"))
+    before = {name: init(name, tmp_path) for name in ("msmt17", "msmt17_trainval")}
+    for file in lists:
+        text = file.read_text(encoding="utf-8")
+        entries = [line.split(" ") for line in text.splitlines()]
+        expected = [(name, int(pid), int(name.split("_")[2]) - 1) for name, pid in entries]
+        assert read_msmt17_list(file, base) == [(str(base / name), pid, camera) for name, pid, camera in expected]
+        file.write_text("\n" + text.replace(" ", "\t") + "\n \n", encoding="utf-8")
+    for name, dataset in before.items():
+        again = init(name, tmp_path)
+        for part in ("train", "query", "gallery"):
+            assert getattr(again, part) == getattr(dataset, part) != []
+
+
+def init(name, root):
+    return torchreid.data.datasets.init_image_dataset(name, root=str(root), verbose=False)

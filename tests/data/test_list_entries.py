@@ -135,7 +135,7 @@ def test_gaps_between_people() -> None:
 
 
 def test_no_batch() -> None:
-    with pytest.raises(CCAFLError, match=r"^train\.batch_size: 32 images of a batch .* 3 training images\)\. Set "):
+    with pytest.raises(CCAFLError, match=r"^train\.batch_size: 32 images of a batch .* \(3 training images\)\. Set "):
         check_batches(GOOD, 0, 32)
     check_batches(GOOD, 1, 3)
 

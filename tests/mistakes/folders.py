@@ -28,7 +28,8 @@ def base_of(root: Path) -> Path:
 
 
 def first_image(folder: Path) -> Path:
-    return min(folder.glob("*.jpg"))
+    """One that is read: no junk."""
+    return min(file for file in folder.glob("*.jpg") if not file.name.startswith("-1_"))
 
 
 def put(folder: Path, name: str) -> str:

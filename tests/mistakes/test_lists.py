@@ -48,7 +48,7 @@ def test_lines_of_msmt17(
     line, expected = LINES[name]
     replace(path, b"".join([first, line, *others]))
     for dataset in ("msmt17", "msmt17_trainval"):
-        message = refused(expected, "data.root", str(root), first=("-s", dataset, "-t", dataset))
+        message = refused(expected, first=("-s", dataset, "-t", dataset), root=root)
         assert str(path) in message
     count["images and lists: lines of MSMT17's lists"] += 1
 
@@ -66,7 +66,7 @@ def test_lists_of_msmt17(
     elif what != "missing":
         path.write_text("" if what == "empty" else "\n \n\t\n", encoding="utf-8")
     for dataset in ("msmt17", "msmt17_trainval"):
-        refused(str(path), "data.root", str(root), first=("-s", dataset, "-t", dataset))
+        refused(str(path), first=("-s", dataset, "-t", dataset), root=root)
     count["images and lists: MSMT17's list files"] += 1
 
 
@@ -103,7 +103,7 @@ def test_other_datasets_with_files_missing(
     if what == "empty folders":
         for folder in OTHERS[name]:
             (base / folder).mkdir(parents=True)
-    line = refused(name, "data.root", str(root), first=("-s", name, "-t", name))
+    line = refused(name, first=("-s", name, "-t", name), root=root)
     assert str(base) in line or f"has no folder {base.name}" in line
     assert not list(root.rglob("*.json"))
     count["images and lists: other datasets of torchreid with files missing"] += 1
@@ -125,7 +125,7 @@ def viper_splits(root: Path) -> str:
 def viper_old_splits(root: Path) -> str:
     """Of another place."""
     viper(root)
-    part = [["/gone/000_45.bmp", 0, 0], ["/gone/000_90.bmp", 0, 1]]
+    part = [[f"/gone/00{person}_{45 * (1 + camera)}.bmp", person, camera] for person in (0, 1) for camera in (0, 1)]
     splits = [{"train": part, "query": part[:1], "gallery": part[1:]}]
     (root / "viper/splits.json").write_text(json.dumps(splits), encoding="utf-8")
     return "/gone/000_45.bmp can't be read as an image: it does not exist"
@@ -138,6 +138,17 @@ def grid(root: Path) -> str:
     return "grid: torchreid can't read it"
 
 
+def grid_name(root: Path) -> str:
+    folder = root / "grid/underground_reid"
+    write(folder, "probe/0001_1_x.jpeg", "gallery/0001-2.jpeg")
+    return f"{folder}/gallery/0001-2.jpeg has no name such as"
+
+
+def ilids_name(root: Path) -> str:
+    write(root / "ilids/i-LIDS_Pedestrian/Persons", "0001001.jpg", "person.jpg")
+    return f"{root}/ilids/i-LIDS_Pedestrian/Persons/person.jpg has no name such as 0001001.jpg"
+
+
 def ilids(root: Path) -> str:
     write(root / "ilids/i-LIDS_Pedestrian/Persons", "0001001.jpg")
     return "There should be 476 images, but got 1"
@@ -146,6 +157,11 @@ def ilids(root: Path) -> str:
 def cuhk01(root: Path) -> str:
     write(root / "cuhk01/campus", "0001001.png", "person.png")
     return "person.png"
+
+
+def cuhk01_camera(root: Path) -> str:
+    write(root / "cuhk01/campus", "0001001.png", "0001005.png")
+    return f"cuhk01: {root}/cuhk01/campus/0001005.png has no name such as 0001001.png"
 
 
 def cuhk01_archive(root: Path) -> str:
@@ -199,8 +215,8 @@ def cuhk03(root: Path) -> str:
 OTHER_MISTAKES: dict[str, Callable[[Path], str]] = {
     made.__name__: made
     for made in (
-        *(viper, viper_splits, viper_old_splits, grid, ilids, cuhk01, cuhk01_archive, sensereid, sensereid_alone),
-        *(university1652, prid, cuhk02, cuhk03),
+        *(viper, viper_splits, viper_old_splits, grid, grid_name, ilids, ilids_name, prid, university1652),
+        *(cuhk01, cuhk01_camera, cuhk01_archive, cuhk02, cuhk03, sensereid, sensereid_alone),
     )
 }
 
@@ -212,6 +228,7 @@ def test_other_datasets_with_wrong_files(name: str, tmp_path: Path, refused: Ref
     root.mkdir()
     expected = OTHER_MISTAKES[name](root)
     dataset = name.partition("_")[0]
-    line = refused(expected, "data.root", str(root), "loss.name", "softmax", first=("-s", dataset, "-t", dataset))
+    engine = ("loss.name", "softmax", "sampler.train_sampler", "RandomSampler", "train.batch_size", "2")
+    line = refused(expected, *engine, first=("-s", dataset, "-t", dataset), root=root)
     assert dataset in line
     count["images and lists: other datasets of torchreid with wrong files"] += 1

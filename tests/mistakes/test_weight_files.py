@@ -118,3 +118,8 @@ def test_manifests(name: str, key: str, tmp_path: Path, refused: Refused, count:
     line = refused(str(folder), key, str(folder))
     assert line.startswith(f"error: {key}: ")
     count["manifests of checkpoints"] += 1
+
+
+def test_there_are_enough() -> None:
+    """At least 20 files of weights."""
+    assert len(CHOSEN) + len(OF_MODELS) >= 20
