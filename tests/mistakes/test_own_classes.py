@@ -92,11 +92,16 @@ def test_wrong_lists(name: str, own: Callable[..., None], refused: Refused, coun
 
 @pytest.mark.parametrize("settings", [(), SOFTMAX], ids=["ccafl", "softmax"])
 def test_pathlib_paths_and_gaps_are_fine_where_they_can_be(
-    settings: tuple[str, ...], own: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: tuple[str, ...],
+    own: Callable[..., None],
+    market: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     gap = 1 if settings else 5
     own(alike(lambda entries: [(Path(path), gap * person, camera) for path, person, camera in entries]))
-    code = main(["-s", "toy", "-t", "toy", "--", *SMALL, "data.save_dir", str(tmp_path / "log"), *settings])
+    start = ["-s", "toy", "-t", "toy", "--root", str(market), "--"]
+    code = main([*start, *SMALL, "data.save_dir", str(tmp_path / "log"), *settings])
     printed = capsys.readouterr()
     assert code == 0, printed.err
     assert "mAP: " in printed.out
