@@ -77,7 +77,8 @@ def left_out_lines(dataset: str, lists: Sequence[Entries]) -> Iterator[str]:
         lists: all of its lists.
     """
     listed = {os.fspath(entry[0]) for entries in lists for entry in entries}
-    junk, others = [], []
+    junk: list[str] = []
+    others: list[str] = []
     for folder in sorted({os.path.dirname(path) for path in listed}):
         for name in sorted(_names(folder)):
             if name.lower().endswith(ENDINGS) and not name.startswith(".") and os.path.join(folder, name) not in listed:
