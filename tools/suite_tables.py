@@ -40,14 +40,17 @@ class Excerpt(NamedTuple):
 
 
 IN_README = {
-    "synthetic_ablation": Excerpt(
+    "market1501_clip_tiny": Excerpt(
         ("scores", "association"),
         {
-            "Intra-camera (ICDL)": "Learning inside the cameras alone",
-            "+ association, inter-camera contrast": "+ association and learning across cameras",
-            "+ ICAL: all of CCAFL": "CCAFL as in the paper",
-            "margin, both, ICDL as a mean over the cameras": "CCAFL with our settings of version 0.1.0",
-            "Full labels, ICDL on as a mean over the cameras": "The same with true identities across cameras",
+            "Untrained": "The encoder as it is, trained on rendered people",
+            "Intra-camera (ICDL to the end)": "Learning inside the cameras alone",
+            "The paper's method, nearest_pairs 1.7": "CCAFL as in the paper",
+            "The paper's method with margin": "CCAFL with our association",
+            "ccafl_margin": "Our recipe ccafl_margin",
+            "ccafl_margin, camera-wise normalisation": "The same, camera means taken out at test",
+            "ccafl_margin's terms with full labels": "Our recipe with true identities",
+            "Softmax + triplet, full labels": "Softmax + triplet with true identities",
         },
     )
 }
