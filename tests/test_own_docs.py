@@ -14,13 +14,21 @@ from PIL import Image
 
 from ccafl_plugin.config.shipped_files import config_file
 from ccafl_plugin.data.own_table import read_table
+from ccafl_plugin.exporting import export_command
+from ccafl_plugin.features import associate_command, extract_command, search_command
 from ccafl_plugin.options import options
 from ccafl_plugin.runs import check_command, train_command
 from tests.data.own_pictures import picture, write
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEXT = (REPOSITORY / "docs" / "own-cameras.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
+BEFORE, WHOLE_WAY, AFTER = re.split(r"^## (?=To identities and a search|Evaluate with a few labels)", TEXT, flags=re.M)
+
+
+def commands(text: str) -> list[str]:
+    return [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+
+
 TABLES = re.findall(r"```csv\n(.*?)```", TEXT, re.DOTALL)
 SHORT = [
     *["use_gpu", "False", "data.height", "64", "data.width", "32", "data.workers", "0", "train.print_freq", "1000"],
@@ -68,7 +76,7 @@ def in_place(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", commands(BEFORE + AFTER))
 def test_a_command(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As it stands, but for a small model, and one epoch of one iteration."""
     python, tool, *words = shlex.split(command)
@@ -86,6 +94,25 @@ def test_a_command(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert ("1 same and 1 different pairs of 3 images" in printed.out) == ("pairs.csv" in command)
         assert list((tmp_path / "log" / "model").iterdir())
     assert code == 0
+
+
+def test_the_whole_way(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One command after the other: training for one iteration, features, identities, a search, ONNX."""
+    pytest.importorskip("onnxruntime", reason="needs ccafl_plugin[export]")
+    tools = {"extract": extract_command, "associate": associate_command, "search": search_command}
+    for command in commands(WHOLE_WAY):
+        python, tool, *words = shlex.split(command)
+        name = Path(tool).stem
+        assert python == "python" and (REPOSITORY / tool).is_file()
+        if name == "train":
+            code = train_command.main([*words, *SHORT, *TERMS])
+        elif name == "export":
+            code = export_command.main(words)
+        else:
+            code = tools[name].main(words)
+        assert code == 0, capsys.readouterr().err
+    written = ["identities/identities.csv", "identities/page.html", "result.html", "identities-of-tracks/mot/yard.txt"]
+    assert not [file for file in [*written, "log/own_ccafl_margin/weights.onnx"] if not (place / file).is_file()]
 
 
 def test_its_tables(place: Path) -> None:

@@ -11,6 +11,9 @@ from ccafl_plugin.engine.state import History
 from ccafl_plugin.metrics.single_shot import reachable_ranks
 from ccafl_plugin.metrics.watched_scores import RANKS, camera_pairs_of, named_scores, print_more, watched_scores
 
+OF_TESTS = ("dist_metric", "normalize_feature", "save_dir", "use_metric_cuhk03", "ranks")
+"""Arguments of ``run`` that torchreid hands on to the final test."""
+
 
 class ScoredEngine(torchreid.engine.Engine):
     """torchreid's engine with stored test scores and a history. It changes no result.
@@ -32,9 +35,16 @@ class ScoredEngine(torchreid.engine.Engine):
         self._reranks = False
 
     def run(self, *args: Any, **settings: Any) -> None:
-        """Runs torchreid's ``run``; takes all of its arguments. ``rerank`` holds for tests of a training run, too."""
+        """Runs torchreid's ``run``; takes all of its arguments.
+
+        ``rerank`` holds for tests of a training run, too, and a run of 0 epochs ends with a test as any other: it is
+        the row of a table that says what the untrained model reaches.
+        """
         self._reranks = bool(settings.get("rerank", False))  # torchreid's passes it on with test_only alone
         super().run(*args, **settings)
+        if not settings.get("test_only", False) and self.max_epoch == 0:
+            print("=> Final test")
+            self.test(**{name: settings[name] for name in OF_TESTS if name in settings})
 
     def _evaluate(self, dataset_name: str = "", ranks: Sequence[int] = RANKS, **settings: Any) -> tuple[float, float]:
         """torchreid's, with mINP and mAP by pairs of cameras. Ranks beyond the end of the curve are left out.

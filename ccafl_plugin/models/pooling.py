@@ -56,7 +56,8 @@ def _unit(clamped: Tensor, p: Tensor) -> Tensor:
 
 def _away_from_zero(p: Tensor) -> Tensor:
     """p with at least 0.01 of size, with p's gradient; the same bits where it has that size."""
-    nearest = torch.copysign(torch.full_like(p, SMALLEST_EXPONENT), p).detach()
+    smallest = torch.full_like(p, SMALLEST_EXPONENT)
+    nearest = torch.where(p < 0, -smallest, smallest).detach()  # ONNX has no copysign
     return torch.where(p.abs() < SMALLEST_EXPONENT, nearest + (p - p.detach()), p)
 
 

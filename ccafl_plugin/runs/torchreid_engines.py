@@ -61,7 +61,7 @@ class TimedEngine(ScoredEngine):
 
     def test(self, *args: Any, **settings: Any) -> float:
         """Tests with torchreid's method, after the checkpoint."""
-        if self._trains_into:
+        if self._trains_into and self.max_epoch > 0:
             self.save_model(self.epoch, self._rank1, self._trains_into)
         self._rank1 = super().test(*args, **settings)
         return self._rank1

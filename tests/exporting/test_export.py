@@ -113,6 +113,8 @@ def test_float16(tiny_files, tiny_model) -> None:
     assert written.file.stat().st_size < 0.6 * tiny_files["onnx"].file.stat().st_size
     model = onnx.load(written.file)
     kinds = {each.name: each.data_type for each in model.graph.initializer}
+    shown = onnx.shape_inference.infer_shapes(model).graph.value_info
+    kinds |= {each.name: each.type.tensor_type.elem_type for each in shown}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     assert convolutions
     assert {kinds[node.input[1]] for node in convolutions} == {onnx.TensorProto.FLOAT16}

@@ -74,6 +74,9 @@ def test_camera_probe(tmp_path: Path) -> None:
         ["without", ""],
         ["with", "51.5 ± 0.7 (20.0)"],
     ]
+    for seed in (1, 2):  # of features that were normalised for the test
+        outcomes.found["with", "", seed]["camera_probe"]["market1501"]["as_tested"] = 0.3
+    assert cells(outcomes, "camera")[2] == ["with", "30.0 ± 0.0 (20.0)"]
 
 
 def test_head_and_foot(tmp_path: Path) -> None:
