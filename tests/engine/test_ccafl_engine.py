@@ -297,7 +297,7 @@ def test_terms_that_cannot_work_are_refused(pictures: Path, tmp_path: Path) -> N
         make_engine(pictures, stage1=PromptStage(scope="person"))
     with pytest.raises(CCAFLError, match="'IdentitySampler' reads identities across cameras"):
         make_engine(pictures, make_manager(pictures, train_sampler="IdentitySampler"))
-    with pytest.raises(CCAFLError, match="the training set has one. Set ccafl"):
+    with pytest.raises(CCAFLError, match=r"the training set has one\. Set ccafl"):
         make_engine(write_pictures(tmp_path, identities=5, cameras=1), terms=make_terms({"inter": (0, -1)}))
     model = torchreid.models.build_model("osnet_x0_25", num_classes=1, loss="triplet", pretrained=False)
     with pytest.raises(CCAFLError, match=r"has no text encoder for prompts: set model\.name to one of clip_rn50"):
