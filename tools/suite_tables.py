@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from ccafl_plugin.suites.figures import draw_figures
 from ccafl_plugin.suites.generated_pages import Document, NothingToShow, update
 from ccafl_plugin.suites.outcomes import Outcomes
 from ccafl_plugin.suites.results_file import ResultsFile
-from ccafl_plugin.suites.run_plan import make_plan
+from ccafl_plugin.suites.run_plan import Plan, make_plan
 from ccafl_plugin.suites.suite import Suite
 from ccafl_plugin.suites.suite_command import with_seeds
 from ccafl_plugin.suites.suite_file import load_suite
@@ -66,19 +67,25 @@ def outcomes_of(name: str, results: Path | None = None) -> Outcomes:
     file = (results or RESULTS) / f"{name}.json"
     if not file.exists():
         raise NothingToShow(f"there is no {file}: tools/suite.py {name}.yaml --results {file} makes it.")
-    suite = load_suite(ROOT / "configs" / "suites" / f"{name}.yaml")
-    found = _of_file(suite, file)
-    whole = [seed for seed in suite.seeds if not _of_file(with_seeds(suite, [seed]), file).missing]
-    if not found.missing or not whole:
-        return found
+    lines = ResultsFile(file)
+    suite, plan = _planned(name)
+    measured = Outcomes.of_plan(suite, plan, lines)
+    lacking = {seed for (_, _, seed), run in plan.run_of.items() if lines.find(run) is None}
+    whole = tuple(seed for seed in suite.seeds if seed not in lacking)
+    if not whole or not lacking:
+        return measured
     named = [", ".join(map(str, seeds)) for seeds in (whole, suite.seeds)]
     note = f"So far with seed {named[0]}; the suite has seeds {named[1]}."
-    return _of_file(replace(with_seeds(suite, whole), notes=(*suite.notes, note)), file)
+    suite, plan = _planned(name, whole)
+    return Outcomes.of_plan(replace(suite, notes=(*suite.notes, note)), plan, lines)
 
 
-def _of_file(suite: Suite, file: Path) -> Outcomes:
-    nowhere = file.with_suffix("")  # a path without folders of runs
-    return Outcomes.of_plan(suite, make_plan(suite, nowhere, None, []), ResultsFile(file))
+@functools.cache
+def _planned(name: str, seeds: tuple[int, ...] = ()) -> tuple[Suite, Plan]:
+    """A suite with some of its seeds, or all, and its plan; reading all of its configurations takes seconds."""
+    suite = load_suite(ROOT / "configs" / "suites" / f"{name}.yaml")
+    suite = with_seeds(suite, seeds) if seeds else suite
+    return suite, make_plan(suite, ROOT / "no folders of runs" / name, None, [])
 
 
 def _table(name: str) -> Callable[[Path], str]:

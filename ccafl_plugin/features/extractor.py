@@ -16,7 +16,7 @@ from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize
 
 from ccafl_plugin.features.image_inputs import Images, OneImage, as_rgb, listed
 from ccafl_plugin.features.onnx_extractor import OnnxExtractor
-from ccafl_plugin.features.reading_ahead import read_ahead, reading_threads
+from ccafl_plugin.features.reading_ahead import BATCH_SIZE, read_ahead, reading_threads
 from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.metrics.camera_normalization import Cameras
 from ccafl_plugin.models.described_model import FeatureModel, build_described, feature_dims
@@ -87,7 +87,7 @@ class FeatureExtractor:
         self,
         weights: str | os.PathLike[str],
         device: str | torch.device = "",
-        batch_size: int = 64,
+        batch_size: int = BATCH_SIZE,
         feature: str = "",
         workers: int = 0,
     ) -> None:

@@ -15,7 +15,7 @@ from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize
 
 from ccafl_plugin.features.image_inputs import Images, OneImage, as_rgb, listed
 from ccafl_plugin.features.onnx_file import OnnxDescription, open_session
-from ccafl_plugin.features.reading_ahead import read_ahead, reading_threads
+from ccafl_plugin.features.reading_ahead import BATCH_SIZE, read_ahead, reading_threads
 from ccafl_plugin.models.weights_description import WeightsDescription, digest_of_file
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.ranges import check_argument
@@ -52,7 +52,7 @@ class OnnxExtractor:
         self,
         weights: str | os.PathLike[str],
         device: str | torch.device = "",
-        batch_size: int = 64,
+        batch_size: int = BATCH_SIZE,
         feature: str = "",
         workers: int = 0,
         description: WeightsDescription | None = None,

@@ -7,10 +7,15 @@ import linecache
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.files import write_text_whole
+
+TRACEBACK = "error.txt"
+"""In a run's folder: where an error that nobody has foreseen came from."""
 
 FILES = ("img_path", "impath", "img_name", "img_info", "list_path", "fpath", "split_path", "dir_path", "dirname")
 """What torchreid's classes call the file or folder that they are at, the closest first."""
@@ -58,16 +63,23 @@ def _line(error: Exception) -> str:
     return f"data.sources: the data can't be prepared: {reason}. --debug shows where."
 
 
-def unforeseen(error: Exception) -> CCAFLError:
-    """The line for an exception that no check has foreseen; the caller raises or prints it."""
+def unforeseen(error: Exception, folder: str) -> CCAFLError:
+    """The line for an exception that no check has foreseen; the caller raises or prints it.
+
+    Its traceback is written into the folder of the run, since such an error may come after hours and not come again.
+    """
     steps = list(traceback.walk_tb(error.__traceback__))
     where = ""
     if steps:
         frame, line = steps[-1]
         where = f" in {frame.f_globals.get('__name__', frame.f_code.co_filename)}, line {line}"
-    made = CCAFLError(
-        f"{reason_of(error)}{where}. Nobody has foreseen this; --debug prints where it came from. Please report it."
-    )
+    try:
+        file = Path(folder) / TRACEBACK
+        write_text_whole(file, "".join(traceback.format_exception(error)))
+        whole = f"its traceback is in {file}"
+    except OSError:
+        whole = "--debug prints where it came from"
+    made = CCAFLError(f"{reason_of(error)}{where}. Nobody has foreseen this; {whole}. Please report it.")
     made.__cause__ = error
     return made
 

@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         line = failure_line(error, folder)
         if line is None:
-            return fail(unforeseen(error), 1, given.debug)
+            return fail(unforeseen(error, folder), 1, given.debug)
         return fail(line if config.test.evaluate else f"{line}; {going_on(folder, argv)}", 1)
     return 0
 

@@ -269,13 +269,16 @@ def test_other_failures_are_one_line_with_a_remedy() -> None:
     assert failure_line(OSError(errno.ENOENT, "no file"), "log") is None
 
 
-def test_an_unknown_fault_keeps_its_traceback(pictures: Path, tmp_path: Path, at: Callable) -> None:
+def test_an_unknown_fault_keeps_its_traceback(pictures: Path, tmp_path: Path, at: Callable, capsys) -> None:
     def fault() -> None:
         raise KeyError("of the program")
 
     at(0, fault)
-    with pytest.raises(KeyError, match="of the program"):
-        train(pictures, tmp_path)
+    assert train(pictures, tmp_path) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "of the program" in line and f"its traceback is in {tmp_path / 'error.txt'}" in line
+    written = (tmp_path / "error.txt").read_text()
+    assert written.startswith("Traceback") and "in fault" in written and "KeyError: 'of the program'" in written
     with locked(tmp_path):  # and the lock is free again
         pass
 
