@@ -181,19 +181,23 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     holder = os.fork()
     if holder == 0:
         with locked(tmp_path), locked(tmp_path):
-            if os.fork() == 0:  # a data worker that outlives the run
+            worker = os.fork()
+            if worker == 0:  # a data worker that outlives the run
                 os.close(reader)
                 signal.pause()
-            os.write(writer, b"1")
+            os.write(writer, str(worker).encode())
             signal.pause()
-    os.read(reader, 1)
-    with pytest.raises(CCAFLError, match="another process is using"), locked(tmp_path):
-        pass
-    os.kill(holder, signal.SIGKILL)
-    os.waitpid(holder, 0)
-    with locked(tmp_path):
-        assert len(folder_lock._held) == 1
-    assert not folder_lock._held
+    worker = int(os.read(reader, 20))
+    try:
+        with pytest.raises(CCAFLError, match="another process is using"), locked(tmp_path):
+            pass
+        os.kill(holder, signal.SIGKILL)
+        os.waitpid(holder, 0)
+        with locked(tmp_path):
+            assert len(folder_lock._held) == 1
+        assert not folder_lock._held
+    finally:
+        os.kill(worker, signal.SIGKILL)  # it would keep the output of the tests open
 
 
 def test_a_lock_that_the_parent_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
