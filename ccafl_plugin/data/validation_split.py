@@ -11,11 +11,11 @@ import os
 import random
 import re
 import shutil
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from ccafl_plugin.utils.commands import print_error
 from ccafl_plugin.utils.errors import CCAFLError
 
 INSIDE_ROOT = Path("market1501") / "Market-1501-v15.09.15"
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         counts = make_validation(**vars(given))
     except CCAFLError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     print(", ".join(f"{name} {count}" for name, count in counts.items()))
     return 0

@@ -12,6 +12,7 @@ from ccafl_plugin.exporting.export import Written, export_model
 from ccafl_plugin.exporting.feature_graph import INPUT_FORMS
 from ccafl_plugin.models.described_model import build_described
 from ccafl_plugin.models.weights_description import FILE, digest_of_file, read
+from ccafl_plugin.utils.commands import print_error
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import written_line
 
@@ -104,7 +105,7 @@ def report(written: Sequence[Written]) -> list[str]:
 
 
 def _fail(error: CCAFLError, code: int) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print_error(error)
     return code
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ccafl_plugin.features.identities import compare, identify
 from ccafl_plugin.features.identity_files import TRACKS, write_mot_files, write_tables
 from ccafl_plugin.features.identity_page import PAGE, write_page
 from ccafl_plugin.features.track_features import labels_of, notes_on, tracks_of
+from ccafl_plugin.utils.commands import exit_code
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import check_writable, written_line
 from ccafl_plugin.utils.ranges import check_argument
@@ -70,13 +70,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command. Returns 0, or 2 after it has printed one line about what is wrong."""
-    given = parser().parse_args(argv)
-    try:
-        run(given)
-    except CCAFLError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(run, parser().parse_args(argv))
 
 
 def run(given: argparse.Namespace) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from ccafl_plugin.features.extractor import open_extractor
 from ccafl_plugin.features.feature_set import INDEX_SUFFIXES, SUFFIX
 from ccafl_plugin.features.image_list import list_images
+from ccafl_plugin.features.reading_ahead import BATCH_SIZE
 from ccafl_plugin.features.resumable import PART, extract_images, remove_parts
+from ccafl_plugin.utils.commands import exit_code
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import check_writable, written_line
 
@@ -35,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--feature", default="", metavar="KIND", help="retrieval, or embedding to search by text")
     made.add_argument("--index", default="json", choices=tuple(INDEX_SUFFIXES), help="(default: %(default)s)")
     made.add_argument("--device", default="", help="such as cuda (default: the GPU if there is one)")
-    made.add_argument("--batch-size", type=int, default=64, metavar="N", help="(default: %(default)s)")
+    made.add_argument("--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="(default: %(default)s)")
     made.add_argument("--part", type=int, default=PART, metavar="N", help="images kept together (default: %(default)s)")
     return made
 
@@ -44,14 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command. Returns 0, or 2 after it has printed one line about what is wrong."""
     given = parser().parse_args(argv)
     try:
-        run(given)
-    except CCAFLError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return exit_code(run, given)
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         return 130
-    return 0
 
 
 def run(given: argparse.Namespace) -> None:

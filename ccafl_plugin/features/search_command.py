@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from ccafl_plugin.features.search_index import Filter, Hit, SearchIndex
 from ccafl_plugin.features.search_page import Found, check_page, write_page
 from ccafl_plugin.features.search_targets import build_index, kind_of_target, open_index
 from ccafl_plugin.features.thresholds import Thresholds, file_of
+from ccafl_plugin.utils.commands import print_error
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import written_line
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             query(given)
     except CCAFLError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print_error(error)
         return 2
     return 0
 

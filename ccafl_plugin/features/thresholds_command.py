@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from ccafl_plugin.features.extractor import open_extractor
 from ccafl_plugin.features.feature_set import FeatureSet
 from ccafl_plugin.features.thresholds import ENOUGH, RATES, Thresholds, file_of, measure_thresholds
 from ccafl_plugin.models.weights_description import FILE, digest_of_file
+from ccafl_plugin.utils.commands import exit_code
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import written_line
 
@@ -32,13 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command. Returns 0, or 2 after it has printed one line about what is wrong."""
-    given = parser().parse_args(argv)
-    try:
-        run(given)
-    except CCAFLError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(run, parser().parse_args(argv))
 
 
 def run(given: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ccafl_plugin.engine.earlier_runs import described, earlier_runs, remove_earlier_run
 from ccafl_plugin.engine.manifests import CONTENTS, DamagedCheckpoint, check_files, epoch_of, manifests, read
+from ccafl_plugin.utils.commands import print_error
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.folder_lock import locked
 from ccafl_plugin.utils.provenance import version_line
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             with locked(folder):
                 return _remove(earlier)
     except (CCAFLError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print_error(error)
         return 2
     states = [_state(manifest) for manifest in found]
     for manifest, state in zip(found, states, strict=True):
@@ -67,7 +68,7 @@ def _remove(folders: Sequence[Path]) -> int:
         try:
             freed = remove_earlier_run(folder)
         except (CCAFLError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            print_error(error)
             code = 1
         else:
             print(f"Removed {folder}, {freed / 2**20:.1f} MB")

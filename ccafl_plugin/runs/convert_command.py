@@ -31,6 +31,7 @@ from ccafl_plugin.models.weights_of_others import Conversion, Said
 from ccafl_plugin.options import options
 from ccafl_plugin.runs.described_weights import interpolation_of
 from ccafl_plugin.runs.run_files import CONFIG_FILE
+from ccafl_plugin.utils.commands import print_error
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import check_writable, write_text_whole, written_line
 
@@ -57,12 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         said = _said(given)
         check_writable(Path(given.out))
     except CCAFLError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print_error(error)
         return 2
     try:
         written = run(given, said)
     except CCAFLError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print_error(error)
         return 1
     print(written_line(Path(given.out).parent, written))
     return 0

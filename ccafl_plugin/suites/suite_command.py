@@ -26,6 +26,7 @@ from ccafl_plugin.suites.runner import Launcher, Runner
 from ccafl_plugin.suites.suite import Suite
 from ccafl_plugin.suites.suite_file import load_suite
 from ccafl_plugin.suites.suite_table import FORMATS, make_table
+from ccafl_plugin.utils.commands import print_error
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import FolderWatch, written_line
 from ccafl_plugin.utils.provenance import version_line
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
         if not given.table:
             check_out(out)
     except CCAFLError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print_error(error)
         return 2
     failures: dict[str, str] = {}
     code = 0
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
         try:
             failures = runner.run()
         except (CCAFLError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            print_error(error)
             return 1
         except KeyboardInterrupt:
             print("interrupted; run the same command to continue", file=sys.stderr)

@@ -23,6 +23,7 @@ from ccafl_plugin.synthetic.pretraining.training_people import People, draw_peop
 from ccafl_plugin.synthetic.pretraining.weights_file import described_data, save_weights
 from ccafl_plugin.synthetic.renderer.camera import CAMERAS
 from ccafl_plugin.synthetic.renderer.generate import RENDERER
+from ccafl_plugin.utils.commands import print_error
 from ccafl_plugin.utils.errors import CCAFLError, WrongArgument
 from ccafl_plugin.utils.files import check_writable, written_line
 from ccafl_plugin.utils.provenance import package_version
@@ -62,10 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(given, shlex.join(["python", "tools/pretrain_clip.py", *argv]))
     except WrongArgument as error:
         options = {name: f"--{name.replace('_', '-')}" for name in vars(given)}
-        print(f"error: {error.with_keys(options)}", file=sys.stderr)
+        print_error(error.with_keys(options))
         return 2
     except CCAFLError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from ccafl_plugin.synthetic.renderer.cameras import FEWEST
 from ccafl_plugin.synthetic.renderer.contact_sheet import contact_sheet
 from ccafl_plugin.synthetic.renderer.generate import folder_of, generate
 from ccafl_plugin.synthetic.renderer.picture_plan import GALLERY, QUERY, SIZES, Plan, Size, plan_benchmark
+from ccafl_plugin.utils.commands import exit_code
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import FolderWatch, written_line
 
@@ -52,13 +52,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command. Returns 0, or 2 after it has printed one line about a wrong argument."""
-    given = parser().parse_args(argv)
-    try:
-        run(given)
-    except CCAFLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(run, parser().parse_args(argv))
 
 
 def run(given: argparse.Namespace) -> None:
