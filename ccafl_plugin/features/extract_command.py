@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ccafl_plugin.features.batch_extractor import BATCH_SIZE
 from ccafl_plugin.features.extractor import open_extractor
 from ccafl_plugin.features.feature_set import INDEX_SUFFIXES, SUFFIX
 from ccafl_plugin.features.image_list import list_images
-from ccafl_plugin.features.reading_ahead import BATCH_SIZE
 from ccafl_plugin.features.resumable import PART, extract_images, remove_parts
 from ccafl_plugin.utils.commands import exit_code
 from ccafl_plugin.utils.errors import CCAFLError

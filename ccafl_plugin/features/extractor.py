@@ -12,11 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize, ToTensor
 
-from ccafl_plugin.features.image_inputs import Images, OneImage, as_rgb, listed
+from ccafl_plugin.features.batch_extractor import BATCH_SIZE, BatchExtractor, input_transform
+from ccafl_plugin.features.image_inputs import Images, OneImage
 from ccafl_plugin.features.onnx_extractor import OnnxExtractor
-from ccafl_plugin.features.reading_ahead import BATCH_SIZE, read_ahead, reading_threads
+from ccafl_plugin.features.reading_ahead import reading_threads
 from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.metrics.camera_normalization import Cameras
 from ccafl_plugin.models.described_model import FeatureModel, build_described, feature_dims
@@ -52,7 +52,7 @@ class Extractor(Protocol):
         """The same, a batch at a time."""
 
 
-class FeatureExtractor:
+class FeatureExtractor(BatchExtractor):
     """Features of images by a file of weights that describes itself.
 
     An image gives the same feature whichever way it comes and whatever else is in its batch, but for rounding (1e-6).
@@ -111,15 +111,10 @@ class FeatureExtractor:
         self.has_text_encoder = bool(content.text)
         if self.has_text_encoder:
             model.text_encoder.to(self.device)
-        self.transform = transform_of(described)
+        self.transform = input_transform(described, described.norm_mean, described.norm_std)
         self.camera_statistics = None
         if content.cameras is not None:
             self.camera_statistics = CameraStatistics.from_tensors(*content.cameras, what=str(self.path))
-
-    @property
-    def feature_dim(self) -> int:
-        """D."""
-        return self.description.feature_dim
 
     @cached_property
     def digest(self) -> str:
@@ -143,32 +138,12 @@ class FeatureExtractor:
         Raises:
             CCAFLError: an image can't be read, or is none; cameras, but no statistics in the file.
         """
-        single = listed(images)
         if cameras is not None and self.camera_statistics is None:
             raise CCAFLError(f"cameras: {self.path} holds no camera statistics. Leave the cameras away, or add them.")
-        rows = list(self.batches(single, bgr=bgr))
-        features = torch.cat(rows) if rows else torch.empty(0, self.feature_dim)
+        features = self._of_all(images, bgr)
         if cameras is None or self.camera_statistics is None:
             return features
         return self.camera_statistics.apply(features, cameras)
-
-    def batches(self, images: Sequence[OneImage], *, bgr: bool = False) -> Iterator[Tensor]:
-        """Features of single images, ``batch_size`` at a time, while the next images are being read.
-
-        Args:
-            images: as in a call, but no folders.
-            bgr: as in a call.
-
-        Yields:
-            (b, D) float32 on the CPU, in the order of the images.
-        """
-
-        def read_input(image: OneImage) -> Tensor:
-            made: Tensor = self.transform(as_rgb(image, bgr))
-            return made
-
-        for inputs in read_ahead(images, read_input, self.batch_size, self.workers):
-            yield self._features(inputs)
 
     @torch.no_grad()
     def encode_text(self, texts: str | Sequence[str]) -> Tensor:
@@ -211,17 +186,6 @@ def open_extractor(weights: str | os.PathLike[str], **settings: Any) -> Extracto
     if Path(weights).suffix.lower() == ".onnx":
         return OnnxExtractor(weights, **settings)
     return FeatureExtractor(weights, **settings)
-
-
-def transform_of(description: WeightsDescription) -> Compose:
-    """From a PIL image to the model's input (3, height, width), as in tests."""
-    return Compose(
-        [
-            Resize((description.height, description.width), InterpolationMode(description.interpolation)),
-            ToTensor(),
-            Normalize(description.norm_mean, description.norm_std),
-        ]
-    )
 
 
 def _with_feature(described: WeightsDescription, feature: str, model: Any, path: Path) -> WeightsDescription:

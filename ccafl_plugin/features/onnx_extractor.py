@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize, ToTensor
 
-from ccafl_plugin.features.image_inputs import Images, OneImage, as_rgb, listed
+from ccafl_plugin.features.batch_extractor import BATCH_SIZE, BatchExtractor, input_transform
+from ccafl_plugin.features.image_inputs import Images
 from ccafl_plugin.features.onnx_file import OnnxDescription, open_session
-from ccafl_plugin.features.reading_ahead import BATCH_SIZE, read_ahead, reading_threads
+from ccafl_plugin.features.reading_ahead import reading_threads
 from ccafl_plugin.models.weights_description import WeightsDescription, digest_of_file
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.ranges import check_argument
@@ -23,7 +22,7 @@ from ccafl_plugin.utils.ranges import check_argument
 KINDS = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16}
 
 
-class OnnxExtractor:
+class OnnxExtractor(BatchExtractor):
     """Features of images by an ONNX file that ``tools/export.py`` wrote, or by any other that is described.
 
     It has the interface of :class:`~ccafl_plugin.features.extractor.FeatureExtractor`, without texts and cameras. Rows
@@ -72,19 +71,7 @@ class OnnxExtractor:
             raise CCAFLError(f"feature: {self.path} makes the feature {self.description.feature!r}, not {feature!r}.")
         self.batch_size, self.workers = batch_size, reading_threads(workers)
         self._kind = self._checked_kind()
-        size, mode = self.description, InterpolationMode(self.description.interpolation)
-        self.transform = Compose(
-            [
-                Resize((size.height, size.width), mode),
-                ToTensor(),
-                Normalize(self.exported.input_mean, self.exported.input_std),
-            ]
-        )
-
-    @property
-    def feature_dim(self) -> int:
-        """D."""
-        return self.description.feature_dim
+        self.transform = input_transform(self.description, self.exported.input_mean, self.exported.input_std)
 
     @cached_property
     def digest(self) -> str:
@@ -110,26 +97,7 @@ class OnnxExtractor:
         Raises:
             CCAFLError: an image can't be read, or is none.
         """
-        rows = list(self.batches(listed(images), bgr=bgr))
-        return torch.cat(rows) if rows else torch.empty(0, self.feature_dim)
-
-    def batches(self, images: Sequence[OneImage], *, bgr: bool = False) -> Iterator[Tensor]:
-        """Features of single images, ``batch_size`` at a time, while the next images are being read.
-
-        Args:
-            images: as in a call, but no folders.
-            bgr: as in a call.
-
-        Yields:
-            (b, D) float32 on the CPU, in the order of the images.
-        """
-
-        def read(image: OneImage) -> Tensor:
-            made: Tensor = self.transform(as_rgb(image, bgr))
-            return made
-
-        for inputs in read_ahead(images, read, self.batch_size, self.workers):
-            yield self._features(inputs)
+        return self._of_all(images, bgr)
 
     def _features(self, inputs: Tensor) -> Tensor:
         given = {self.session.get_inputs()[0].name: inputs.to(self._kind).numpy()}

@@ -13,9 +13,6 @@ from torch import Tensor
 
 T = TypeVar("T")
 
-BATCH_SIZE = 64
-"""Images that extractors give a model at a time, unless they are told otherwise."""
-
 
 def reading_threads(workers: int) -> int:
     """Threads that read images: ``workers``, or for 0 one for each core, at most 8."""
