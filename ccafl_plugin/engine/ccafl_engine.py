@@ -262,7 +262,7 @@ class ImageCCAFLEngine(ScoredEngine):
             self.text.require_stage1(with_text[0], start_epoch)
         print(self.history.effective_settings)
         for term in self.terms:
-            if not term.window(max_epoch):
+            if max_epoch and not term.window(max_epoch):
                 print(f"The term {term.name!r} never becomes active: it starts in epoch {term.first_epoch}")
         if start_epoch < max_epoch:
             self.checkpoints.make_room(save_dir, start_epoch)
