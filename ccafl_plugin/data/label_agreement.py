@@ -55,6 +55,12 @@ class Doubts(NamedTuple):
     wrong_share: float
 
 
+def centred_by_camera(features: Tensor) -> Tensor:
+    """(n, D) float32, unit rows: features of one camera without their mean."""
+    rows = features.float()
+    return F.normalize(rows - rows.mean(0), dim=1)
+
+
 @torch.no_grad()
 def label_agreement(features: Tensor, proxies: Tensor, camera_of_proxy: Tensor) -> Agreement:
     """Compares the similarity of each image to its own proxy with those to the other proxies of its camera.
@@ -76,8 +82,7 @@ def label_agreement(features: Tensor, proxies: Tensor, camera_of_proxy: Tensor) 
         present, local = proxies[images].unique(return_inverse=True)
         if len(present) == 1:
             continue
-        rows = features[images].float()
-        rows = F.normalize(rows - rows.mean(0), dim=1)
+        rows = centred_by_camera(features[images])
         counts = local.bincount()
         for some in torch.arange(len(images), device=images.device).split(ROWS_AT_ONCE):
             similarity = rows[some] @ rows.T

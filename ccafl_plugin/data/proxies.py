@@ -7,7 +7,7 @@ is (dsetid, camid), because torchreid's camera numbers of joined sources can col
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -118,6 +118,22 @@ class ProxyLabels:
     def num_images(self) -> int:
         """M, the number of images."""
         return len(self.camera_of_image)
+
+    def relabelled(self, proxy_of_image: Tensor) -> ProxyLabels:
+        """The same proxies with other images; cameras and true persons stay.
+
+        Args:
+            proxy_of_image: (M,) int64, a proxy of the image's camera, or -1 for an image that no proxy has.
+        """
+        images: list[list[int]] = [[] for _ in range(self.num_proxies)]
+        proxies = proxy_of_image.tolist()
+        for index in self.path_order.tolist():
+            if proxies[index] >= 0:
+                images[proxies[index]].append(index)
+        local = torch.where(proxy_of_image < 0, -1, proxy_of_image - self.offsets[self.camera_of_image])
+        return replace(
+            self, proxy_of_image=proxy_of_image, local_of_image=local, _images=tuple(tuple(i) for i in images)
+        )
 
     def images_of_proxy(self, proxy: int) -> tuple[int, ...]:
         """Positions in the training list of the images of ``proxy``, in the order of their paths."""

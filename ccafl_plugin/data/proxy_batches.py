@@ -77,6 +77,14 @@ class ProxyBatchSampler(Sampler[int]):
         """Sets the epoch, counted from 0, of the following iterations over the sampler."""
         self._fixed_epoch = epoch
 
+    def use(self, labels: ProxyLabels) -> None:
+        """Draws by other labels from the next iteration on.
+
+        Args:
+            labels: labels with the same proxies as :attr:`labels`; each proxy has an image.
+        """
+        self.labels = labels
+
     def batches(self) -> ProxyBatches:
         """The same epochs as lists of indices, for a DataLoader's ``batch_sampler``."""
         return ProxyBatches(self)

@@ -58,11 +58,15 @@ class IdentitySampler(ProxyBatchSampler):
         seed: int = 1,
     ) -> None:
         super().__init__(data_source, batch_size, num_instances, iters_per_epoch, seed)
-        persons = self.labels.person_of_proxy.tolist()
+        self.use(self.labels)
+        self.check_enough("people", len(self._images_of_person))
+
+    def use(self, labels: ProxyLabels) -> None:
+        super().use(labels)
+        persons = labels.person_of_proxy.tolist()
         self._images_of_person: list[tuple[int, ...]] = [()] * (max(persons) + 1)
         for proxy, person in enumerate(persons):
-            self._images_of_person[person] += self.labels.images_of_proxy(proxy)
-        self.check_enough("people", len(self._images_of_person))
+            self._images_of_person[person] += labels.images_of_proxy(proxy)
 
     def images_of(self, group: int) -> tuple[int, ...]:
         """Positions in the training list of a person's images, camera by camera; here a group is a person."""

@@ -56,8 +56,8 @@ class ImageCCAFLEngine(ScoredEngine):
         keep_unassociated: whether a proxy without partner becomes its own pseudo identity; False in the paper.
         whitening: above 0, proxies are associated by features that are whitened with the spread of images inside
             proxies, with this shrinkage; 0 in the paper.
-        robust_labels: whether images whose features contradict their label inside the camera are left out, found anew
-            in every epoch (docs/method.md, section 11); False in the paper.
+        robust_labels: whether images whose features contradict their label inside the camera get another label or are
+            left out, judged anew in every epoch (docs/method.md, section 11); False in the paper.
         supervision: ``intra_camera``, or ``full`` for upper bounds, with true identities instead of the association.
         ids: ``per_camera`` if the training ids are not comparable across cameras; then no scores from true identities
             are computed.
@@ -85,7 +85,7 @@ class ImageCCAFLEngine(ScoredEngine):
         encoder: runs the model in training, with its precision and parts.
         gradients: skips and counts steps whose gradients are not finite.
         epoch_start: computes pseudo identities and memories.
-        label_filter: leaves out images whose features contradict their label; None: all images are used.
+        label_filter: judges labels by features; None: all images are used with their labels.
 
     Raises:
         CCAFLError: terms that are not possible with the model, the data or the other terms; an unknown precision; parts
@@ -165,8 +165,7 @@ class ImageCCAFLEngine(ScoredEngine):
             report = TrueIdentities(true_persons(dataset, self.labels), self.labels)
         self.label_filter: LabelFilter | None = None
         if robust_labels:
-            in_order = self.labels.proxy_of_image[self.labels.path_order].to(self.device)
-            self.label_filter = LabelFilter(images.paths, in_order, self.labels.camera_of_proxy)
+            self.label_filter = LabelFilter(images.paths, self.labels, self.device, sampler)
         self.epoch_start = EpochStart(
             model, images, self.labels, self.supervision, report, extraction_dtype, self.seed, self.label_filter
         )
@@ -272,10 +271,10 @@ class ImageCCAFLEngine(ScoredEngine):
             self.writer = SummaryWriter(log_dir=save_dir)
         if self.text.is_open and with_text:
             started = time.monotonic()
-            kept = None
+            judged = None
             if self.label_filter is not None:
-                kept = self.label_filter.look(self.epoch_start.features(), "Stage 1")
-            self.text.learn(self.epoch_start.images, self.seed, self.writer.add_scalar, kept)
+                judged = self.label_filter.look(self.epoch_start.features(), "Stage 1")
+            self.text.learn(self.epoch_start.images, self.seed, self.writer.add_scalar, judged)
             self.history.training_seconds += time.monotonic() - started
             with shielded():
                 self.save_model(start_epoch - 1, self.state.rank1, save_dir)
@@ -350,9 +349,9 @@ class ImageCCAFLEngine(ScoredEngine):
         """Runs the encoder once; its outputs are float32, without the images that the label filter leaves out."""
         proxies = self.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
         outputs = self.encoder.forward(data["img"])
-        rows = None if self.label_filter is None else self.label_filter.rows(data["impath"], proxies)
-        if rows is not None:
-            outputs, proxies = outputs.of(rows.to(self.device)), proxies[rows]
+        if self.label_filter is not None:
+            rows, proxies = self.label_filter.of_batch(data["impath"], proxies)
+            outputs = outputs if rows is None else outputs.of(rows.to(self.device))
         return Batch(
             raw=outputs.raw,
             features=outputs.features,

@@ -46,7 +46,7 @@ class EpochStart:
         report: reports on the association.
         dtype: half-precision type of the extraction; None for none.
         seed: seed of the run.
-        label_filter: leaves out images whose features contradict their label; None: all images are used.
+        label_filter: judges labels by features; None: all images are used with their labels.
     """
 
     model: nn.Module
@@ -77,8 +77,8 @@ class EpochStart:
         if needed or self.label_filter is not None:
             features = self.features()
         if self.label_filter is not None and features is not None:
-            kept = self.label_filter.look(features, f"Epoch {epoch + 1}")
-            features, proxies = features[kept], proxies[kept]
+            kept, proxies = self.label_filter.look(features, f"Epoch {epoch + 1}")
+            features = features[kept]
         if associate:
             pseudo, scores = self._associate(epoch, features, proxies)
             if not bool((pseudo >= 0).any()):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.extraction import TrainingImages
+from ccafl_plugin.engine.label_filter import Judged
 from ccafl_plugin.engine.stage1 import PromptStage, learn_prompts
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.models import BACKBONES, PromptLearner
@@ -135,7 +136,7 @@ class TextSide:
         images: TrainingImages,
         seed: int,
         write: Callable[[str, float, int], object] = lambda *_: None,
-        kept: Tensor | None = None,
+        judged: Judged | None = None,
     ) -> None:
         """Runs stage 1 on the training images and stores the text features. The backbone is in eval mode afterwards.
 
@@ -143,7 +144,7 @@ class TextSide:
             images: the training images with the test transform.
             seed: seed of the run.
             write: function that gets (name, value, epoch) of each logged number.
-            kept: (M,) bool, which images are used; None: all.
+            judged: the images that are used and their labels; None: all.
         """
         encoder, prompts = self._required_encoder(), self.prompts
         if prompts is None:
@@ -153,9 +154,9 @@ class TextSide:
         self.backbone.eval()
         embeddings = images.encode(self.backbone.image_embedding, self.device)
         order = self.labels.path_order
-        if kept is not None:
-            embeddings, order = embeddings[kept], order[kept.cpu()]
         proxies = self.labels.proxy_of_image[order]
+        if judged is not None:
+            embeddings, order, proxies = embeddings[judged.kept], order[judged.kept.cpu()], judged.proxies.cpu()
         cameras = self.labels.camera_of_image[order].to(self.device) if self.compares_in_cameras else None
 
         def report(epoch: int, loss: float, rate: float, seconds: float) -> None:
