@@ -137,3 +137,23 @@ def test_a_case_to_check_by_eye():
 def test_an_empty_list():
     with pytest.raises(CCAFLError, match=r"data\.sources: the training set has no images"):
         ProxyLabels.from_tuples([])
+
+
+@given(train=train_lists(), seed=st.integers(0, 100))
+def test_relabelled_images(train, seed):
+    """Each image gets any proxy of its camera, or none; the proxies themselves stay."""
+    labels = ProxyLabels.from_tuples(train)
+    rng = torch.Generator().manual_seed(seed)
+    local = (torch.rand(len(train), generator=rng) * (labels.proxies_per_camera[labels.camera_of_image] + 1)).long() - 1
+    proxies = torch.where(local < 0, -1, labels.offsets[labels.camera_of_image] + local)
+    found = labels.relabelled(proxies)
+    assert torch.equal(found.proxy_of_image, proxies)
+    assert torch.equal(found.local_of_image, local)
+    assert found.num_proxies == labels.num_proxies
+    for proxy in range(found.num_proxies):
+        expected = (proxies == proxy).nonzero().flatten().tolist()
+        assert list(found.images_of_proxy(proxy)) == sorted(expected, key=lambda i: train[i][0])
+    for name in TENSORS[3:]:
+        assert torch.equal(getattr(found, name), getattr(labels, name))
+    again = labels.relabelled(labels.proxy_of_image)
+    assert all(again.images_of_proxy(proxy) == labels.images_of_proxy(proxy) for proxy in range(labels.num_proxies))

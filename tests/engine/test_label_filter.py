@@ -1,8 +1,9 @@
-"""Runs that leave images out whose features contradict their label."""
+"""Runs that leave images out, or relabel them, because their features contradict their label."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,42 +11,73 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ccafl_plugin.data.label_agreement import Doubts
+from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine import label_filter as module
 from ccafl_plugin.engine.label_filter import LabelFilter
 from tests.engine.small_runs import CAMERAS, IDENTITIES, IMAGES, Recorder, assert_equal, make_engine, weights
 
 EVERY = CAMERAS * IDENTITIES * IMAGES
+LISTED = torch.arange(CAMERAS * IDENTITIES).repeat_interleave(IMAGES)
+"""The listed proxy of every image, in the order of paths."""
+
+Judge = Callable[[torch.Tensor], None]
 
 
 @pytest.fixture
-def second_images_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place of a judgement of untrained features: the second image of each proxy is left out."""
+def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
+    """Sets the labels, in place of a judgement of untrained features; -1: left out."""
 
-    def doubtful_labels(features: torch.Tensor, proxies: torch.Tensor, camera_of_proxy: torch.Tensor) -> Doubts:
-        assert features.shape[0] == len(proxies) == EVERY
-        assert len(camera_of_proxy) == CAMERAS * IDENTITIES
-        return Doubts(torch.arange(EVERY) % IMAGES != 1, 1 / 3)
+    def set_labels(judged: torch.Tensor) -> None:
+        def doubtful_labels(features: torch.Tensor, proxies: torch.Tensor, camera_of_proxy: torch.Tensor) -> Doubts:
+            assert features.shape[0] == EVERY and torch.equal(proxies, LISTED)
+            assert len(camera_of_proxy) == CAMERAS * IDENTITIES
+            return Doubts(judged == LISTED, float((judged != LISTED).float().mean()))
 
-    monkeypatch.setattr(module, "doubtful_labels", doubtful_labels)
+        monkeypatch.setattr(module, "doubtful_labels", doubtful_labels)
+        monkeypatch.setattr(module, "repaired_labels", lambda *_: judged)
+
+    return set_labels
 
 
-def test_what_is_left_out_reaches_no_term(
-    second_images_left_out: None, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+SECOND_LEFT_OUT = torch.where(torch.arange(EVERY) % IMAGES == 1, -1, LISTED)
+"""The second image of each proxy is left out."""
+
+SECOND_MOVED = torch.where(torch.arange(EVERY) % IMAGES == 1, LISTED // IDENTITIES * IDENTITIES, SECOND_LEFT_OUT)
+"""The second image of each proxy gets the label of the first proxy of its camera."""
+
+
+def number_in_proxy(path: str) -> int:
+    return int(re.search(r"s1_(\d+)_", path)[1])
+
+
+@pytest.mark.parametrize("own_sampler", [True, False])
+@pytest.mark.parametrize("moved", [False, True])
+def test_terms_see_the_judged_labels(
+    moved: bool, own_sampler: bool, judge: Judge, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
+    judged = SECOND_MOVED if moved else SECOND_LEFT_OUT
+    judge(judged)
     engine = make_engine(pictures, robust_labels=True)
+    if not own_sampler:
+        engine.label_filter._sampler = None
     record = Recorder(engine)
-    sizes, states = [], []
+    sizes, states, seconds = [], [], 0
     make_batch = engine.make_batch
 
     def watched(data: dict) -> object:
+        nonlocal seconds
         batch = make_batch(data)
-        second = [int(re.search(r"s1_(\d+)_", path)[1]) == 1 for path in data["impath"]]
-        kept = [row for row, left_out in enumerate(second) if not left_out]
-        expected = engine.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])[kept]
+        listed = engine.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
+        is_second = torch.tensor([number_in_proxy(path) == 1 for path in data["impath"]])
+        first_of_camera = engine.labels.offsets[engine.labels.camera_of_proxy[listed]]
+        expected = torch.where(is_second, first_of_camera, listed) if moved else listed[~is_second]
         assert torch.equal(batch.proxies, expected)
-        assert len(batch.features) == len(batch.embeddings) == len(batch.classes) == len(kept)
-        assert all(len(raw) == len(kept) for raw in batch.raw)
-        sizes.append(len(kept))
+        assert len(batch.features) == len(batch.embeddings) == len(batch.classes) == len(expected)
+        assert all(len(raw) == len(expected) for raw in batch.raw)
+        sizes.append(len(expected))
+        seconds += int(is_second.sum())
+        if own_sampler:  # two images each of four proxies, as judged
+            assert batch.proxies.unique(return_counts=True)[1].tolist() == [2, 2, 2, 2]
         return batch
 
     refresh = engine.terms[0].refresh
@@ -53,18 +85,22 @@ def test_what_is_left_out_reaches_no_term(
     engine.make_batch = watched
     engine.run(save_dir=str(tmp_path), max_epoch=3)
     assert len(record.reports) == len(sizes) == 6
-    assert min(sizes) < 8
+    assert (min(sizes) < 8) == (not own_sampler and not moved)
+    assert (seconds > 0) == (moved or not own_sampler)
     for state in states:
-        assert len(state.features) == len(state.proxies) == EVERY * 2 // 3
-        assert torch.equal(state.proxies, torch.arange(CAMERAS * IDENTITIES).repeat_interleave(IMAGES - 1))
+        assert torch.equal(state.proxies, judged[judged >= 0])
+        assert len(state.features) == len(state.proxies)
     printed = capsys.readouterr().out
-    said = re.findall(r"=> (.*): 18 of 54 images left out \(by the features, 33.3 % of the labels are wrong\)", printed)
+    numbers = (0, 15) if moved else (18, 0)  # the second image of three first proxies stays where it is
+    words = "{} of 54 images left out, {} relabelled".format(*numbers)
+    said = re.findall(rf"=> (.*): {words} \(by the features, [0-9.]+ % of the labels are wrong\)", printed)
     assert said == ["Stage 1", "Epoch 1", "Epoch 2", "Epoch 3"]
     events = EventAccumulator(str(tmp_path)).Reload()
-    assert {"Labels/left_out", "Labels/wrong_share"} <= set(events.Tags()["scalars"])
+    assert {"Labels/left_out", "Labels/relabelled", "Labels/wrong_share"} <= set(events.Tags()["scalars"])
 
 
-def test_a_resumed_run_is_the_unbroken_one(second_images_left_out: None, pictures: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_is_the_unbroken_one(judge: Judge, pictures: Path, tmp_path: Path) -> None:
+    judge(SECOND_MOVED)
     whole = make_engine(pictures, robust_labels=True)
     whole.run(save_dir=str(tmp_path), max_epoch=2)
     again = make_engine(pictures, robust_labels=True)
@@ -72,11 +108,8 @@ def test_a_resumed_run_is_the_unbroken_one(second_images_left_out: None, picture
     assert_equal(weights(whole), weights(again))
 
 
-def test_features_that_contradict_no_label_change_nothing(
-    monkeypatch: pytest.MonkeyPatch, pictures: Path, tmp_path: Path
-) -> None:
-    everything = Doubts(torch.ones(EVERY, dtype=torch.bool), 0.0)
-    monkeypatch.setattr(module, "doubtful_labels", lambda *_: everything)
+def test_features_that_contradict_no_label_change_nothing(judge: Judge, pictures: Path, tmp_path: Path) -> None:
+    judge(LISTED)
     results = []
     for robust in (False, True):
         engine = make_engine(pictures, robust_labels=robust)
@@ -85,32 +118,46 @@ def test_features_that_contradict_no_label_change_nothing(
     assert_equal(*results)
 
 
-def test_a_batch_of_which_nothing_is_used(monkeypatch: pytest.MonkeyPatch, pictures: Path, tmp_path: Path) -> None:
+def test_a_batch_of_which_nothing_is_used(
+    monkeypatch: pytest.MonkeyPatch, judge: Judge, pictures: Path, tmp_path: Path
+) -> None:
     """Only the first image of each proxy is used, and all batches are of others: nothing is learned, nothing fails."""
-    kept = torch.arange(EVERY) % IMAGES == 0
-    monkeypatch.setattr(module, "doubtful_labels", lambda *_: Doubts(kept, 0.4))
+    judge(torch.where(torch.arange(EVERY) % IMAGES == 0, LISTED, -1))
     engine = make_engine(pictures, robust_labels=True)
     record = Recorder(engine)
-    monkeypatch.setattr(LabelFilter, "rows", lambda *_: torch.zeros(0, dtype=torch.int64))
+    nothing = torch.zeros(0, dtype=torch.int64)
+    monkeypatch.setattr(LabelFilter, "of_batch", lambda *_: (nothing, nothing))
     engine.run(save_dir=str(tmp_path), max_epoch=3)
     assert len(record.reports) == 6
     assert all(value == 0 for report in record.reports for value in report.values())
 
 
-def test_rows() -> None:
-    found = LabelFilter(["a", "b", "c", "c"], torch.tensor([0, 0, 1, 2]), torch.tensor([0, 0, 1]))
-    assert found.rows(["c", "a"], torch.tensor([2, 0])) is None  # nothing is left out before it has looked
-    found._left_out = frozenset({("c", 1), ("b", 0)})
-    assert found.rows(["a", "c", "c", "b"], torch.tensor([0, 1, 2, 0])).tolist() == [0, 2]
-    assert found.rows(["a", "c"], torch.tensor([0, 2])) is None
+def small_filter() -> LabelFilter:
+    """Proxies 0 (images a, b), 1 (c) and 2 (c, in the other camera)."""
+    train = [("a", 0, 0, 0), ("b", 0, 0, 0), ("c", 1, 0, 0), ("c", 1, 1, 0)]
+    return LabelFilter(["a", "b", "c", "c"], ProxyLabels.from_tuples(train), torch.device("cpu"))
+
+
+def test_of_batch() -> None:
+    found = small_filter()
+    rows, proxies = found.of_batch(["c", "a"], torch.tensor([2, 0]))  # nothing is changed before it has looked
+    assert rows is None and proxies.tolist() == [2, 0]
+    found._changed = {("c", 1): -1, ("b", 0): 1}
+    rows, proxies = found.of_batch(["a", "c", "c", "b"], torch.tensor([0, 1, 2, 0]))
+    assert rows.tolist() == [0, 2, 3] and proxies.tolist() == [0, 2, 1]
+    rows, proxies = found.of_batch(["b", "c"], torch.tensor([0, 2]))
+    assert rows is None and proxies.tolist() == [1, 2]
+    rows, proxies = found.of_batch(["c"], torch.tensor([1]))
+    assert rows.tolist() == proxies.tolist() == []
 
 
 def test_poor_features_are_a_warning(capsys: pytest.CaptureFixture) -> None:
     rng = torch.Generator().manual_seed(0)
-    proxies = torch.arange(40).repeat_interleave(3)
+    labels = ProxyLabels.from_tuples([(f"{image:03d}", image // 3, 0, 0) for image in range(120)])
     features = torch.nn.functional.normalize(torch.randn(120, 16, generator=rng), dim=1)
-    found = LabelFilter([str(i) for i in range(120)], proxies, torch.zeros(40, dtype=torch.int64))
+    found = LabelFilter([f"{image:03d}" for image in range(120)], labels, torch.device("cpu"))
     with pytest.warns(UserWarning, match=r"^Epoch 1: features and labels contradict each other in \d+ % of the images"):
-        kept = found.look(features, "Epoch 1")
-    assert bool(kept.all())
-    assert "Epoch 1: 0 of 120 images left out" in capsys.readouterr().out
+        judged = found.look(features, "Epoch 1")
+    assert bool(judged.kept.all())
+    assert torch.equal(judged.proxies, labels.proxy_of_image)
+    assert "Epoch 1: 0 of 120 images left out, 0 relabelled" in capsys.readouterr().out
