@@ -41,6 +41,11 @@ settings.load_profile("ccafl")
 torchreid.utils.collect_env_info = functools.cache(torchreid.utils.collect_env_info)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that are marked so start first; the order of the others stays."""
+    items.sort(key=lambda item: item.get_closest_marker("early") is None)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A process of pytest-xdist hands its counts on."""
     if hasattr(session.config, "workeroutput"):

@@ -204,11 +204,9 @@ def test_what_our_recipe_changes(name: str) -> None:
         assert "Measured so far with small encoders only" in (configs_folder() / name).read_text()
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_every_shipped_file_loads_and_has_a_folder_of_its_own(name: str) -> None:
-    folders = [load_config(configs_folder() / other).data.save_dir for other in CONFIGS]
-    assert len(set(folders)) == len(CONFIGS)
-    load_config(configs_folder() / name)
+def test_every_shipped_file_loads_and_has_a_folder_of_its_own() -> None:
+    folder_of = {name: load_config(configs_folder() / name).data.save_dir for name in CONFIGS}
+    assert len(set(folder_of.values())) == len(CONFIGS)
 
 
 WRITERS = {"market1501": write_market1501, "dukemtmcreid": write_dukemtmcreid, "msmt17": write_msmt17}
@@ -216,7 +214,9 @@ WRITERS = {"market1501": write_market1501, "dukemtmcreid": write_dukemtmcreid, "
 
 @pytest.mark.parametrize("dataset", OWN)
 def test_a_shortened_epoch(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """RN50 at full size, every term in one iteration of 2 x 2 images, on that dataset's layout and file names."""
+    """Every term in one iteration of 2 x 2 images, on that dataset's layout and file names; once with RN50 in full."""
+    # RN50 takes 12 s, and it is the same for the three datasets.
+    small = [] if dataset == "market1501" else ["model.name", "clip_tiny", "data.height", "96", "data.width", "48"]
     written = WRITERS[dataset](tmp_path / "data", identities=3, cameras=2, images=2, test_identities=2)
     windows = [
         item
@@ -228,12 +228,12 @@ def test_a_shortened_epoch(dataset: str, tmp_path: Path, capsys: pytest.CaptureF
             *["--config-file", f"configs/{dataset}/ccafl_rn50.yaml", "--root", str(tmp_path / "data")],
             *["data.save_dir", str(tmp_path / "log"), "data.workers", "0", "model.pretrained", "False"],
             *["train.batch_size", "4", "sampler.num_instances", "2", "train.max_epoch", "1", "train.print_freq", "1"],
-            *["ccafl.iters_per_epoch", "1", "ccafl.stage1.epochs", "1", *windows],
+            *["ccafl.iters_per_epoch", "1", "ccafl.stage1.epochs", "1", *windows, *small],
         ]
     )
     printed = capsys.readouterr()
     assert code == 0, printed.err
     assert f"train    |     3 | {written.train:8d} |         2" in printed.out
-    assert f"Done, obtained {written.query}-by-2048 matrix" in printed.out
+    assert f"Done, obtained {written.query}-by-{512 if small else 2048} matrix" in printed.out
     assert "mAP: " in printed.out
     assert (tmp_path / "log" / "checkpoint-1.json").exists()

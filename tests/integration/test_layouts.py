@@ -8,6 +8,8 @@ import pytest
 
 from tests.layouts_torchreid import make_upstream_layout, python
 
+pytestmark = pytest.mark.early
+
 
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:

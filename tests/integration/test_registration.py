@@ -298,7 +298,7 @@ def test_apply_all_undoes_in_reverse_order():
 def test_import_is_light_and_needs_no_order():
     """In a process of its own: no open_clip, and torchreid need not be imported first."""
     code = (
-        "import ccafl_plugin, torchreid, sys;"
+        "import ccafl_plugin, ccafl_plugin.models, torchreid, sys;"
         "print('open_clip' in sys.modules, hasattr(torchreid.engine, 'ImageCCAFLEngine'))"
     )
     finished = python("-W", "ignore", "-c", code)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
@@ -22,7 +24,7 @@ from ccafl_plugin.terms import Term
 from ccafl_plugin.utils.trees import leaves
 from tests.hostile.weight_files import RAN, Touch
 from tests.layouts import write_dukemtmcreid, write_market1501
-from tests.layouts_torchreid import python
+from tests.layouts_torchreid import REPOSITORY, python
 
 SMALL = [
     *["model.name", "clip_tiny", "model.pretrained", "False", "loss.name", "ccafl", "use_gpu", "False"],
@@ -450,7 +452,14 @@ def test_true_command_lines(root: Path, tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     assert "Rank-1  : " in run.stdout
     assert "Cython" not in run.stderr
-    run = python("tools/train.py", "--root", str(root), "train.lrr", "1")
-    assert run.returncode == 2
-    assert run.stderr.splitlines()[-1].startswith("error: config key: 'train.lrr'")
-    assert "Traceback" not in run.stderr
+
+
+def test_a_mistake_ends_the_program_with_its_exit_code(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "--root", str(root), "train.lrr", "1"])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(REPOSITORY / "tools" / "train.py"), run_name="__main__")
+    printed = capsys.readouterr()
+    assert printed.err.splitlines()[-1].startswith("error: config key: 'train.lrr'")
+    assert "Traceback" not in printed.err
