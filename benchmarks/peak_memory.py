@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import resource
-import sys
 from pathlib import Path
 
 import torch
+
+from ccafl_plugin.utils.peak_memory import peak_memory, status
 
 
 def resident() -> int:
@@ -31,13 +31,4 @@ def peak(device: str) -> int:
     """Largest number of bytes in use since :func:`start_counting`, including the input."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
-    try:
-        return status("VmHWM")
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def status(entry: str) -> int:
-    """Bytes of a Linux status entry of this process, e.g. ``VmHWM``."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{entry}:"))
+    return peak_memory()

@@ -22,6 +22,7 @@ from ccafl_plugin.metrics.complexity import retrieval_complexity
 from ccafl_plugin.options import options
 from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.files import write_text_whole
+from ccafl_plugin.utils.peak_memory import peak_memory
 from ccafl_plugin.utils.provenance import digest_of, machine, versions
 from ccafl_plugin.utils.trees import leaves
 
@@ -89,11 +90,11 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         ``scores`` (per target dataset, shares in [0, 1]), ``camera_pairs`` (per target dataset mAP by cameras of query
         and gallery, null where no query counts, and how many count), ``association`` (per epoch), ``camera_probe`` (per
         target dataset; empty unless ``ccafl.camera_probe``), ``skipped_steps`` (per epoch that has some, because a
-        gradient was not finite), ``training_seconds`` (stage 1 and all epochs, those before
-        a resumption or a branch too; without tests), ``model`` (as torchreid's model zoo describes one),
-        ``effective_settings``, ``settings``, ``settings_history`` (the settings of each part of a run that was resumed
-        with others; null where a checkpoint did not say), ``config_digest``, ``code_digest`` and ``earlier_code`` (of
-        the processes that it goes on from), ``versions``, ``machine``, ...
+        gradient was not finite), ``training_seconds`` (stage 1 and all epochs, those before a resumption or a branch
+        too; without tests), ``peak_memory`` (bytes of the host, of this process), ``model`` (as torchreid's model zoo
+        describes one), ``effective_settings``, ``settings``, ``settings_history`` (the settings of each part of a run
+        that was resumed with others; null where a checkpoint did not say), ``config_digest``, ``code_digest`` and
+        ``earlier_code`` (of the processes that it goes on from), ``versions``, ``machine``, ...
     """
     settings = settings_of(config)
     return {
@@ -104,6 +105,7 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         "skipped_steps": engine.history.skipped_steps,
         "training_seconds": engine.history.training_seconds,
         "process_seconds": seconds,
+        "peak_memory": peak_memory(),
         "epochs": config.train.max_epoch,
         "seed": config.train.seed,
         "sources": list(config.data.sources),

@@ -82,13 +82,30 @@ def camera(outcomes: Outcomes) -> list[Column]:
 
 
 def time(outcomes: Outcomes) -> list[Column]:
-    """Minutes of training: stage 1 and all epochs, including those before a branch; without tests."""
+    """Minutes of training (stage 1 and all epochs, including those before a branch; without tests), and peak memory.
+
+    Results of earlier versions do not say the memory; without any that do, there is no such column.
+    """
 
     def cell(row: Row, pair: Pair) -> Cell:
         found = spread(outcomes.values(row.name, pair, lambda content: content["training_seconds"] / 60).values())
         return f"{found.mean:.1f}" if found else ""
 
-    return [(_headed(pair, "Training (min)"), partial(cell, pair=pair)) for pair in _one_per_dataset(outcomes)]
+    def memory(row: Row, pair: Pair) -> Cell:
+        found = spread(outcomes.values(row.name, pair, _gigabytes).values())
+        return f"{found.mean:.1f}" if found else ""
+
+    columns = []
+    for pair in _one_per_dataset(outcomes):
+        columns.append((_headed(pair, "Training (min)"), partial(cell, pair=pair)))
+        if any(memory(row, pair) for row in outcomes.suite.shown):
+            columns.append((_headed(pair, "Memory (GB)"), partial(memory, pair=pair)))
+    return columns
+
+
+def _gigabytes(content: dict[str, Any]) -> float | None:
+    peak = content.get("peak_memory")
+    return None if peak is None else peak / 1e9
 
 
 def model(outcomes: Outcomes) -> list[Column]:

@@ -19,6 +19,7 @@ KEPT = (
     "association",
     "camera_probe",
     "training_seconds",
+    "peak_memory",
     "epochs",
     "sources",
     "targets",

@@ -48,6 +48,7 @@ def test_a_run_of_ccafl(root: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert step["epoch"] == 1
     assert set(step) == {"epoch", "pseudo_identities", "proxies", "precision", "recall"}
     assert 0 < written["training_seconds"] < written["process_seconds"]
+    assert 2**27 < written["peak_memory"] < 2**36  # bytes
     assert written["training_set"] == {
         "images": IDENTITIES * CAMERAS * IMAGES,
         "people": IDENTITIES,

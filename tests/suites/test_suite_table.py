@@ -56,6 +56,17 @@ def test_every_group_of_columns(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_memory_where_results_say_it(tmp_path: Path) -> None:
+    outcomes, _ = measured(tmp_path)
+    for seed, peak in ((1, 1.5e9), (2, 1.7e9)):
+        outcomes.found["with", "", seed]["peak_memory"] = peak
+    assert cells(outcomes, "time") == [
+        ["", "Training (min)", "Memory (GB)"],
+        ["without", "1.5", ""],
+        ["with", "1.5", "1.6"],
+    ]
+
+
 def test_what_the_model_zoo_says_of_a_model(tmp_path: Path) -> None:
     outcomes, _ = measured(tmp_path)
     assert cells(outcomes, "model")[:2] == [
