@@ -95,7 +95,7 @@ def time(outcomes: Outcomes) -> list[Column]:
         found = spread(outcomes.values(row.name, pair, _gigabytes).values())
         return f"{found.mean:.1f}" if found else ""
 
-    columns = []
+    columns: list[Column] = []
     for pair in _one_per_dataset(outcomes):
         columns.append((_headed(pair, "Training (min)"), partial(cell, pair=pair)))
         if any(memory(row, pair) for row in outcomes.suite.shown):
