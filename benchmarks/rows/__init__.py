@@ -4,6 +4,7 @@ import ccafl_plugin  # noqa: F401  before torchreid, whose warning about its mis
 from benchmarks.row import Row
 from benchmarks.rows import (
     attention_pooling,
+    camera_rerank,
     evaluate_features,
     evaluate_rank,
     ical,
@@ -22,6 +23,7 @@ ROWS: dict[str, Row] = {
         evaluate_features,
         rerank,
         rerank_features,
+        camera_rerank,
         nearest_pairs,
         margin,
         stage1_text,
