@@ -45,7 +45,9 @@ def test_its_programs_run(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert names["similarity"].argmax() == 1
     exec(PROGRAMS[1], names)
     assert names["similarity"].shape == (1, 3)
-    exec(PROGRAMS[2], {})
+    exec(PROGRAMS[2], names)
+    assert names["extractor"].description.licence == "MIT"
+    exec(PROGRAMS[3], {})
 
 
 def test_its_table_names_the_entries() -> None:

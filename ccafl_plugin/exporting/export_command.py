@@ -11,8 +11,9 @@ from ccafl_plugin.exporting import boxmot
 from ccafl_plugin.exporting.export import Written, export_model
 from ccafl_plugin.exporting.feature_graph import INPUT_FORMS
 from ccafl_plugin.models.described_model import build_described
-from ccafl_plugin.models.weights_description import FILE, digest_of_file, read
+from ccafl_plugin.models.named_weights import file_of_weights, folder_beside, read_weights_file
 from ccafl_plugin.utils.commands import print_error
+from ccafl_plugin.utils.digests import digest_of_file
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import written_line
 
@@ -36,17 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 if the model can't be exported; 2 for wrong arguments.
     """
     given = parser().parse_args(argv)
-    path = Path(given.weights).expanduser()
-    path = path / FILE if path.is_dir() else path
     try:
-        content = read(path)
+        path = file_of_weights(given.weights)
+        content = read_weights_file(path)
     except CCAFLError as error:
         return _fail(error, 2)
     kinds = ["onnx", *(kind for kind in MORE if getattr(given, kind))]
     form, name = given.input or "pixels", given.name or path.name.removesuffix(".safetensors")
     if given.tracker:
         form, name = boxmot.INPUT_FORM, given.name or boxmot.NAME
-    folder = Path(given.out).expanduser() if given.out else path.parent
+    folder = Path(given.out).expanduser() if given.out else folder_beside(given.weights)
     try:
         model = build_described(content, path)
         written = export_model(
@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         prog="ccafl-export",
         description="Export a file of weights to ONNX or torch.export, and compare what was written with the model.",
     )
-    made.add_argument("weights", metavar="WEIGHTS", help="a file of weights that describes itself, or a run's folder")
+    made.add_argument("weights", metavar="WEIGHTS", help="a file that describes itself, a run's folder, or clip_tiny")
     made.add_argument("--out", default="", metavar="FOLDER", help="of the files (default: that of the weights)")
     made.add_argument("--name", default="", metavar="NAME", help="of the files, without ending")
     for kind, text in MORE.items():

@@ -24,7 +24,9 @@ def parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
     made = argparse.ArgumentParser(description="Features of all images in a folder, into one file.")
     made.add_argument("folder", help="with the images in it or below it")
-    made.add_argument("--weights", required=True, metavar="FILE", help="that describes itself, or a run's folder")
+    made.add_argument(
+        "--weights", required=True, metavar="FILE", help="that describes itself, a run's folder, or clip_tiny"
+    )
     made.add_argument("--out", default="features.safetensors", metavar="FILE", help="(default: %(default)s)")
     made.add_argument(
         "--pattern",

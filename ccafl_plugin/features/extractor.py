@@ -20,7 +20,9 @@ from ccafl_plugin.features.reading_ahead import reading_threads
 from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.metrics.camera_normalization import Cameras
 from ccafl_plugin.models.described_model import FeatureModel, build_described, feature_dims
-from ccafl_plugin.models.weights_description import FEATURES, FILE, WeightsDescription, digest_of_file, read
+from ccafl_plugin.models.named_weights import file_of_weights, read_weights_file
+from ccafl_plugin.models.weights_description import FEATURES, WeightsDescription
+from ccafl_plugin.utils.digests import digest_of_file
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.ranges import check_argument
 
@@ -59,7 +61,8 @@ class FeatureExtractor(BatchExtractor):
     Rows have length 1, so their product is the cosine.
 
     Args:
-        weights: the file, or a run's folder, whose ``weights.safetensors`` is taken.
+        weights: the file, or a run's folder, whose ``weights.safetensors`` is taken, or ``clip_tiny``, which comes with
+            the package (:mod:`ccafl_plugin.models.named_weights`).
         device: such as ``cuda``; empty: the GPU if there is one.
         batch_size: images that the model is given at a time.
         feature: ``retrieval`` or ``embedding`` (CLIP's own, to be compared with :meth:`encode_text`); empty: the one
@@ -93,9 +96,8 @@ class FeatureExtractor(BatchExtractor):
     ) -> None:
         check_argument("batch_size", batch_size)
         check_argument("workers", workers)
-        path = Path(weights).expanduser()
-        self.path = path / FILE if path.is_dir() else path
-        content = read(self.path)
+        self.path = file_of_weights(weights)
+        content = read_weights_file(self.path)
         described = content.description
         model: Any = build_described(content, self.path)
         if (feature or described.feature) not in FEATURES:
@@ -177,7 +179,8 @@ def open_extractor(weights: str | os.PathLike[str], **settings: Any) -> Extracto
     """The extractor for a file of weights, by the file's kind.
 
     Args:
-        weights: a file that describes itself, an exported ONNX file, or a run's folder.
+        weights: a file that describes itself, an exported ONNX file, a run's folder, or ``clip_tiny``, which comes with
+            the package.
         **settings: of the extractor, such as ``device`` and ``batch_size``.
 
     Raises:

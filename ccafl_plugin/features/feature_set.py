@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ccafl_plugin.models.weights_description import digest_of_file
+from ccafl_plugin.utils.digests import digest_of_file
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.files import write_text_whole, write_whole
 

@@ -15,7 +15,8 @@ from ccafl_plugin.features.batch_extractor import BATCH_SIZE, BatchExtractor, in
 from ccafl_plugin.features.image_inputs import Images
 from ccafl_plugin.features.onnx_file import OnnxDescription, open_session
 from ccafl_plugin.features.reading_ahead import reading_threads
-from ccafl_plugin.models.weights_description import WeightsDescription, digest_of_file
+from ccafl_plugin.models.weights_description import WeightsDescription
+from ccafl_plugin.utils.digests import digest_of_file
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.ranges import check_argument
 

@@ -126,7 +126,7 @@ class Thresholds:
 
 
 def file_of(weights: str | Path) -> Path:
-    """Where the thresholds of a file of weights are kept: beside it."""
+    """Where the thresholds of a file of weights are kept: beside it; those of a name in the current folder."""
     path = Path(weights).expanduser()
     if path.is_dir():
         path = path / FILE

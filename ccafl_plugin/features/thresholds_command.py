@@ -11,8 +11,9 @@ from tabulate import tabulate
 from ccafl_plugin.features.extractor import open_extractor
 from ccafl_plugin.features.feature_set import FeatureSet
 from ccafl_plugin.features.thresholds import ENOUGH, RATES, Thresholds, file_of, measure_thresholds
-from ccafl_plugin.models.weights_description import FILE, digest_of_file
+from ccafl_plugin.models.named_weights import file_of_weights
 from ccafl_plugin.utils.commands import exit_code
+from ccafl_plugin.utils.digests import digest_of_file
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import written_line
 
@@ -41,8 +42,7 @@ def run(given: argparse.Namespace) -> None:
     Raises:
         CCAFLError: features or weights can't be read, are not of each other, or have no pairs.
     """
-    weights = Path(given.weights).expanduser()
-    file = weights / FILE if weights.is_dir() else weights
+    file = file_of_weights(given.weights)
     if not file.is_file():
         raise CCAFLError(f"--weights: there is no file {str(file)!r}.")
     labelled = FeatureSet.load(given.features)
@@ -50,7 +50,7 @@ def run(given: argparse.Namespace) -> None:
     # An ONNX file of full precision counts as the weights that it was made of.
     digest = open_extractor(file).digest if file.suffix.lower() == ".onnx" else digest_of_file(file)
     found.check_weights(digest, found.feature, str(file))
-    out = Path(given.out).expanduser() if given.out else file_of(file)
+    out = Path(given.out).expanduser() if given.out else file_of(given.weights)
     for line in lines_of(found):
         print(line)
     found.save(out)

@@ -12,6 +12,7 @@ Importing this package does not import open_clip; building a model does. The mod
 - ``trained_weights``: weights of a trained model; ``state_dicts`` finds them in a file and names what is wrong;
 - ``weights_of_others``: the names in files of other programs;
 - ``weights_description``: files of weights that describe themselves; ``described_model`` builds their model;
+- ``named_weights``: the package's own weights by name, described;
 - ``checkpoint_file``: reads every file of tensors; ``tensor_archives``, ``torchscript`` and ``tensor_pickle`` know the
   formats and run nothing;
 - ``running_statistics``: keeps the running statistics of batch norms unchanged.

@@ -8,7 +8,6 @@ its rows are the training set's people, and no feature needs it.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +39,6 @@ FEATURES = ("retrieval", "embedding", "joint")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 NOT_SAID = "not stated"
-CHUNK = 2**20
 
 Channels = tuple[float, float, float]
 
@@ -273,15 +271,6 @@ def split_tensors(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dic
         else:
             state[name] = tensor
     return state, text, cameras
-
-
-def digest_of_file(path: str | Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with Path(path).expanduser().open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _check_format(metadata: Mapping[str, str], path: str | Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ccafl_plugin.models.activation import ACTIVATIONS, activation_for
 from ccafl_plugin.models.checkpoint_file import read_file
 from ccafl_plugin.models.clip_files import architecture_of, is_clip_file
 from ccafl_plugin.models.described_model import build_described
+from ccafl_plugin.models.named_weights import SHIPPED, file_of_weights, is_shipped, read_weights_file
 from ccafl_plugin.models.open_clip_models import image_size, preprocessing
 from ccafl_plugin.models.pretrained import read_weights
 from ccafl_plugin.models.state_dicts import tensors_of
@@ -29,6 +29,7 @@ from ccafl_plugin.models.trained_weights import fingerprint_of
 from ccafl_plugin.models.weights_description import FEATURES, INTERPOLATIONS, DescribedWeights, is_described
 from ccafl_plugin.models.weights_of_others import Conversion, Said
 from ccafl_plugin.options import options
+from ccafl_plugin.runs.conversion_report import every_tensor, report_lines
 from ccafl_plugin.runs.described_weights import interpolation_of
 from ccafl_plugin.runs.run_files import CONFIG_FILE
 from ccafl_plugin.utils.commands import print_error
@@ -110,14 +111,18 @@ def run(given: argparse.Namespace, said: Said) -> list[str]:
     Raises:
         CCAFLError: the weights can't be read or converted.
     """
-    file, of_zoo = Path(given.weights).expanduser(), Said()
+    file, of_zoo = file_of_weights(given.weights), Said()
     if given.weights in ZOO and not file.exists():
         file, of_zoo = zoo_file(given.weights, given.download), ZOO[given.weights].said
     elif not file.exists() and len(file.parts) == 1 and not file.suffix:
         zoo_file(given.weights)  # says which names there are
-    if is_described(file):
-        content = _again(weights_description.read(file), said)
-        made = Conversion("already described", said, renamed={name: name for name in content.state})
+    if is_described(file) or is_shipped(file):
+        content = _again(read_weights_file(file), said)
+        made = Conversion(
+            "the package's own" if is_shipped(file) else "already described",
+            said,
+            renamed={name: name for name in content.state},
+        )
         model: Any = build_described(content, file)
     else:
         made, content, model = _converted(file, said.over(of_zoo))
@@ -127,29 +132,15 @@ def run(given: argparse.Namespace, said: Said) -> list[str]:
     print("\n".join(lines))
     written = [Path(given.out).name]
     if given.report:
-        write_text_whole(Path(given.report), "\n".join(_every_tensor(made)) + "\n")
+        write_text_whole(Path(given.report), "\n".join(every_tensor(made)) + "\n")
         written.append(given.report)
     return written
 
 
-def report_lines(made: Conversion, file: Path) -> Iterator[str]:
-    """What became of the tensors, those of one part in one line."""
-    changed = sum(old != new for old, new in made.renamed.items())
-    yield (
-        f"{file}: {made.kind}: {len(made.renamed)} tensors used ({changed} renamed), {len(made.left_over)} left over"
-    )
-    for (old, new), count in Counter(map(_parts, made.renamed.items())).items():
-        yield f"  used: {old}" + (f" -> {new}" if old != new else "") + f" ({count})"
-    reasons = Counter((_part(name), why) for name, why in made.left_over.items())
-    for (part, why), count in reasons.items():
-        yield f"  left over: {part} ({count}): {why}"
-    for note in made.notes:
-        yield f"  note: {note}"
-
-
 def zoo_table() -> str:
     """Published weights with licence and training data."""
-    rows = [[name, entry.said.model, entry.said.trained_on, entry.said.licence] for name, entry in ZOO.items()]
+    rows = [[name, name, "rendered people", "MIT; comes with the package"] for name in SHIPPED]
+    rows += [[name, entry.said.model, entry.said.trained_on, entry.said.licence] for name, entry in ZOO.items()]
     pages = sorted({entry.page for entry in ZOO.values()})
     table = tabulate(rows, headers=["name", "model", "trained on", "licence"], tablefmt="simple")
     return f"{table}\n\nPublished at {', '.join(pages)}. Nothing is fetched without --download."
@@ -270,33 +261,6 @@ def _with_extras(given: argparse.Namespace, content: DescribedWeights, model: An
 
 def _text_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.float() for name, tensor in state.items() if name.startswith(TEXT_PARTS)}
-
-
-def _parts(pair: tuple[str, str]) -> tuple[str, str]:
-    """Two names without the end that they share: a.x.weight, b.c.x.weight -> a.*, b.c.*."""
-    old, new = pair
-    olds, news = old.split("."), new.split(".")
-    shared = 0
-    while shared < min(len(olds), len(news)) and olds[-1 - shared] == news[-1 - shared]:
-        shared += 1
-    if old == new:
-        return _part(old), _part(old)
-    if not shared:
-        return pair
-    first, second = (".".join([*names[: len(names) - shared], "*"]) for names in (olds, news))
-    return first, second
-
-
-def _part(name: str) -> str:
-    first, _, rest = name.removeprefix("module.").partition(".")
-    return f"{first}.*" if rest else first
-
-
-def _every_tensor(made: Conversion) -> Iterator[str]:
-    for old, new in made.renamed.items():
-        yield f"used {old} -> {new}"
-    for name, why in made.left_over.items():
-        yield f"left over {name}: {why}"
 
 
 if __name__ == "__main__":

@@ -47,6 +47,11 @@ def facts_of_file(file: Path) -> FileFacts:
     return FileFacts(size, digest.hexdigest())
 
 
+def digest_of_file(file: str | Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal digits."""
+    return facts_of_file(Path(file).expanduser()).sha256
+
+
 def digest_of_text(text: str) -> str:
     """SHA-256 of a text in UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()

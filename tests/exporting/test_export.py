@@ -17,8 +17,9 @@ from ccafl_plugin.exporting.export import ENDINGS, KINDS, export_model
 from ccafl_plugin.exporting.feature_graph import INPUT_FORMS, FeatureGraph
 from ccafl_plugin.models import ClipReID, build_clip
 from ccafl_plugin.models.described_model import build_described
-from ccafl_plugin.models.weights_description import WeightsDescription, digest_of_file, read
+from ccafl_plugin.models.weights_description import WeightsDescription, read
 from ccafl_plugin.options import options
+from ccafl_plugin.utils.digests import digest_of_file
 from ccafl_plugin.utils.errors import CCAFLError
 from tests.features.conftest import SIZE, TINY
 

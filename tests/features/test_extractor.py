@@ -17,8 +17,9 @@ from ccafl_plugin.features import Extractor, FeatureExtractor, open_extractor
 from ccafl_plugin.features.image_inputs import images_of
 from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.models import ClipReID
-from ccafl_plugin.models.weights_description import digest_of_file, read, save
+from ccafl_plugin.models.weights_description import read, save
 from ccafl_plugin.options import options
+from ccafl_plugin.utils.digests import digest_of_file
 from ccafl_plugin.utils.errors import CCAFLError
 from tests.features.conftest import SIZE, TINY
 

@@ -16,7 +16,7 @@ from ccafl_plugin.features import Extractor, FeatureExtractor, OnnxExtractor, ex
 from ccafl_plugin.features.feature_set import FeatureSet, check_same_weights, joined
 from ccafl_plugin.features.image_inputs import images_of
 from ccafl_plugin.features.onnx_file import FORMAT_KEY, OnnxDescription
-from ccafl_plugin.models.weights_description import digest_of_file
+from ccafl_plugin.utils.digests import digest_of_file
 from ccafl_plugin.utils.errors import CCAFLError
 from tests.features.conftest import TINY
 
