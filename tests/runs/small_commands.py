@@ -10,7 +10,15 @@ import torch
 
 from ccafl_plugin.engine import checkpoints
 from ccafl_plugin.runs.train_command import main
-from tests.runs.test_train_command import SMALL
+
+SMALL = [
+    *["model.name", "clip_tiny", "model.pretrained", "False", "loss.name", "ccafl", "use_gpu", "False"],
+    *["data.height", "64", "data.width", "32", "data.workers", "0", "train.print_freq", "1", "train.max_epoch", "2"],
+    *["sampler.train_sampler", "ProxySampler", "sampler.num_instances", "2", "train.batch_size", "8"],
+    *["ccafl.iters_per_epoch", "2", "ccafl.stage1.epochs", "1", "test.dist_metric", "cosine"],
+    *["ccafl.terms.inter.first_epoch", "1", "ccafl.terms.alignment.first_epoch", "1"],
+    *["ccafl.terms.ical.first_epoch", "1"],
+]
 
 NO_TEXT = ["ccafl.terms.icdl.weight_alignment", "0", "ccafl.terms.alignment.enabled", "False"]
 
