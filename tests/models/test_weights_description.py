@@ -14,12 +14,12 @@ from safetensors.torch import save_file
 
 from ccafl_plugin.models.weights_description import (
     WeightsDescription,
-    digest_of_file,
     is_described,
     read,
     read_description,
     save,
 )
+from ccafl_plugin.utils.digests import digest_of_file
 from ccafl_plugin.utils.errors import CCAFLError
 
 SMALL = WeightsDescription(model="osnet_x0_25", height=64, width=32, feature_dim=4)
