@@ -85,6 +85,13 @@ def checkpoints() -> int:
     return _into_a_pipe(run)
 
 
+def report() -> int:
+    """Writes a page about runs, with the arguments of the process."""
+    from ccafl_plugin.report.report_command import main as run
+
+    return _into_a_pipe(run)
+
+
 def _into_a_pipe(run: Callable[[], int]) -> int:
     """Calls a command; if nobody reads its output any more, as behind ``| head``, that is no traceback."""
     try:
