@@ -35,6 +35,7 @@ AREAS = {
     "features": "Features, search, identities and export",
     "metrics": "Tests",
     "runs": "Commands",
+    "report": "Commands",
     "suites": "Suites",
     "integration": "Inside torchreid",
     "synthetic": "Rendered people",
