@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ccafl_plugin.report.blocks import Drawing
+from ccafl_plugin.report.page_blocks import Drawing
 from ccafl_plugin.utils.errors import CCAFLError
 
 NEEDED = ("jinja2", "matplotlib")

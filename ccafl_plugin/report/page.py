@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ccafl_plugin.report.blocks import Block, Drawing, Section
+from ccafl_plugin.report.page_blocks import Block, Drawing, Section
 
 TEMPLATES = Path(__file__).resolve().parent / "template"
 

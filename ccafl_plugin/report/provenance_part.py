@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ccafl_plugin.report.blocks import Details, Panel, Section, Table
-from ccafl_plugin.report.run_folder import RunFolder
+from ccafl_plugin.report.page_blocks import Details, Panel, Section, Table
+from ccafl_plugin.report.recorded_run import RecordedRun
 from ccafl_plugin.runs.results import setting_leaves
 
 NOT_SAID = "not recorded"
 
 
-def overview_section(runs: Sequence[RunFolder]) -> Section:
+def overview_section(runs: Sequence[RecordedRun]) -> Section:
     """What the runs are, in one table, and what is missing in their folders."""
     facts = {run.path: facts_of(run) for run in runs}
     names = list(dict.fromkeys(name for found in facts.values() for name in found))
@@ -23,7 +23,7 @@ def overview_section(runs: Sequence[RunFolder]) -> Section:
     return section
 
 
-def facts_of(run: RunFolder) -> dict[str, str]:
+def facts_of(run: RecordedRun) -> dict[str, str]:
     """What a run is, in words, by name."""
     found = {}
     model = run.of_results("model")
@@ -49,7 +49,7 @@ def facts_of(run: RunFolder) -> dict[str, str]:
     return found
 
 
-def data_words(run: RunFolder) -> str:
+def data_words(run: RecordedRun) -> str:
     """The training set in words."""
     counts = run.of_results("training_set")
     sources = ", ".join(run.config.data.sources) if run.config is not None else ""
@@ -61,14 +61,14 @@ def data_words(run: RunFolder) -> str:
     return ": ".join(filter(None, [sources, ", ".join(numbers)]))
 
 
-def epoch_words(run: RunFolder) -> str:
+def epoch_words(run: RecordedRun) -> str:
     """How far a run is."""
     if run.is_finished:
         return f"{run.epochs or run.finished_epochs}"
     return f"{run.finished_epochs} of {run.epochs or '?'}, not finished"
 
 
-def configuration_section(runs: Sequence[RunFolder]) -> Section:
+def configuration_section(runs: Sequence[RecordedRun]) -> Section:
     """Settings that are not the defaults, side by side; the whole configuration and versions of each run."""
     section = Section(
         "configuration",
@@ -91,7 +91,7 @@ def configuration_section(runs: Sequence[RunFolder]) -> Section:
     return section
 
 
-def version_rows(runs: Sequence[RunFolder]) -> list[list[str]]:
+def version_rows(runs: Sequence[RecordedRun]) -> list[list[str]]:
     """Versions of packages, commit and digests of the code."""
     facts: list[dict[str, Any]] = []
     for run in runs:
@@ -112,7 +112,7 @@ def version_rows(runs: Sequence[RunFolder]) -> list[list[str]]:
     return [[name, *(str(found.get(name, "")) for found in facts)] for name in names]
 
 
-def _heads(runs: Sequence[RunFolder]) -> list[str]:
+def _heads(runs: Sequence[RecordedRun]) -> list[str]:
     return [run.name for run in runs] if len(runs) > 1 else [""]
 
 

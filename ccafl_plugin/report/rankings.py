@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ccafl_plugin.report.blocks import Custom, Panel
+from ccafl_plugin.report.page_blocks import Custom, Panel
 from ccafl_plugin.report.pictures import Pictures
 from ccafl_plugin.report.ranked_queries import SHOWN, RankedQueries, chosen_queries
 from ccafl_plugin.report.rebuilt_run import RebuiltRun

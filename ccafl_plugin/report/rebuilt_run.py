@@ -28,7 +28,7 @@ from ccafl_plugin.integration.torchreid_names import dataset_classes
 from ccafl_plugin.models.trained_weights import load_weights
 from ccafl_plugin.models.weights_description import FILE
 from ccafl_plugin.options import options
-from ccafl_plugin.report.run_folder import RunFolder
+from ccafl_plugin.report.recorded_run import RecordedRun
 from ccafl_plugin.runs import building
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.progress import Progress
@@ -65,7 +65,7 @@ class RebuiltRun:
         model: with the weights from which the run began, until :meth:`load_trained`.
     """
 
-    def __init__(self, run: RunFolder, config: CfgNode) -> None:
+    def __init__(self, run: RecordedRun, config: CfgNode) -> None:
         self.run, self.config = run, config
         self.datamanager: Any = building.build_data_manager(config)
         self.model: nn.Module = building.build_model(config, self.datamanager).eval()
@@ -157,7 +157,7 @@ class RebuiltRun:
 
 
 @contextlib.contextmanager
-def rebuilt(run: RunFolder, root: str = "") -> Iterator[RebuiltRun]:
+def rebuilt(run: RecordedRun, root: str = "") -> Iterator[RebuiltRun]:
     """A run's data and model; what torchreid prints while they are built is not shown.
 
     Args:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ccafl_plugin.report import drawing
 from ccafl_plugin.report.page import Page, rendered
-from ccafl_plugin.report.run_folder import RunFolder, read_runs
+from ccafl_plugin.report.recorded_run import RecordedRun, read_runs
 from ccafl_plugin.report.sections import all_sections
 from ccafl_plugin.utils.commands import exit_code
 from ccafl_plugin.utils.errors import CCAFLError
@@ -70,7 +70,7 @@ def run(given: argparse.Namespace) -> None:
     print(written_line(out.parent, [out.name]))
 
 
-def page_of(runs: Sequence[RunFolder], sections: Sequence) -> Page:
+def page_of(runs: Sequence[RecordedRun], sections: Sequence) -> Page:
     """The page with its titles."""
     several = len(runs) > 1
     made = time.strftime("%Y-%m-%d %H:%M")

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ccafl_plugin.report.blocks import Drawing, Panel, Section, Table
 from ccafl_plugin.report.drawing import as_drawing, colour, figure, legend_below
-from ccafl_plugin.report.run_folder import RunFolder
+from ccafl_plugin.report.page_blocks import Drawing, Panel, Section, Table
+from ccafl_plugin.report.recorded_run import RecordedRun
 
 NAMES = {"mAP": "mAP", "rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "rank20": "Rank-20", "mINP": "mINP"}
 SHOWN_RANKS = 20
 
 
-def scores_section(runs: Sequence[RunFolder], curves: Mapping[Any, Mapping[str, Sequence[float]]]) -> Section:
+def scores_section(runs: Sequence[RecordedRun], curves: Mapping[Any, Mapping[str, Sequence[float]]]) -> Section:
     """The scores of all runs.
 
     Args:
@@ -41,7 +41,7 @@ def scores_section(runs: Sequence[RunFolder], curves: Mapping[Any, Mapping[str, 
     return section
 
 
-def lead_of(runs: Sequence[RunFolder]) -> str:
+def lead_of(runs: Sequence[RecordedRun]) -> str:
     """How the scores were computed."""
     if not any(scores_of(run) for run in runs):
         return ""
@@ -52,7 +52,7 @@ def lead_of(runs: Sequence[RunFolder]) -> str:
     )
 
 
-def scores_of(run: RunFolder) -> dict[str, dict[str, float]]:
+def scores_of(run: RecordedRun) -> dict[str, dict[str, float]]:
     """Dataset -> name -> score, a share; without what is no number."""
     found = {}
     for dataset, scores in run.of_results("scores").items():
@@ -63,7 +63,7 @@ def scores_of(run: RunFolder) -> dict[str, dict[str, float]]:
     return found
 
 
-def no_scores(run: RunFolder) -> str:
+def no_scores(run: RecordedRun) -> str:
     """Why a run has no scores."""
     if not run.is_finished:
         return "No scores: the run has not finished, and a run is scored at its end."
@@ -73,7 +73,7 @@ def no_scores(run: RunFolder) -> str:
     )
 
 
-def scores_table(runs: Sequence[RunFolder]) -> Table:
+def scores_table(runs: Sequence[RecordedRun]) -> Table:
     """A row per run and dataset, in per cent, and the scores on labelled pairs."""
     names = [name for name in NAMES if any(name in scores for run in runs for scores in scores_of(run).values())]
     several = len({dataset for run in runs for dataset in scores_of(run)}) > 1
@@ -94,7 +94,7 @@ def scores_table(runs: Sequence[RunFolder]) -> Table:
     return Table(header, rows, "Scores in %.")
 
 
-def cmc_drawings(runs: Sequence[RunFolder], curves: Mapping[Any, Mapping[str, Sequence[float]]]) -> list[Drawing]:
+def cmc_drawings(runs: Sequence[RecordedRun], curves: Mapping[Any, Mapping[str, Sequence[float]]]) -> list[Drawing]:
     """A figure per dataset with the CMC curve of every run; without whole curves, the ranks that are in its results."""
     drawings = []
     for dataset in dict.fromkeys(dataset for run in runs for dataset in scores_of(run)):

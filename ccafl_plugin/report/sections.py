@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ccafl_plugin.report import rankings
-from ccafl_plugin.report.association import association_section
-from ccafl_plugin.report.blocks import Panel, Section
+from ccafl_plugin.report.association_curves import association_section
+from ccafl_plugin.report.page_blocks import Panel, Section
 from ccafl_plugin.report.pictures import Pictures
 from ccafl_plugin.report.provenance_part import configuration_section, overview_section
 from ccafl_plugin.report.ranked_queries import RankedQueries, tested_distances
 from ccafl_plugin.report.rebuilt_run import RebuiltRun, rebuilt
-from ccafl_plugin.report.run_folder import RunFolder
+from ccafl_plugin.report.recorded_run import RecordedRun
 from ccafl_plugin.report.scores import scores_section
 from ccafl_plugin.report.training_curves import training_section
 from ccafl_plugin.utils.errors import CCAFLError
@@ -21,7 +21,7 @@ FAULTS = (CCAFLError, OSError, ValueError, KeyError, TypeError, AttributeError, 
 """What files of other programs, damaged ones among them, make of code that reads them."""
 
 
-def all_sections(runs: Sequence[RunFolder], root: str = "", with_model: bool = True) -> list[Section]:
+def all_sections(runs: Sequence[RecordedRun], root: str = "", with_model: bool = True) -> list[Section]:
     """The sections of the page.
 
     Args:
@@ -49,7 +49,7 @@ class FromModels:
         sections: parts of the page.
     """
 
-    def __init__(self, runs: Sequence[RunFolder], root: str) -> None:
+    def __init__(self, runs: Sequence[RecordedRun], root: str) -> None:
         self.curves: dict[Path, dict[str, list[float]]] = {}
         self.pictures = Pictures()
         self.rankings = Section("rankings", "Rankings", rankings.LEAD)
@@ -86,7 +86,7 @@ def one_line(error: BaseException) -> str:
     return text if isinstance(error, CCAFLError) else f"{type(error).__name__}: {text}"
 
 
-def _guarded(runs: Sequence[RunFolder], name: str, title: str, make: Callable[[], Section]) -> Section:
+def _guarded(runs: Sequence[RecordedRun], name: str, title: str, make: Callable[[], Section]) -> Section:
     try:
         return make()
     except FAULTS as error:

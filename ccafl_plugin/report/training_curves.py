@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ccafl_plugin.report.blocks import Drawing, Panel, Section
 from ccafl_plugin.report.drawing import (
     COLOURS,
     GREY,
@@ -18,7 +17,8 @@ from ccafl_plugin.report.drawing import (
     plain_numbers,
     whole_numbers,
 )
-from ccafl_plugin.report.run_folder import RunFolder
+from ccafl_plugin.report.page_blocks import Drawing, Panel, Section
+from ccafl_plugin.report.recorded_run import RecordedRun
 from ccafl_plugin.report.scalars import Series, below
 
 NOT_LOSSES = ("time", "data", "lr")
@@ -36,7 +36,7 @@ LEAD = (
 )
 
 
-def training_section(runs: Sequence[RunFolder]) -> Section:
+def training_section(runs: Sequence[RecordedRun]) -> Section:
     """The curves of all runs. With several, a figure has the same scale in all of them."""
     groups = {run.path: loss_groups(run) for run in runs}
     names = list(dict.fromkeys(name for found in groups.values() for name in found))
@@ -58,7 +58,7 @@ def training_section(runs: Sequence[RunFolder]) -> Section:
     return Section("training", "Training", LEAD, panels=panels)
 
 
-def loss_groups(run: RunFolder) -> dict[str, dict[str, Series]]:
+def loss_groups(run: RecordedRun) -> dict[str, dict[str, Series]]:
     """Term -> part -> its values; the total loss comes first, terms in the order of their start."""
     train = {name: series for name, series in below(run.scalars, "Train").items() if name not in NOT_LOSSES}
     found: dict[str, dict[str, Series]] = {}
@@ -69,7 +69,7 @@ def loss_groups(run: RunFolder) -> dict[str, dict[str, Series]]:
     return first | found
 
 
-def windows_of(run: RunFolder) -> dict[str, tuple[int, int]]:
+def windows_of(run: RecordedRun) -> dict[str, tuple[int, int]]:
     """Term -> (epochs before it starts, epochs until its end) of the terms that are active at some time."""
     config = run.config
     if config is None or config.loss.name != "ccafl":
@@ -82,7 +82,7 @@ def windows_of(run: RunFolder) -> dict[str, tuple[int, int]]:
     return dict(sorted(found.items(), key=lambda each: each[1]))
 
 
-def windows_drawing(run: RunFolder) -> Drawing:
+def windows_drawing(run: RecordedRun) -> Drawing:
     """A bar per term over the epochs in which it is active, and stage 1 before them."""
     windows = windows_of(run)
     stage1 = "Stage1/loss" in run.scalars
@@ -108,7 +108,7 @@ def windows_drawing(run: RunFolder) -> Drawing:
 
 
 def curves_drawing(
-    run: RunFolder, term: str, parts: Mapping[str, Series], limits: tuple[float, float] | None = None
+    run: RecordedRun, term: str, parts: Mapping[str, Series], limits: tuple[float, float] | None = None
 ) -> Drawing:
     """All parts of a term over the epochs."""
     per_epoch = run.iterations() or 1.0
@@ -161,7 +161,7 @@ def stage1_drawing(loss: Series) -> Drawing:
         return as_drawing(made, f"Loss of the prompts over the epochs of stage 1: {ends}")
 
 
-def rate_drawings(run: RunFolder) -> list[Drawing]:
+def rate_drawings(run: RecordedRun) -> list[Drawing]:
     """The learning rate of each group of parameters."""
     rates = below(run.scalars, "Learning_rate") or {
         name: series for name, series in below(run.scalars, "Train").items() if name == "lr"
@@ -184,7 +184,7 @@ def rate_drawings(run: RunFolder) -> list[Drawing]:
         return [as_drawing(made, f"Learning rate over the epochs of {', '.join(rates)}")]
 
 
-def test_drawings(run: RunFolder) -> list[Drawing]:
+def test_drawings(run: RecordedRun) -> list[Drawing]:
     """Scores of the tests during training, if there was more than one."""
     tests = {name: series for name, series in below(run.scalars, "Test").items() if len(series.steps) > 1}
     if not tests:
@@ -203,7 +203,7 @@ def test_drawings(run: RunFolder) -> list[Drawing]:
         return [as_drawing(made, "Scores of the tests during training")]
 
 
-def label_drawings(run: RunFolder) -> list[Drawing]:
+def label_drawings(run: RecordedRun) -> list[Drawing]:
     """What the filter of doubtful labels left out."""
     facts = below(run.scalars, "Labels")
     if not any(series.values for series in facts.values()):
@@ -255,7 +255,7 @@ def _limits(groups: Sequence[Mapping[str, Series]]) -> tuple[float, float] | Non
     return (0.0 if -margin < low else low - margin), high + margin
 
 
-def _mark_progress(axes: Any, run: RunFolder) -> None:
+def _mark_progress(axes: Any, run: RecordedRun) -> None:
     """A line where a run stands that has not finished."""
     if not run.is_finished and 0 < run.finished_epochs < run.epochs:
         axes.axvline(run.finished_epochs, color=COLOURS[1], linewidth=0.8, linestyle=(0, (2, 2)))

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from ccafl_plugin.report import association, drawing, scores, training_curves
-from ccafl_plugin.report.blocks import Drawing
+from ccafl_plugin.report import association_curves, drawing, scores, training_curves
 from ccafl_plugin.report.page import Page, rendered
+from ccafl_plugin.report.page_blocks import Drawing
 from ccafl_plugin.report.pictures import Pictures
+from ccafl_plugin.report.recorded_run import names_of
 from ccafl_plugin.report.report_command import main
-from ccafl_plugin.report.run_folder import names_of
 from tests.report.conftest import HOSTILE
 
 LIMIT = 15_000_000
@@ -48,7 +48,7 @@ def test_a_finished_run_has_every_part(page: Path, finished: Path) -> None:
 @pytest.fixture
 def undrawn(monkeypatch) -> None:
     """Figures are put together but not laid out, which takes most of a page's time."""
-    for module in (association, scores, training_curves):
+    for module in (association_curves, scores, training_curves):
         monkeypatch.setattr(module, "as_drawing", lambda made, alt, caption="": Drawing("data:,", alt, caption))
 
 

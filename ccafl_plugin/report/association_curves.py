@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ccafl_plugin.report.blocks import Drawing, Panel, Section
 from ccafl_plugin.report.drawing import GREY, as_drawing, colour, figure, legend_below, whole_numbers
-from ccafl_plugin.report.run_folder import RunFolder
+from ccafl_plugin.report.page_blocks import Drawing, Panel, Section
+from ccafl_plugin.report.recorded_run import RecordedRun
 
 LEAD = (
     "A proxy is one person in one camera. At the start of an epoch, proxies of different cameras that are taken for "
@@ -17,7 +17,7 @@ SHARES = {"grouped": "proxies in a group", "stability": "pairs that stayed"}
 RIGHT = {"precision": "precision of pairs", "recall": "recall of pairs"}
 
 
-def association_section(runs: Sequence[RunFolder]) -> Section:
+def association_section(runs: Sequence[RecordedRun]) -> Section:
     """What became of the association in each run."""
     section = Section("association", "Association across cameras", LEAD)
     for run in runs:
@@ -35,7 +35,7 @@ def association_section(runs: Sequence[RunFolder]) -> Section:
     return section
 
 
-def no_association(run: RunFolder) -> str:
+def no_association(run: RecordedRun) -> str:
     """Why there is nothing to show."""
     if run.config is not None and run.config.loss.name != "ccafl":
         return f"No association: {run.config.loss.name} trains with labels across cameras."
@@ -44,7 +44,7 @@ def no_association(run: RunFolder) -> str:
     return "No association: no term that needs one was active in the epochs so far."
 
 
-def counts_drawing(run: RunFolder, history: Sequence[Mapping[str, Any]]) -> Drawing:
+def counts_drawing(run: RecordedRun, history: Sequence[Mapping[str, Any]]) -> Drawing:
     """Pseudo identities, groups and proxies over the epochs."""
     training = run.of_results("training_set")
     with figure() as (made, axes):
@@ -67,7 +67,7 @@ def counts_drawing(run: RunFolder, history: Sequence[Mapping[str, Any]]) -> Draw
         return as_drawing(made, f"Counts of the association: {alt}")
 
 
-def share_drawings(run: RunFolder, history: Sequence[Mapping[str, Any]]) -> list[Drawing]:
+def share_drawings(run: RecordedRun, history: Sequence[Mapping[str, Any]]) -> list[Drawing]:
     """Shares over the epochs: what is known without true identities, and how right the pairs are."""
     total = run.of_results("training_set").get("proxies")
     if isinstance(total, int) and total and not any("grouped" in entry for entry in history):
@@ -122,7 +122,7 @@ def _line(axes: Any, history: Sequence[Mapping[str, Any]], key: str, label: str,
         axes.plot(*zip(*points, strict=True), color=shade, label=label, marker="o", markersize=2)
 
 
-def _epochs(axes: Any, run: RunFolder) -> None:
+def _epochs(axes: Any, run: RecordedRun) -> None:
     axes.set_xlim(0, run.epochs or None)
     whole_numbers(axes.xaxis)
     axes.set_xlabel("epoch")

@@ -23,7 +23,7 @@ SUITE_FILE = "run.json"
 
 
 @dataclass
-class RunFolder:
+class RecordedRun:
     """A run.
 
     Attributes:
@@ -45,7 +45,7 @@ class RunFolder:
     missing: list[str] = field(default_factory=list)
 
     @classmethod
-    def read(cls, path: Path, name: str = "") -> RunFolder:
+    def read(cls, path: Path, name: str = "") -> RecordedRun:
         """Reads what is there.
 
         Raises:
@@ -156,13 +156,13 @@ class RunFolder:
             self.missing.append(f"No training curves: there are no logged numbers ({FILES}).")
 
 
-def read_runs(paths: Sequence[Path]) -> list[RunFolder]:
+def read_runs(paths: Sequence[Path]) -> list[RecordedRun]:
     """The runs, with names that differ.
 
     Raises:
         CCAFLError: a folder does not exist.
     """
-    runs = [RunFolder.read(path) for path in paths]
+    runs = [RecordedRun.read(path) for path in paths]
     for run, name in zip(runs, names_of(paths), strict=True):
         run.name = name
     return runs
