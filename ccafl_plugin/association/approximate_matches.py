@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ccafl_plugin.association.best_matches import BestMatches, HighestCosines, best_matches, cosines, lowest_of_rows
 from ccafl_plugin.association.blocks import chunks
+from ccafl_plugin.utils.progress import watched
 
 EXHAUSTIVE = 4096
 """Up to so many proxies all pairs are compared: cells would save nothing."""
@@ -53,7 +54,7 @@ def approximate_matches(unit: NDArray[np.float64], camera: NDArray[np.int64], be
     cameras, rows = camera[order], unit[order].astype(np.float32)
     near = nearest_cells(rows, centres_of(rows, cells), probes)
     rounded = HighestCosines(total, int(cameras[-1]) + 1, best)
-    for visitors, members in _visits(near, cells):
+    for visitors, members in watched(_visits(near, cells), 2 * cells, "cells", "Association"):
         _compare(rounded, rows, cameras, visitors, members, best)
     _compare_with_matches_of_matches(rounded, rows, cameras)
     a, place = np.nonzero(rounded.cosine.reshape(total, -1) > -np.inf)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ccafl_plugin.association.blocks import chunks, cross_camera_blocks
+from ccafl_plugin.association.blocks import chunks, watched_blocks
 
 REFINED_AT_ONCE = 1 << 18  # elements of products held at once, 2 MB, so that they stay in the cache
 
@@ -68,7 +68,7 @@ def best_matches(unit: NDArray[np.float64], camera: NDArray[np.int64], best: int
     # rounding the rows to float32 and from the float64 cosines. Doubled, because both compared cosines have an error.
     slack = 2 * (1.1 * dim + 20) * float(np.finfo(np.float32).eps) / 2
     highest = HighestCosines(total, len(ends), best)
-    for block_rows, block_columns in cross_camera_blocks(cameras):
+    for block_rows, block_columns in watched_blocks(cameras):
         close = narrow[block_rows] @ narrow[block_columns].T
         begin = block_columns.start
         known = highest.cosine[block_columns, :, -1]

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ccafl_plugin.utils.progress import watched
+
 BLOCK_ELEMENTS = 1 << 21  # similarities held at once, 8 MB in float32
 BLOCK_ROWS = 256  # smallest number of rows: with fewer, reading all features would cost more than the product
 
@@ -32,6 +34,17 @@ def cross_camera_blocks(cameras: NDArray[np.int64]) -> Iterator[tuple[slice, sli
         stop = min(total, start + max(BLOCK_ROWS, even))
         yield slice(start, stop), slice(begin, total)
         start = stop
+
+
+def watched_blocks(cameras: NDArray[np.int64]) -> Iterator[tuple[slice, slice]]:
+    """:func:`cross_camera_blocks` with a bar that counts the similarities."""
+    blocks = list(cross_camera_blocks(cameras))
+    return watched(blocks, sum(map(_size, blocks)), "pairs", "Association", _size)
+
+
+def _size(block: tuple[slice, slice]) -> int:
+    rows, columns = block
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))
 
 
 def chunks(total: int, size: int) -> list[slice]:

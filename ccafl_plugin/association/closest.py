@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ccafl_plugin.association.blocks import chunks, cross_camera_blocks
+from ccafl_plugin.association.blocks import chunks, watched_blocks
 
 REFINED_AT_ONCE = 1 << 21  # elements of differences held at once, 16 MB, so that they stay in the cache
 SPARE_CANDIDATES = 200_000  # candidates kept without an exact distance, in addition to four times the pairs wanted
@@ -59,7 +59,7 @@ def _search(
     left, right, slack = _factors(features, order, dtype)
     limit = 4 * count + SPARE_CANDIDATES
     pool = _Pool(features, order, count)
-    for rows, columns in cross_camera_blocks(sorted_cameras):
+    for rows, columns in watched_blocks(sorted_cameras):
         closeness = left[rows] @ right[columns].T  # minus half the squared distance
         start, begin = rows.start, columns.start
         for row in range(start, rows.stop):

@@ -23,6 +23,7 @@ from ccafl_plugin.data.image_records import Record
 from ccafl_plugin.data.picture_source import VIDEOS, MissingFrame, Picture, pictures_of
 from ccafl_plugin.own_settings import PRODUCTS, CropRules
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.progress import watched
 from ccafl_plugin.utils.provenance import digest_of
 
 VERSION = 1
@@ -179,7 +180,7 @@ def _cut_into(folder: Path, records: Sequence[Record], rules: CropRules, confide
         candidates += chosen
     cut_ones = {
         index: candidate
-        for index, picture in _pictures(records, candidates)
+        for index, picture in watched(_pictures(records, candidates), len(candidates), "boxes", "Cutting images")
         if (candidate := _cut_one(folder, records[index], index, picture, rules, counts)) is not None
     }
     kept: list[int] = []

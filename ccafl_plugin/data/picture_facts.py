@@ -15,6 +15,7 @@ from PIL import Image
 
 from ccafl_plugin.data.image_reading import read_image
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.progress import watched
 
 HASH_SIZE = (8, 16)
 """Bits of a picture's hash across and down; people are about twice as high as wide."""
@@ -54,7 +55,7 @@ class PictureFacts:
 def picture_facts(paths: Sequence[str], threads: int = 2) -> list[PictureFacts]:
     """Reads every file once."""
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        return list(pool.map(_facts, paths))
+        return list(watched(pool.map(_facts, paths), len(paths), "images", "Checking"))
 
 
 def _facts(path: str) -> PictureFacts:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ccafl_plugin.data.image_reading import read_image
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.file_kinds import not_a_file
+from ccafl_plugin.utils.progress import watched
 
 THREADS = 8
 """Most of the time is spent waiting for the disk."""
@@ -32,7 +33,8 @@ def check_readable(paths: Sequence[str], dataset: str) -> None:
     """
     files = sorted(set(paths))
     with ThreadPoolExecutor(THREADS) as pool:
-        problems = [problem for problem in pool.map(_problem, files) if problem]
+        looked_at = watched(pool.map(_problem, files), len(files), "images", "Checking")
+        problems = [problem for problem in looked_at if problem]
     if not problems:
         return
     more = f" ({len(problems)} of {len(files)} images can't be read; this is the first.)" if problems[1:] else ""

@@ -18,6 +18,7 @@ from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.encoder_pass import ImageTransfer, autocast
 from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.progress import watched
 
 MB = 2**20
 """Bytes."""
@@ -81,6 +82,10 @@ class TrainingImages:
         return served(dict(zip(self.paths, images, strict=True)))
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
+        total = len(self.loader.sampler)  # type: ignore[arg-type]  # a list
+        return watched(self._read(), total, "images", "Training features", lambda batch: len(batch["img"]))
+
+    def _read(self) -> Iterator[dict[str, Tensor]]:
         if self._kept is not None:
             yield from ({"img": images} for images in self._kept)
             return

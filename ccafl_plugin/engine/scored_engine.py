@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torchreid
@@ -10,6 +10,7 @@ import torchreid
 from ccafl_plugin.engine.state import History
 from ccafl_plugin.metrics.single_shot import reachable_ranks
 from ccafl_plugin.metrics.watched_scores import RANKS, camera_pairs_of, named_scores, print_more, watched_scores
+from ccafl_plugin.utils.progress import watched
 
 OF_TESTS = ("dist_metric", "normalize_feature", "save_dir", "use_metric_cuhk03", "ranks")
 """Arguments of ``run`` that torchreid hands on to the final test."""
@@ -55,6 +56,8 @@ class ScoredEngine(torchreid.engine.Engine):
         settings["rerank"] = settings.get("rerank", False) or self._reranks
         gallery = settings["gallery_loader"].dataset.data
         shown = reachable_ranks(ranks, gallery, settings.get("use_metric_cuhk03", False))
+        for part in ("query", "gallery"):
+            settings[f"{part}_loader"] = WatchedLoader(settings[f"{part}_loader"], f"Features of the {part}")
         with watched_scores() as seen:
             rank1, mean_average_precision = super()._evaluate(dataset_name=dataset_name, ranks=shown, **settings)
         more = named_scores(seen, shown)
@@ -62,3 +65,24 @@ class ScoredEngine(torchreid.engine.Engine):
         self.camera_pairs[dataset_name] = camera_pairs_of(seen)
         print_more(seen)
         return float(rank1), float(mean_average_precision)
+
+
+class WatchedLoader:
+    """A data loader whose batches are counted by a bar; everything else is the loader's.
+
+    Args:
+        loader: of torchreid, its dataset's items in batches.
+        work: what the bar is called.
+    """
+
+    def __init__(self, loader: Any, work: str) -> None:
+        self._loader, self._work = loader, work
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return watched(self._loader, len(self._loader.dataset), "images", self._work, lambda batch: len(batch["camid"]))

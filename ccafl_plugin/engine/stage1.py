@@ -14,6 +14,7 @@ from ccafl_plugin.models.prompts import PromptLearner, TextEncoder
 from ccafl_plugin.optim import half_cosine
 from ccafl_plugin.utils.errors import WrongArgument, unknown_name
 from ccafl_plugin.utils.paper_values import PROMPT_AND_CLASSIFIER_LR
+from ccafl_plugin.utils.progress import Progress
 from ccafl_plugin.utils.ranges import check_arguments
 from ccafl_plugin.utils.seeds import generator
 
@@ -99,20 +100,22 @@ def learn_prompts(
         report: called after every epoch with (epoch, mean loss, learning rate, seconds).
     """
     optimizer = torch.optim.Adam(prompts.parameters(), lr=stage.lr, weight_decay=stage.weight_decay)
-    for epoch in range(stage.epochs):
-        started = time.time()
-        rate = stage.learning_rate(epoch)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        order = torch.randperm(len(embeddings), generator=generator(seed, epoch, "stage 1")).to(embeddings.device)
-        total = embeddings.new_zeros(())
-        for batch in order.split(stage.batch_size):
-            labels = prompt_of_image[batch]
-            text = prompts(labels, text_encoder)  # encodes each prompt once
-            loss = prompt_contrast(embeddings[batch], text, labels, None if cameras is None else cameras[batch])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total += loss.detach() * len(batch)
-        if report is not None:
-            report(epoch, total.item() / len(embeddings), rate, time.time() - started)
+    with Progress(stage.epochs * len(embeddings), "images", "Stage 1") as progress:
+        for epoch in range(stage.epochs):
+            started = time.time()
+            rate = stage.learning_rate(epoch)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            order = torch.randperm(len(embeddings), generator=generator(seed, epoch, "stage 1")).to(embeddings.device)
+            total = embeddings.new_zeros(())
+            for batch in order.split(stage.batch_size):
+                labels = prompt_of_image[batch]
+                text = prompts(labels, text_encoder)  # encodes each prompt once
+                loss = prompt_contrast(embeddings[batch], text, labels, None if cameras is None else cameras[batch])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                total += loss.detach() * len(batch)
+                progress.add(len(batch))
+            if report is not None:
+                report(epoch, total.item() / len(embeddings), rate, time.time() - started)

@@ -16,6 +16,7 @@ from ccafl_plugin.data.own_tracks import TrackedCamera
 from ccafl_plugin.features.identities import Identities
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import write_text_whole
+from ccafl_plugin.utils.progress import watched
 
 TRACKS, LINKS, MOT = "identities.csv", "links.csv", "mot"
 _SECOND_CELL = re.compile(r"^(\s*[^,;\s]+(?:\s*[,;]\s*|\s+))([^,;\s]+)(.*)$", re.DOTALL)
@@ -86,7 +87,7 @@ def write_mot_files(
         )
     following = int(identities.identity.max()) + 1
     written, notes, fresh = [], [], 0
-    for camera in cameras:
+    for camera in watched(cameras, len(cameras), "cameras", "Writing MOT files"):
         read_mot_file(camera.tracks)  # names the line that is wrong, if one is
         text = camera.tracks.read_text(encoding="utf-8-sig")
         lines, seen, twice = [], set(), 0

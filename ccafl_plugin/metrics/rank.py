@@ -14,6 +14,7 @@ from ccafl_plugin.metrics.distances import Distances, FeatureDistances
 from ccafl_plugin.metrics.single_shot import SingleShot
 from ccafl_plugin.metrics.stable_ranks import stable_ranks
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.progress import watched
 
 ROWS_AT_ONCE = 64  # rows that are copied together if a matrix is not contiguous by rows
 MAX_RANK = 50
@@ -121,7 +122,7 @@ def rank_scores(
     single_shot = SingleShot(gallery_ids, max_rank) if use_metric_cuhk03 else None
     pairs = CameraPairs(query_cameras, gallery_cameras) if camera_pairs else None
     first_matches, precisions, penalties = [], [], []
-    for query, row in _rows(distances):
+    for query, row in watched(_rows(distances), distances.shape[0], "queries", "Evaluation"):
         same = members[starts[query] : stops[query]]
         junk = gallery_cameras[same] == query_cameras[query]
         if junk.all():

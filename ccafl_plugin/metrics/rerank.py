@@ -21,6 +21,7 @@ from ccafl_plugin.metrics.distances import Distances, FeatureDistances
 from ccafl_plugin.metrics.neighbours import K1, K2, NearestNeighbours, Neighbours
 from ccafl_plugin.metrics.reciprocal import membership
 from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.progress import Progress, watched
 
 ROWS_AT_ONCE = 1 << 13  # number of images whose neighbourhoods are computed together
 LAMBDA = 0.3
@@ -155,20 +156,23 @@ def _read(pairs: AllPairs, neighbours: Neighbours) -> NDArray[np.float32]:
     """Each image's largest squared distance; its neighbours are found on the way."""
     largest = np.empty(pairs.total, dtype=np.float32)
     neighbours.start(pairs.total)
-    for first, rows in pairs.rows():
-        some = slice(first, first + len(rows))
-        largest[some] = rows.max(axis=1)
-        if not np.isfinite(largest[some]).all():
-            raise CCAFLError("re_ranking: some distances are not finite. Check the features for NaN.")
-        for image, row in enumerate(_normalized(rows, largest[some]), first):
-            neighbours.add(image, row)
+    with Progress(pairs.total, "images", "Re-ranking") as progress:
+        for first, rows in pairs.rows():
+            some = slice(first, first + len(rows))
+            largest[some] = rows.max(axis=1)
+            if not np.isfinite(largest[some]).all():
+                raise CCAFLError("re_ranking: some distances are not finite. Check the features for NaN.")
+            for image, row in enumerate(_normalized(rows, largest[some]), first):
+                neighbours.add(image, row)
+                progress.add(1)
     return largest
 
 
 def _neighbourhood_vectors(pairs: AllPairs, largest: NDArray[np.float32], neighbours: Neighbours) -> sparse.csr_matrix:
     """(N, N): row i is exp(-distance) on the images that describe image i, divided by its sum."""
     parts = []
-    for first, sets in neighbours.sets(ROWS_AT_ONCE):
+    parted = neighbours.sets(ROWS_AT_ONCE)
+    for first, sets in watched(parted, pairs.total, "images", "Re-ranking", lambda part: part[1].shape[0]):
         counts = np.diff(sets.indptr)
         images = np.repeat(np.arange(first, first + len(counts)), counts)
         distances = pairs.entries(images, sets.indices)

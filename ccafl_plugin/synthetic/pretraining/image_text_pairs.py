@@ -19,6 +19,7 @@ from ccafl_plugin.synthetic.renderer.camera import Camera
 from ccafl_plugin.synthetic.renderer.dice import Dice
 from ccafl_plugin.synthetic.renderer.frame import Frame, render
 from ccafl_plugin.synthetic.renderer.identity import Identity
+from ccafl_plugin.utils.progress import watched
 from ccafl_plugin.utils.seeds import derive_seed
 
 SCENE_SEEDS = 8
@@ -98,14 +99,14 @@ def _take(shot: _Shot) -> np.ndarray:
 
 def _take_all(shots: Sequence[_Shot], workers: int) -> list[np.ndarray]:
     if workers == 1 or len(shots) < FEW:
-        return [_take(shot) for shot in shots]
+        return list(watched(map(_take, shots), len(shots), "pictures", "Rendering"))
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     with warnings.catch_warnings():
         # Python 3.12 warns when a process with threads is forked; these processes use NumPy and Pillow only.
         warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
         quiet = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which ends these processes
         with multiprocessing.get_context(method).Pool(workers, signal.signal, quiet) as pool:
-            return pool.map(_take, shots, chunksize=16)
+            return list(watched(pool.imap(_take, shots, chunksize=16), len(shots), "pictures", "Rendering"))
 
 
 def _cores() -> int:

@@ -10,7 +10,7 @@ import signal
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from ccafl_plugin.synthetic.renderer.picture_plan import (
     plan_benchmark,
 )
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
+from ccafl_plugin.utils.progress import Progress, watched
 
 RENDERER = 3
 """Version of the renderer. It is part of the folder's name, so that old pictures are not taken for new ones."""
@@ -43,6 +44,10 @@ PARTIAL = ".partial"
 STALE_SECONDS = 3600
 FEW = 64
 """Below this number of pictures, starting processes takes longer than rendering."""
+LOOK = 0.2
+"""Seconds between two looks at how far the processes are."""
+WHAT = ("pictures", "Rendering")
+"""What is counted, and what is done with it."""
 
 
 def folder_of(root: str | os.PathLike[str], size: str, seed: int, cameras: int = FEWEST) -> Path:
@@ -152,7 +157,8 @@ def _write(plan: Plan, folder: Path, workers: int) -> None:
         lenses = {number + 1: asdict(camera_of(number)) for number in range(plan.cameras)}
         (folder / CAMERAS_FILE).write_text(json.dumps(lenses, indent=1) + "\n", encoding="utf-8")
     if workers == 1 or len(plan.pictures) < FEW:
-        _render_all(plan.pictures, folder)
+        for _ in watched(_render_all(plan.pictures, folder), len(plan.pictures), *WHAT):
+            pass
     else:
         _render_in_processes([plan.pictures[first::workers] for first in range(workers)], folder)
 
@@ -161,15 +167,22 @@ def _render_in_processes(shares: Sequence[Sequence[Picture]], folder: Path) -> N
     # Forked processes start quickly and need no guarded main module; some systems only support spawn.
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)  # typeshed gives the base class no Process
-    processes = [context.Process(target=_work, args=(share, folder, os.getpid())) for share in shares]
+    done = context.RawArray("q", len(shares))  # without a lock, which a killed process could keep
+    processes = [
+        context.Process(target=_work, args=(share, folder, os.getpid(), done, place))
+        for place, share in enumerate(shares)
+    ]
     try:
         with warnings.catch_warnings():
             # Python 3.12 warns when a process with threads is forked; these processes use NumPy and Pillow only.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
             for process in processes:
                 process.start()
-        for process in processes:
-            process.join()
+        with Progress(sum(len(share) for share in shares), *WHAT) as progress:
+            for process in processes:
+                while process.is_alive():
+                    process.join(LOOK)
+                    progress.add(sum(done) - progress.done)
     finally:
         for process in processes:
             if process.is_alive():
@@ -179,18 +192,25 @@ def _render_in_processes(shares: Sequence[Sequence[Picture]], folder: Path) -> N
         raise OSError("a process that renders pictures has failed")
 
 
-def _work(pictures: Sequence[Picture], folder: Path, parent: int) -> None:
+def _work(pictures: Sequence[Picture], folder: Path, parent: int, done: Any, place: int) -> None:
+    """Renders a share; ``done[place]`` says how many pictures are finished."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which ends this process
-    _render_all(pictures, folder, parent)
+    for _ in _render_all(pictures, folder, parent):
+        done[place] += 1
 
 
-def _render_all(pictures: Sequence[Picture], folder: Path, parent: int | None = None) -> None:
-    """Renders and writes pictures; stops if ``parent`` has ended, so that a killed run leaves no working processes."""
+def _render_all(pictures: Sequence[Picture], folder: Path, parent: int | None = None) -> Iterator[Picture]:
+    """Renders and writes pictures; stops if ``parent`` has ended, so that a killed run leaves no working processes.
+
+    Yields:
+        Each picture that is finished.
+    """
     for picture in pictures:
         if parent is not None and os.getppid() != parent:
             return
         quality = camera_of(picture.frame.camera).quality
         Image.fromarray(render(picture.frame)).save(folder / picture.folder / picture.name, quality=quality)
+        yield picture
 
 
 def _remove_stale(folder: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_process_that_fails(tmp_path, monkeypatch):
 
 
 def test_no_work_for_a_run_that_is_gone(tmp_path):
-    module._render_all(plan_benchmark(MINI, 1).pictures, tmp_path, parent=-1)
+    assert list(module._render_all(plan_benchmark(MINI, 1).pictures, tmp_path, parent=-1)) == []
     assert not list(tmp_path.iterdir())
 
 
