@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode
 
-from ccafl_plugin.config.shipped_files import config_name
+from ccafl_plugin.config.shipped_files import config_file, config_name
 from ccafl_plugin.config.tree import default_config
 from ccafl_plugin.config.validation import check_config
 from ccafl_plugin.models.open_clip_models import is_open_clip, preprocessing
@@ -78,7 +78,7 @@ def published_by(file: Path) -> str:
 
 
 def _chain(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The file, then the file it is based on, and so on."""
+    """The file, then the file it is based on, and so on. A base is beside its file, or a shipped one."""
     seen: list[Path] = []
     while True:
         if path.resolve() in seen:
@@ -97,7 +97,8 @@ def _chain(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield path, content
         if base is None:
             return
-        path = path.parent / str(base)
+        beside, named = path.parent / str(base), config_file(str(base))
+        path = named if not beside.exists() and named.exists() else beside
 
 
 def _check_pairs(config: CfgNode, pairs: Sequence[str]) -> None:

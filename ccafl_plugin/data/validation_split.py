@@ -106,20 +106,25 @@ def _link(file: Path, place: Path) -> None:
         shutil.copyfile(file, place)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line of :func:`make_validation`; returns 0, or 2 after an error."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
         description="Lays out a validation split of Market-1501's training people; then -s market1501 -t market1501 "
         "--root ROOT. Values are chosen on it, never on the test people."
     )
-    parser.add_argument("source", type=Path, help="folder Market-1501-v15.09.15")
-    parser.add_argument("root", type=Path, help="data root to be filled")
-    parser.add_argument("--people", type=int, default=100, help="validation people (100)")
-    parser.add_argument("--train-people", type=int, default=None, help="training people (all others)")
-    parser.add_argument("--seed", type=int, default=1, help="of the draw (1)")
-    parser.add_argument("--images", type=int, default=None, help="of a training person per camera at most (all)")
-    parser.add_argument("--gallery-images", type=int, default=None, help="of a validation person per camera (all)")
-    given = parser.parse_args(argv)
+    made.add_argument("source", type=Path, help="folder Market-1501-v15.09.15")
+    made.add_argument("root", type=Path, help="data root to be filled")
+    made.add_argument("--people", type=int, default=100, help="validation people (100)")
+    made.add_argument("--train-people", type=int, default=None, help="training people (all others)")
+    made.add_argument("--seed", type=int, default=1, help="of the draw (1)")
+    made.add_argument("--images", type=int, default=None, help="of a training person per camera at most (all)")
+    made.add_argument("--gallery-images", type=int, default=None, help="of a validation person per camera (all)")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of :func:`make_validation`; returns 0, or 2 after an error."""
+    given = parser().parse_args(argv)
     try:
         counts = make_validation(**vars(given))
     except CCAFLError as error:

@@ -1,4 +1,4 @@
-"""CLIP's text encoder, frozen, and the learnable prompt of every proxy: "A photo of a [X] [X] [X] [X] person."."""
+"""CLIP's text encoder, frozen, and the learnable prompt of every proxy: ``A photo of a [X] [X] [X] [X] person.``"""
 
 from __future__ import annotations
 

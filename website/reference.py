@@ -1,0 +1,110 @@
+"""Pages of the API reference: one for each public module, one for each folder of the package."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import griffe
+
+from website.docstrings import Docstrings, objects
+from website.pages import FILES, ROOT
+
+PACKAGE = "ccafl_plugin"
+FOLDER = "api"
+
+
+class Warnings(logging.Handler):
+    """Keeps what griffe warns of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps one."""
+        self.texts.append(record.getMessage())
+
+
+def read_package() -> tuple[griffe.Module, list[str]]:
+    """The package as griffe reads it without importing it, and what is wrong with its docstrings.
+
+    A docstring is wrong if it names an argument that there is not, or if a role in it leads nowhere.
+    """
+    warnings = Warnings()
+    logger = logging.getLogger("griffe")
+    logger.addHandler(warnings)
+    try:
+        package = griffe.load(PACKAGE, search_paths=[ROOT], extensions=griffe.load_extensions(Docstrings))
+        assert isinstance(package, griffe.Module)
+        for found in objects(package):
+            if found.docstring:
+                found.docstring.parse("google", warn_missing_types=False)
+    finally:
+        logger.removeHandler(warnings)
+    return package, warnings.texts
+
+
+def modules(package: griffe.Module) -> Iterator[griffe.Module]:
+    """The public modules, a folder before what is in it."""
+    yield package
+    for name in sorted(package.members):
+        member = package.members[name]
+        if isinstance(member, griffe.Module) and not name.startswith("_"):
+            yield from modules(member)
+
+
+def file_of(module: griffe.Module) -> str:
+    """Where a module's page is, below the site's pages."""
+    parts = module.path.split(".")[1:]
+    return "/".join([FOLDER, *parts, "index.md"] if module.is_init_module else [FOLDER, *parts]) + (
+        "" if module.is_init_module else ".md"
+    )
+
+
+def first_line(found: griffe.Object) -> str:
+    """The first sentence of a docstring, with its links."""
+    text = found.docstring.value.strip().partition("\n\n")[0] if found.docstring else ""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def offered_by(module: griffe.Module) -> Iterator[tuple[str, griffe.Object]]:
+    """The names in a folder's ``__all__``, and what they are; a name may also be that of a module beside it."""
+    for name in sorted(map(str, module.exports or []), key=str.lower):
+        path = module.imports.get(name, f"{module.path}.{name}").partition(".")[2]
+        found = module.package[path]
+        yield name, found.final_target if found.is_alias else found
+
+
+def row(name: str, found: griffe.Object) -> str:
+    """A row of a table of contents."""
+    shown = f"[`{name}`][{found.path}]" if found.docstring else f"`{name}`"
+    return f"| {shown} | {first_line(found)} |"
+
+
+def page_of(module: griffe.Module) -> str:
+    """A module's page; a folder's has a table of what it offers, and one of its modules."""
+    lines = [f"::: {module.path}", "    options:", "      heading_level: 1", "      show_root_heading: true"]
+    if not module.is_init_module:
+        source = f"{FILES}{Path(str(module.filepath)).relative_to(ROOT)}"
+        return "\n".join([*lines, "", f"Source: [{module.path}]({source})", ""])
+    lines += ["      members: false", ""]
+    offered = list(offered_by(module))
+    if offered:
+        lines += [f"## What `from {module.path} import` offers", "", "| name | |", "|---|---|"]
+        lines += [*(row(name, found) for name, found in offered), ""]
+    inside = [m for n, m in sorted(module.members.items()) if isinstance(m, griffe.Module) and not n.startswith("_")]
+    if inside:
+        lines += ["## Modules", "", "| module | |", "|---|---|", *(row(found.name, found) for found in inside), ""]
+    return "\n".join(lines)
+
+
+def navigation(module: griffe.Module) -> list[str | dict[str, object]]:
+    """The part of the navigation for a folder of the package."""
+    found: list[str | dict[str, object]] = [file_of(module)]
+    for name in sorted(module.members):
+        member = module.members[name]
+        if isinstance(member, griffe.Module) and not name.startswith("_"):
+            found.append({name: navigation(member) if member.is_init_module else file_of(member)})
+    return found
