@@ -55,6 +55,7 @@ OF_ENGINE = (
     "precision",
     "extraction_precision",
     "extraction_memory",
+    "device_transforms",
     "accumulation",
     "keep",
     "max_skipped",

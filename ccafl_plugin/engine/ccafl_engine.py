@@ -29,6 +29,7 @@ from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.engine.state import MAIN, TrainingState
 from ccafl_plugin.engine.supervision import Supervision, check_ids
 from ccafl_plugin.engine.text_side import TextSide
+from ccafl_plugin.engine.training_input import TrainingInput
 from ccafl_plugin.optim import fuse_steps
 from ccafl_plugin.options import options
 from ccafl_plugin.terms import PAPER_TERMS, TERMS, Batch, Setup, Term, check_windows, order_by_needs
@@ -66,6 +67,10 @@ class ImageCCAFLEngine(ScoredEngine):
         extraction_precision: the same for the features at the start of an epoch; ``fp32`` as in evaluation.
         extraction_memory: MB of memory in which resized training images may be kept between epochs, as bytes; if they
             need more, files are read again in every epoch. Results are the same.
+        device_transforms: whether training images go to the model's device as bytes and are flipped, cropped,
+            normalised and erased there, a batch at a time; random draws then depend on an image's place in the epoch
+            only. False: torchreid's transforms run in the data workers, which draw one by one. Other transforms than
+            ``random_flip``, ``pad_crop`` and ``random_erase`` always run there.
         accumulation: number of parts in which a batch is computed, for GPUs with too little memory. The losses see the
             whole batch; batch norm sees the parts.
         keep: number of the newest checkpoints that are kept.
@@ -82,6 +87,7 @@ class ImageCCAFLEngine(ScoredEngine):
         terms: all terms; each comes after those it needs.
         active_terms: the active terms of this epoch; set at its start.
         text: prompts and text features.
+        input: loads training images and augments them.
         encoder: runs the model in training, with its precision and parts.
         gradients: skips and counts steps whose gradients are not finite.
         epoch_start: computes pseudo identities and memories.
@@ -118,6 +124,7 @@ class ImageCCAFLEngine(ScoredEngine):
         precision: str = "fp16",
         extraction_precision: str = "fp32",
         extraction_memory: int = 2048,
+        device_transforms: bool = True,
         accumulation: int = 1,
         keep: int = 2,
         keep_epochs: Sequence[int] = (),
@@ -137,6 +144,8 @@ class ImageCCAFLEngine(ScoredEngine):
 
         dataset, sampler = self.train_loader.dataset, self.train_loader.batch_sampler.sampler
         check_views(getattr(dataset, "k_tfm", 1))
+        self.input = TrainingInput(self.train_loader, device_transforms, self.seed)
+        self.train_loader = self.input.loader
         dtype = narrow_type(precision if amp else "fp32", self.device)
         extraction_dtype = narrow_type(extraction_precision, self.device, "extraction_precision")
         check_replicas(model, dtype)
@@ -265,8 +274,8 @@ class ImageCCAFLEngine(ScoredEngine):
                 print(f"The term {term.name!r} never becomes active: it starts in epoch {term.first_epoch}")
         if start_epoch < max_epoch:
             self.checkpoints.make_room(save_dir, start_epoch)
-        if self.encoder.parts > 1:
-            print(self.encoder)
+        for line in filter(None, ("" if self.encoder.parts == 1 else str(self.encoder), str(self.input))):
+            print(line)
         if self.writer is None:
             self.writer = SummaryWriter(log_dir=save_dir)
         if self.text.is_open and with_text:
@@ -288,7 +297,7 @@ class ImageCCAFLEngine(ScoredEngine):
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(self.epoch)
         pin_global_state(self.seed, self.epoch, "training loop")  # torchvision's augmentation draws from these
-        with self.epoch_start.images.served_to_training():
+        with self.input.from_memory(self, self.epoch_start.images):
             super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
         self._report_skipped(self.gradients.settle(self.epoch, self.batch_idx))
         self.history.training_seconds += time.monotonic() - started
@@ -348,7 +357,8 @@ class ImageCCAFLEngine(ScoredEngine):
     def make_batch(self, data: dict[str, Any]) -> Batch:
         """Runs the encoder once; its outputs are float32, without the images that the label filter leaves out."""
         proxies = self.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
-        outputs = self.encoder.forward(data["img"])
+        images = self.input(data["img"], self.encoder.transfer, self.epoch, self.batch_idx)
+        outputs = self.encoder.forward(images)
         if self.label_filter is not None:
             rows, proxies = self.label_filter.of_batch(data["impath"], proxies)
             outputs = outputs if rows is None else outputs.of(rows.to(self.device))

@@ -8,16 +8,18 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+import torchreid
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
-from torchvision.transforms import Compose, Normalize, PILToTensor, Resize, ToTensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import Resize, ToTensor
 
+from ccafl_plugin.data.image_bytes import split_transform
 from ccafl_plugin.data.image_reading import served, start_worker
+from ccafl_plugin.data.loaders import loader_like
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.encoder_pass import ImageTransfer, autocast
 from ccafl_plugin.utils.distributed import unwrap
-from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.progress import watched
 
 MB = 2**20
@@ -57,7 +59,10 @@ class TrainingImages:
             worker_init_fn=start_worker,
         )
         self.memory = memory
-        self._kept: list[Tensor] | None = None
+        self._kept: Tensor | None = None
+        order = labels.path_order
+        self._row_of_image = torch.empty_like(order)
+        self._row_of_image[order] = torch.arange(len(order))
         self.paths = [dataset.train[image][0] for image in labels.path_order.tolist()]
         test = getattr(datamanager.transform_te, "transforms", [])
         only_resized = len(test) > 1 and isinstance(test[1], ToTensor)
@@ -78,8 +83,25 @@ class TrainingImages:
         """
         if self._kept is None or not self._training_resizes_alike:
             return nullcontext()
-        images = (image for batch in self._kept for image in batch)
-        return served(dict(zip(self.paths, images, strict=True)))
+        return served(dict(zip(self.paths, self._kept, strict=True)))
+
+    def from_memory(self, loader: DataLoader[Any]) -> DataLoader[Any]:
+        """A loader of the same batches that takes kept images from memory, without data workers.
+
+        Args:
+            loader: a loader of the training list whose images are resized bytes, see :func:`with_transform`.
+
+        Returns:
+            ``loader`` itself if no images are kept, if it resizes them otherwise, or if its dataset reads images in its
+            own way. Batches are bit-equal.
+        """
+        dataset: Any = loader.dataset
+        reads_as_torchreid = type(dataset).__getitem__ is torchreid.data.ImageDataset.__getitem__
+        if self._kept is None or not self._training_resizes_alike or not reads_as_torchreid:
+            return loader
+        return loader_like(
+            loader, _Labels(dataset.data), collate=_Gather(self._kept, self._row_of_image, loader), in_process=True
+        )
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         total = len(self.loader.sampler)  # type: ignore[arg-type]  # a list
@@ -87,21 +109,65 @@ class TrainingImages:
 
     def _read(self) -> Iterator[dict[str, Tensor]]:
         if self._kept is not None:
-            yield from ({"img": images} for images in self._kept)
+            yield from ({"img": images} for images in self._kept.split(self.loader.batch_size or 1))
             return
-        kept: list[Tensor] = []
-        fits = False
+        kept: Tensor | None = None
+        first = 0
         for batch in self.loader:
             images = batch["img"]
-            if not kept:
-                fits = images.dtype == torch.uint8 and images[0].nbytes * len(self.paths) <= self.memory * MB
-            if fits:
-                # Batches of workers are in shared memory, which is scarce, and pinned memory may be lost in the fork of
-                # the workers that read it. So kept images are copied.
-                kept.append(images.clone())
+            if first == 0 and images.dtype == torch.uint8 and self._fits(images[0].nbytes):
+                kept = images.new_empty(len(self.paths), *images.shape[1:])
+            if kept is not None:
+                kept[first : first + len(images)] = images
+            first += len(images)
             yield batch
-        if fits:
-            self._kept = kept
+        self._kept = kept
+
+    def _fits(self, size: int) -> bool:
+        """Whether all images fit into the memory; prints a line if they do not. ``size``: bytes of an image."""
+        needed = size * len(self.paths)
+        if needed > self.memory * MB > 0:
+            print(
+                f"The resized training images need {-(-needed // MB)} MB, more than extraction_memory {self.memory}: "
+                "files are read again in every epoch."
+            )
+        return needed <= self.memory * MB
+
+
+class _Labels(Dataset[dict[str, Any]]):
+    """The items of a torchreid dataset with the number of the image in its place."""
+
+    def __init__(self, entries: Sequence[tuple[str, int, int, int]]) -> None:
+        self.entries = entries
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        path, pid, camid, dsetid = self.entries[index]
+        return {"img": index, "pid": pid, "camid": camid, "impath": path, "dsetid": dsetid}
+
+
+class _Gather:
+    """Collates :class:`_Labels`, with images in the place of their numbers; in pinned memory if the loader pins.
+
+    Args:
+        images: (M, 3, H, W) uint8.
+        row_of_image: (M,) int64, from the number of an image to its row.
+        loader: the loader whose batches are to be made.
+    """
+
+    def __init__(self, images: Tensor, row_of_image: Tensor, loader: DataLoader[Any]) -> None:
+        self.images = images
+        self.row_of_image = row_of_image
+        self.collate = loader.collate_fn
+        self.pins = loader.pin_memory and torch.cuda.is_available()
+
+    def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = self.collate(items)
+        rows = self.row_of_image[batch["img"]]
+        taken = torch.empty(len(rows), *self.images.shape[1:], dtype=self.images.dtype, pin_memory=self.pins)
+        return {**batch, "img": torch.index_select(self.images, 0, rows, out=taken)}
 
 
 def _resizing(transform: Any) -> Any:
@@ -110,51 +176,6 @@ def _resizing(transform: Any) -> Any:
     if not isinstance(first, Resize) or isinstance(first.size, int):  # one number keeps the picture's proportions
         return object()
     return list(first.size), first.interpolation, first.antialias
-
-
-def split_transform(transform: Any) -> tuple[Any, Callable[[Tensor], Tensor]]:
-    """Splits a test transform in two: from image to bytes, and from batches of bytes to the result of the transform.
-
-    Args:
-        transform: transform of one image; torchreid's is ``Compose([Resize, ToTensor, Normalize])``.
-
-    Returns:
-        The transform to (3, H, W) uint8, and a function from (B, 3, H, W) uint8 to float32. Another kind of transform
-        is not split, and the function returns its input.
-    """
-    steps = list(getattr(transform, "transforms", []))
-    places = [place for place, step in enumerate(steps) if isinstance(step, ToTensor)]
-    if len(places) != 1 or not all(isinstance(step, Normalize) for step in steps[places[0] + 1 :]):
-        return transform, lambda images: images
-    return Compose([*steps[: places[0]], PILToTensor()]), _Finish(steps[places[0] + 1 :])
-
-
-class _Finish:
-    """``ToTensor`` and the following ``Normalize`` steps, for a batch of bytes.
-
-    ``Normalize`` copies its numbers to the device for every batch, and waits for the check that no deviation is 0. This
-    class copies them once.
-
-    Args:
-        normalizes: the ``Normalize`` steps, in their order.
-
-    Raises:
-        CCAFLError: a deviation is 0.
-    """
-
-    def __init__(self, normalizes: Sequence[Normalize]) -> None:
-        numbers = [(each.mean, each.std) for each in normalizes]
-        self._numbers = [[torch.tensor(list(values)).view(-1, 1, 1) for values in pair] for pair in numbers]
-        if any(bool((std == 0).any()) for _, std in self._numbers):
-            raise CCAFLError("data.norm_std: a standard deviation must not be 0. Set a positive number.")
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> float32, bit-equal to torchvision's result."""
-        self._numbers = [[values.to(images.device) for values in pair] for pair in self._numbers]
-        images = images.float().div_(255)
-        for mean, std in self._numbers:
-            images = images.sub_(mean).div_(std)
-        return images
 
 
 @torch.no_grad()

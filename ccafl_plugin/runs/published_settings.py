@@ -33,6 +33,7 @@ LEFT_OPEN = (
     "ccafl.gradient_checkpointing",
     "ccafl.channels_last",
     "ccafl.extraction_memory",
+    "ccafl.device_transforms",
     "ccafl.compile",
     "ccafl.fast_evaluation",
     "ccafl.camera_probe",

@@ -74,6 +74,9 @@ OF_THE_BEGINNING = ("model.pretrained", "model.load_weights", "ccafl.clip_weight
 
 PER_WORKER = "data.workers"
 
+DRAWN_BY_PLACE = frozenset({"bicubic_resize", "random_flip", "pad_crop", "random_erase"})
+"""Values of ``data.transforms`` whose random draws do not depend on data workers, with ``ccafl.device_transforms``."""
+
 LABELS_ONLY = ("ccafl.published_settings", "ccafl.data.fitted_from", "ccafl.data.fit")
 """Keys that change nothing by themselves."""
 
@@ -139,10 +142,17 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any], epoch: int) -> Chan
         if _fits(key, ALWAYS_KEPT) or (epoch > 0 and _fits(key, KEPT_AFTER_THE_START)):
             found.refused[key] = pair
         elif key == PER_WORKER:
-            found.workers[key] = pair
+            if _draws_per_worker({**defaults, **now}):
+                found.workers[key] = pair
         else:
             (found.without_effect if key in OF_THE_BEGINNING else found.from_here)[key] = pair
     return found
+
+
+def _draws_per_worker(settings: Mapping[str, Any]) -> bool:
+    """Whether random augmentation depends on the number of data workers."""
+    on_device = settings["loss.name"] == "ccafl" and settings["ccafl.device_transforms"]
+    return not on_device or not DRAWN_BY_PLACE.issuperset(settings["data.transforms"])
 
 
 def _fits(key: str, patterns: Iterable[str]) -> bool:

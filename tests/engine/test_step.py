@@ -34,10 +34,11 @@ def with_batch_norms_on_running_statistics(engine: ImageCCAFLEngine) -> ImageCCA
                 module.eval()
 
     engine.two_stepped_transfer_learning = two_stepped_transfer_learning
-    engine.train_loader.collate_fn = lambda items: _double(torch.utils.data.default_collate(items))
+    forward = engine.encoder.forward
+    engine.encoder.forward = lambda images: forward(images.double())
     for loaders in engine.test_loader.values():
         for loader in loaders.values():
-            loader.collate_fn = engine.train_loader.collate_fn
+            loader.collate_fn = lambda items: _double(torch.utils.data.default_collate(items))
     images = engine.epoch_start.images
     encode_images = images.encode
     images.encode = lambda encode, *rest: encode_images(lambda batch: encode(batch.double()), *rest)

@@ -230,7 +230,7 @@ def test_a_killed_data_worker_is_one_line(
             child.join()
 
     at(0, kill_workers)
-    pairs = ["data.workers", "1", "ccafl.iters_per_epoch", "40"]
+    pairs = ["data.workers", "1", "ccafl.iters_per_epoch", "40", "ccafl.extraction_memory", "0"]
     assert train(pictures, tmp_path, *pairs) == 1
     line = capsys.readouterr().err.splitlines()[-1]
     assert re.match(

@@ -1,0 +1,52 @@
+"""Data loaders over the same batches as another loader, with another content."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+
+def loader_like(
+    loader: DataLoader[Any], dataset: Any, *, collate: Callable[[Any], Any] | None = None, in_process: bool = False
+) -> DataLoader[Any]:
+    """A loader that takes its batches from the sampler of another one, with another dataset.
+
+    Args:
+        loader: the other loader; not changed.
+        dataset: the dataset to load.
+        collate: makes a batch of items; None: as the other loader.
+        in_process: no data workers and no pinned memory, for a dataset that reads nothing.
+    """
+    if loader.batch_size is None:
+        batches: dict[str, Any] = {"batch_sampler": loader.batch_sampler}
+    else:
+        batches = {"sampler": loader.sampler, "batch_size": loader.batch_size, "drop_last": loader.drop_last}
+    workers = 0 if in_process else loader.num_workers
+    with_workers: dict[str, Any] = {}
+    if workers:
+        with_workers = {
+            "prefetch_factor": loader.prefetch_factor,
+            "persistent_workers": loader.persistent_workers,
+            "multiprocessing_context": loader.multiprocessing_context,
+            "timeout": loader.timeout,
+        }
+    return DataLoader(
+        dataset,
+        **batches,
+        num_workers=workers,
+        collate_fn=loader.collate_fn if collate is None else collate,
+        pin_memory=loader.pin_memory and not in_process,
+        worker_init_fn=loader.worker_init_fn,
+        generator=loader.generator,
+        **with_workers,
+    )
+
+
+def with_transform(loader: DataLoader[Any], transform: Any) -> DataLoader[Any]:
+    """A loader over the same batches whose images go through another transform; ``loader`` is not changed."""
+    dataset: Any = copy.copy(loader.dataset)
+    dataset.transform = transform
+    return loader_like(loader, dataset)

@@ -1,0 +1,89 @@
+"""The images of training batches: loaded as bytes, from files or from memory, and augmented on the model's device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ccafl_plugin.data.augmentation import augmentation_of
+from ccafl_plugin.data.loaders import with_transform
+from ccafl_plugin.engine.encoder_pass import ImageTransfer
+from ccafl_plugin.engine.extraction import TrainingImages
+
+EVERY_ROW = slice(None)
+
+
+class TrainingInput:
+    """Decides where training images are augmented: in batches on the model's device, or one by one in data workers.
+
+    Args:
+        loader: the training loader of a data manager; not changed.
+        on_device: False: data workers augment all images.
+        seed: seed of the run.
+
+    Attributes:
+        loader: the loader to train from; its images are bytes if there is an augmentation.
+        augmentation: augments batches of bytes; None if data workers augment the images.
+    """
+
+    def __init__(self, loader: DataLoader[Any], on_device: bool, seed: int) -> None:
+        split = augmentation_of(getattr(loader.dataset, "transform", None)) if on_device else None
+        self.loader = loader if split is None else with_transform(loader, split[0])
+        self.augmentation = None if split is None else split[1]
+        self.seed = seed
+        self._wanted = on_device
+
+    def __str__(self) -> str:
+        """One line for the log; empty if images are augmented as wanted."""
+        if self.augmentation is not None or not self._wanted:
+            return ""
+        return (
+            "Data workers augment the training images, because data.transforms has others than random_flip, pad_crop "
+            "and random_erase; the random draws depend on data.workers."
+        )
+
+    @contextmanager
+    def from_memory(self, engine: Any, images: TrainingImages) -> Iterator[None]:
+        """Context in which an engine's ``train_loader`` takes kept images from memory, if there are any.
+
+        Args:
+            engine: any torchreid engine.
+            images: the training images, of which some memory may have all.
+        """
+        loader = engine.train_loader
+        if self.augmentation is not None:
+            engine.train_loader = images.from_memory(loader)
+        try:
+            with images.served_to_training():
+                yield
+        finally:
+            engine.train_loader = loader
+
+    def __call__(
+        self,
+        images: Tensor,
+        transfer: ImageTransfer,
+        epoch: int,
+        batch: int,
+        batch_size: int | None = None,
+        rows: slice = EVERY_ROW,
+    ) -> Tensor:
+        """The images of a batch as the model takes them; those that a loader has converted to floats are not changed.
+
+        Args:
+            images: (n, 3, height, width) from the loader, uint8 or float.
+            transfer: copies them to the model's device.
+            epoch: number of the epoch, from 0.
+            batch: number of the batch in the epoch, from 0.
+            batch_size: B, the number of images in the whole batch, if several processes share it; None: n.
+            rows: the places of these n images in the whole batch, such as ``slice(rank, None, processes)``.
+        """
+        if self.augmentation is None or images.dtype != torch.uint8:
+            return images
+        draws = self.augmentation.draws(self.seed, epoch, batch, len(images) if batch_size is None else batch_size)
+        return self.augmentation(transfer(images), draws[rows])
