@@ -142,10 +142,10 @@ class ImageCCAFLEngine(ScoredEngine):
         self.device = next(model.parameters()).device
         self.frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
 
+        self.input = TrainingInput(datamanager.train_loader, device_transforms, self.seed)
+        self.train_loader: Any = self.input.loader
         dataset, sampler = self.train_loader.dataset, self.train_loader.batch_sampler.sampler
         check_views(getattr(dataset, "k_tfm", 1))
-        self.input = TrainingInput(self.train_loader, device_transforms, self.seed)
-        self.train_loader = self.input.loader
         dtype = narrow_type(precision if amp else "fp32", self.device)
         extraction_dtype = narrow_type(extraction_precision, self.device, "extraction_precision")
         check_replicas(model, dtype)
@@ -297,8 +297,12 @@ class ImageCCAFLEngine(ScoredEngine):
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(self.epoch)
         pin_global_state(self.seed, self.epoch, "training loop")  # torchvision's augmentation draws from these
-        with self.input.from_memory(self, self.epoch_start.images):
-            super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
+        loader = self.train_loader
+        try:
+            with self.input.from_memory(loader, self.epoch_start.images) as self.train_loader:
+                super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
+        finally:
+            self.train_loader = loader
         self._report_skipped(self.gradients.settle(self.epoch, self.batch_idx))
         self.history.training_seconds += time.monotonic() - started
         with shielded():

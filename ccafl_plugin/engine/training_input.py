@@ -33,7 +33,7 @@ class TrainingInput:
 
     def __init__(self, loader: DataLoader[Any], on_device: bool, seed: int) -> None:
         split = augmentation_of(getattr(loader.dataset, "transform", None)) if on_device else None
-        self.loader = loader if split is None else with_transform(loader, split[0])
+        self.loader: Any = loader if split is None else with_transform(loader, split[0])
         self.augmentation = None if split is None else split[1]
         self.seed = seed
         self._wanted = on_device
@@ -48,21 +48,18 @@ class TrainingInput:
         )
 
     @contextmanager
-    def from_memory(self, engine: Any, images: TrainingImages) -> Iterator[None]:
-        """Context in which an engine's ``train_loader`` takes kept images from memory, if there are any.
+    def from_memory(self, loader: Any, images: TrainingImages) -> Iterator[Any]:
+        """Context in which kept images are read from memory instead of files, if there are any.
 
         Args:
-            engine: any torchreid engine.
-            images: the training images, of which some memory may have all.
+            loader: :attr:`loader`, or one that the engine has in its place.
+            images: the training images.
+
+        Yields:
+            The loader to train from: ``loader``, or one without data workers.
         """
-        loader = engine.train_loader
-        if self.augmentation is not None:
-            engine.train_loader = images.from_memory(loader)
-        try:
-            with images.served_to_training():
-                yield
-        finally:
-            engine.train_loader = loader
+        with images.served_to_training():
+            yield loader if self.augmentation is None else images.from_memory(loader)
 
     def __call__(
         self,
