@@ -150,8 +150,14 @@ class ClipReID(nn.Module):
         """
         self.image_encoder.compile_stages(**options)
 
-    def forward(self, images: Tensor) -> Tensor | tuple[Tensor | None, ...]:
-        """(B, 3, height, width) float -> see the class."""
+    def forward(self, images: Tensor, return_featuremaps: bool = False) -> Tensor | tuple[Tensor | None, ...]:
+        """(B, 3, height, width) float -> see the class.
+
+        With ``return_featuremaps``, which torchreid's ``visualize_actmap.py`` asks for, the result is (B, C, h, w)
+        float32 in both modes: :meth:`~ccafl_plugin.models.towers.ImageTower.feature_maps`.
+        """
+        if return_featuremaps:
+            return at_least_float32(self.image_encoder.feature_maps(images))
         if self.training and self.loss == "ccafl":
             raw, embedding = self.encode(images)
             return raw, embedding, None if self.classifier is None else self.classifier(raw).float()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ccafl_plugin.models.feature_maps import as_map, output_of
 from ccafl_plugin.models.positions import Grid
 from ccafl_plugin.models.towers import ImageTower, Stage
 from ccafl_plugin.utils.errors import CCAFLError
@@ -76,6 +77,17 @@ class TimmTower(ImageTower):
 
     def pool(self, hidden: Tensor) -> Tensor:
         return hidden
+
+    def feature_maps(self, images: Tensor) -> Tensor:
+        """See :meth:`ImageTower.feature_maps`; encoders without patches give their last map."""
+        trunk = self.visual.trunk
+        if has_positions(trunk):
+            with self.uncompiled():
+                tokens = output_of(trunk.blocks[-1], lambda: self(images))
+            return as_map(tokens, self.grid)
+        self.see(images)
+        maps: Tensor = trunk.forward_features(images)
+        return maps
 
     def embed(self, hidden: Tensor) -> Tensor:
         embedding: Tensor = self.visual.head(self.visual.trunk.get_classifier()(hidden))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import abc
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ccafl_plugin.models.activation import activation_of, set_activation
 from ccafl_plugin.models.attention_pooling import pool_by_attention
+from ccafl_plugin.models.feature_maps import as_map, output_of
 from ccafl_plugin.models.pooling import GeM
 from ccafl_plugin.models.positions import GRID_KEY, Grid, infer_grid, interpolate_positions
 from ccafl_plugin.models.running_statistics import running_statistics_kept
@@ -113,6 +114,14 @@ class ImageTower(nn.Module, abc.ABC):
         """-> (B, E): CLIP's own image feature, comparable with text, not normalised."""
 
     @abc.abstractmethod
+    def feature_maps(self, images: Tensor) -> Tensor:
+        """(B, 3, height, width) -> (B, C, h, w): what the last layer computes at every position.
+
+        Of a transformer these are the patches' tokens behind the last block, before the last layer norm, which gives
+        all of them about the same length.
+        """
+
+    @abc.abstractmethod
     def grid_of(self, height: int, width: int) -> Grid:
         """Positions in the last layer for an image of this size in pixels."""
 
@@ -132,6 +141,15 @@ class ImageTower(nn.Module, abc.ABC):
         check_compile(True, self.gradient_checkpointing)
         calls = (stage.forward if isinstance(stage, nn.Module) else stage for stage in self.stages())
         self._compiled = [torch.compile(_with_code_of_its_own(call), **options) for call in calls]
+
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Context in which stages run without compilation, so that their parts can be watched."""
+        compiled, self._compiled = self._compiled, None
+        try:
+            yield
+        finally:
+            self._compiled = compiled
 
     def run_stages(self, hidden: Tensor) -> Tensor:
         """Runs all stages on a tensor."""
@@ -274,6 +292,10 @@ class ResNetTower(ImageTower):
         pooled: Tensor = self.gem(hidden)
         return pooled
 
+    def feature_maps(self, images: Tensor) -> Tensor:
+        maps: Tensor = self(images)
+        return maps
+
     def embed(self, hidden: Tensor) -> Tensor:
         pooling = self.visual.attnpool
         height, width = hidden.shape[-2:]
@@ -316,6 +338,12 @@ class ViTTower(ImageTower):
 
     def pool(self, hidden: Tensor) -> Tensor:
         return hidden
+
+    def feature_maps(self, images: Tensor) -> Tensor:
+        with self.uncompiled():
+            tokens = output_of(self.visual.transformer, lambda: self(images))
+        height, width = images.shape[-2:]
+        return as_map(tokens, self.checked_grid(height, width))
 
     def embed(self, hidden: Tensor) -> Tensor:
         embedding: Tensor = hidden @ self.projection
