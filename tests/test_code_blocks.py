@@ -144,6 +144,7 @@ HOW: dict[str, list[Block]] = {
         runs("", "synthetic/renderer/test_docs.py::test_the_commands_and_their_output"),
         lines("takes half an hour; tests/synthetic/pretraining trains for some steps"),
     ],
+    "docs/torchreid.md": [shown("text", "scripts of torchreid; models/test_torchreid_tools.py takes their steps")],
     "docs/weights.md": [
         *4 * [runs("python", "test_weights_docs.py::test_its_programs_run")],
         lines("needs published weights; tests/runs/test_convert_command.py converts files with their names and shapes"),
