@@ -23,6 +23,7 @@ from ccafl_plugin.options import options
 from ccafl_plugin.runs import building
 from ccafl_plugin.terms import Batch, EpochState, Term
 from ccafl_plugin.utils.distributed import unwrap
+from ccafl_plugin.utils.dtypes import uses_tf32
 
 
 class Pictures(Dataset):
@@ -58,6 +59,7 @@ def make_engine(
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = device == "cuda"
     torch.set_float32_matmul_precision(config.ccafl.matmul_precision)
+    torch.backends.cudnn.allow_tf32 = uses_tf32()
     pictures = Pictures(proxies, cameras)
     manager = SimpleNamespace(
         train_loader=DataLoader(pictures, batch_size=config.train.batch_size),

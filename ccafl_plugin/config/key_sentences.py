@@ -91,7 +91,10 @@ SENTENCES: dict[str, str] = {
         "configuration with whose published settings the run is compared; a file with the key `published` sets it to "
         "itself; empty: none"
     ),
-    "ccafl.matmul_precision": "precision of float32 matrix products on a GPU, see torch.set_float32_matmul_precision",
+    "ccafl.matmul_precision": (
+        "precision of float32 matrix products and convolutions on a GPU, see torch.set_float32_matmul_precision; "
+        "`highest` is float32 throughout, the others allow TF32"
+    ),
     "ccafl.compile": "compile the image encoder of a `clip_*` model with torch.compile",
     "ccafl.branch_from": "checkpoint of another run from which this run starts; later settings may differ",
     "ccafl.data.fit": (

@@ -34,6 +34,7 @@ from ccafl_plugin.optim import fuse_steps
 from ccafl_plugin.options import options
 from ccafl_plugin.terms import PAPER_TERMS, TERMS, Batch, Setup, Term, check_windows, order_by_needs
 from ccafl_plugin.utils.distributed import is_first_process, unwrap
+from ccafl_plugin.utils.dtypes import convolutions_like_products
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.folder_lock import locked
 from ccafl_plugin.utils.seeds import pin_global_state
@@ -252,6 +253,7 @@ class ImageCCAFLEngine(ScoredEngine):
         with locked(save_dir):
             self._run(save_dir, max_epoch, start_epoch, **settings)
 
+    @convolutions_like_products()
     def _run(self, save_dir: str, max_epoch: int, start_epoch: int, **settings: Any) -> None:
         if not settings.get("test_only", False):
             self._begin(save_dir, max_epoch, start_epoch)
@@ -322,6 +324,9 @@ class ImageCCAFLEngine(ScoredEngine):
     def start_epoch_of_terms(self) -> None:
         """Computes features, pseudo identities and memories for :attr:`epoch`; sets :attr:`active_terms`."""
         due = [term for term in self.terms if term.is_active(self.epoch)]
+        for term in self.terms:
+            if term not in due:
+                term.release()
         self.active_terms, association = self.epoch_start(self.epoch, due, self.text.of_proxies)
         if association is not None:
             self.history.association.append({"epoch": self.epoch, **association})

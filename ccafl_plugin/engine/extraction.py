@@ -20,6 +20,7 @@ from ccafl_plugin.data.loaders import loader_like
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.encoder_pass import ImageTransfer, autocast
 from ccafl_plugin.utils.distributed import unwrap
+from ccafl_plugin.utils.dtypes import convolutions_like_products
 from ccafl_plugin.utils.progress import watched
 
 MB = 2**20
@@ -217,6 +218,7 @@ def unit_features(model: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda images: F.normalize(model(images).float(), dim=1)
 
 
+@convolutions_like_products()
 def training_features(datamanager: Any, model: nn.Module, labels: ProxyLabels) -> tuple[Tensor, Tensor]:
     """Features of all training images with the test transform, for memories and associations.
 

@@ -10,6 +10,7 @@ import torchreid
 from ccafl_plugin.engine.state import History
 from ccafl_plugin.metrics.single_shot import reachable_ranks
 from ccafl_plugin.metrics.watched_scores import RANKS, camera_pairs_of, named_scores, print_more, watched_scores
+from ccafl_plugin.utils.dtypes import convolutions_like_products
 from ccafl_plugin.utils.progress import watched
 
 OF_TESTS = ("dist_metric", "normalize_feature", "save_dir", "use_metric_cuhk03", "ranks")
@@ -35,6 +36,7 @@ class ScoredEngine(torchreid.engine.Engine):
         self.history = History()
         self._reranks = False
 
+    @convolutions_like_products()
     def run(self, *args: Any, **settings: Any) -> None:
         """Runs torchreid's ``run``; takes all of its arguments.
 

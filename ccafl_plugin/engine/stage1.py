@@ -93,12 +93,16 @@ def learn_prompts(
         prompts: one prompt per proxy (or person).
         text_encoder: CLIP's frozen text encoder.
         embeddings: (M, E) float32, image features of all training images.
-        prompt_of_image: (M,) int64, the prompt of each image.
+        prompt_of_image: (M,) int64, the prompt of each image; best on the CPU, where batches are grouped, so that no
+            step waits for a GPU.
         cameras: (M,) int64; images are compared inside a camera. None: they are compared in the whole batch.
         stage: settings of stage 1.
         seed: seed of the run.
         report: called after every epoch with (epoch, mean loss, learning rate, seconds).
     """
+    on_host, device = prompt_of_image.cpu(), embeddings.device
+    prompt_of_image = on_host.to(device, non_blocking=True)
+    cameras = None if cameras is None else cameras.to(device, non_blocking=True)
     optimizer = torch.optim.Adam(prompts.parameters(), lr=stage.lr, weight_decay=stage.weight_decay)
     with Progress(stage.epochs * len(embeddings), "images", "Stage 1") as progress:
         for epoch in range(stage.epochs):
@@ -106,11 +110,12 @@ def learn_prompts(
             rate = stage.learning_rate(epoch)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            order = torch.randperm(len(embeddings), generator=generator(seed, epoch, "stage 1")).to(embeddings.device)
+            order = torch.randperm(len(embeddings), generator=generator(seed, epoch, "stage 1"))
+            on_device = order.to(device, non_blocking=True)
             total = embeddings.new_zeros(())
-            for batch in order.split(stage.batch_size):
+            for images, batch in zip(order.split(stage.batch_size), on_device.split(stage.batch_size), strict=True):
+                text = prompts(on_host[images], text_encoder)  # encodes each prompt once
                 labels = prompt_of_image[batch]
-                text = prompts(labels, text_encoder)  # encodes each prompt once
                 loss = prompt_contrast(embeddings[batch], text, labels, None if cameras is None else cameras[batch])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()

@@ -118,7 +118,6 @@ class TextSide:
         count = int(self.prompt_of_proxy.max()) + 1
         learner = PromptLearner(count, encoder, prompt_length, generator=generator(seed, "prompts"))
         self.prompts = Prompts(learner, encoder.embed_dim).to(self.device)
-        encoder.to(self.device)
         return self.prompts
 
     @property
@@ -157,7 +156,7 @@ class TextSide:
         proxies = self.labels.proxy_of_image[order]
         if judged is not None:
             embeddings, order, proxies = embeddings[judged.kept], order[judged.kept.cpu()], judged.proxies.cpu()
-        cameras = self.labels.camera_of_image[order].to(self.device) if self.compares_in_cameras else None
+        cameras = self.labels.camera_of_image[order] if self.compares_in_cameras else None
 
         def report(epoch: int, loss: float, rate: float, seconds: float) -> None:
             print(
@@ -166,9 +165,13 @@ class TextSide:
             write("Stage1/loss", loss, epoch)
             write("Stage1/lr", rate, epoch)
 
-        prompt_of_image = self.prompt_of_proxy[proxies].to(self.device)
-        learn_prompts(prompts.learner, encoder, embeddings, prompt_of_image, cameras, self.stage, seed, report)
+        home = encoder.device
+        encoder.to(self.device)
+        learn_prompts(
+            prompts.learner, encoder, embeddings, self.prompt_of_proxy[proxies], cameras, self.stage, seed, report
+        )
         prompts.keep_features(encoder)
+        encoder.to(home)  # stage 2 only reads the features
         print(f"=> Stage 1 took {time.time() - started:.1f} s")
 
     def _required_encoder(self) -> TextEncoder:

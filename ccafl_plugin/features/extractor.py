@@ -23,6 +23,7 @@ from ccafl_plugin.models.described_model import FeatureModel, build_described, f
 from ccafl_plugin.models.named_weights import file_of_weights, read_weights_file
 from ccafl_plugin.models.weights_description import FEATURES, WeightsDescription
 from ccafl_plugin.utils.digests import digest_of_file
+from ccafl_plugin.utils.dtypes import convolutions_like_products
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 from ccafl_plugin.utils.ranges import check_argument
 
@@ -170,6 +171,7 @@ class FeatureExtractor(BatchExtractor):
         return torch.cat(rows) if rows else torch.empty(0, encoder.embed_dim)
 
     @torch.no_grad()
+    @convolutions_like_products()
     def _features(self, inputs: Tensor) -> Tensor:
         made: Tensor = self.encoder(inputs.to(self.device)).cpu()
         return made

@@ -195,20 +195,20 @@ class PromptLearner(nn.Module):
         """Text features of the given proxies' prompts; a proxy that occurs several times is encoded once.
 
         Args:
-            proxies: (n,) int64 in [0, N), on this module's device.
+            proxies: (n,) int64 in [0, N); on the CPU, nothing waits for a GPU.
             text_encoder: the one given at construction.
 
         Returns:
             (n, E) float, not normalised, with gradients for ``context``.
         """
-        wanted, place = torch.unique(proxies, return_inverse=True)
+        distinct = torch.unique(proxies, return_inverse=True)
+        wanted, place = (numbers.to(self.context.device, non_blocking=True) for numbers in distinct)
         return text_encoder.encode(self.embeddings(wanted), end_of_text=-1)[place]
 
     @torch.no_grad()
     def all_features(self, text_encoder: TextEncoder, chunk: int = 256) -> Tensor:
         """(N, E) float, without gradients: the text features of all prompts, ``chunk`` at a time."""
-        every = torch.arange(self.num_prompts, device=self.context.device)
-        return torch.cat([self(part, text_encoder) for part in every.split(chunk)])
+        return torch.cat([self(part, text_encoder) for part in torch.arange(self.num_prompts).split(chunk)])
 
 
 def check_prompt_length(prompt_length: int, context_length: int = CONTEXT_LENGTH) -> None:

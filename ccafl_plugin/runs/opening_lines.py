@@ -34,14 +34,16 @@ def opening_lines(config: CfgNode, all_settings: str, all_facts: str) -> str:
         all_facts: file with torch's report on the system.
 
     Returns:
-        Three lines on the system, then YAML between a heading and an empty line.
+        Three lines on the system, with a GPU four, then YAML between a heading and an empty line.
     """
     uses_gpu = config.use_gpu and torch.cuda.is_available()
+    tf32 = "with" if config.ccafl.matmul_precision != "highest" else "without"
     facts = machine(torch.device("cuda" if uses_gpu else "cpu"))
     return "\n".join(
         [
             VERSIONS + ", ".join(f"{name} {version}" for name, version in versions().items()),
             f"Machine: {facts['device']}, {facts['cores']} cores, {facts['threads']} for torch",
+            *uses_gpu * [f"Float32 on the GPU: {tf32} TF32 (ccafl.matmul_precision {config.ccafl.matmul_precision})"],
             f"Folder: {config.data.save_dir} (the whole configuration: {all_settings}, the whole system: {all_facts})",
             f"{SETTINGS}:",
             *compact_yaml(changed_settings(config)),

@@ -33,6 +33,7 @@ from ccafl_plugin.runs.run_files import file_names, locked_folder, log_to_file, 
 from ccafl_plugin.runs.shipped_configurations import list_configurations
 from ccafl_plugin.utils.allocator import keep_freed_memory
 from ccafl_plugin.utils.distributed import is_first_process
+from ccafl_plugin.utils.dtypes import uses_tf32
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import FolderWatch, written_line
 from ccafl_plugin.utils.provenance import digest_of, version_line
@@ -199,6 +200,7 @@ def run(config: CfgNode) -> None:
     print(opening_lines(config, *file_names(config)))
     if config.ccafl.matmul_precision != torch.get_float32_matmul_precision():
         torch.set_float32_matmul_precision(config.ccafl.matmul_precision)
+    torch.backends.cudnn.allow_tf32 = uses_tf32()
     torch.backends.cudnn.benchmark = config.use_gpu and torch.cuda.is_available()
 
     datamanager = building.build_data_manager(config)

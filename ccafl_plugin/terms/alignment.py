@@ -28,6 +28,7 @@ class AlignmentTerm(Term):
     ) -> None:
         super().__init__(weight, first_epoch, last_epoch)
         self.smoothing = smoothing
+        self.text: Tensor | None = None
 
     @property
     def needs_text(self) -> bool:
@@ -38,7 +39,11 @@ class AlignmentTerm(Term):
         images = state.pseudo_of_proxy[state.proxies]
         self.text = group_means(state.text[state.proxies], images, int(images.max()) + 1)
 
+    def release(self) -> None:
+        self.text = None
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
+        assert self.text is not None  # refreshed at the start of the epoch
         labels = self.pseudo_of_proxy[batch.proxies]
         assert batch.embeddings is not None  # the engine rejects the term if the model has no text encoder
         return {"text": text_alignment(batch.embeddings, self.text, labels, self.smoothing)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ccafl_plugin.losses import HybridMemory, ICDLLoss
@@ -52,6 +53,8 @@ class ICDLTerm(Term):
         super().__init__(weight, first_epoch, last_epoch)
         self.instances = instances
         self.momentum = momentum
+        self.memory: HybridMemory | None = None
+        self.text: Tensor | None = None
         self.criterion = ICDLLoss(
             weight_lambda,
             temperature,
@@ -70,19 +73,27 @@ class ICDLTerm(Term):
         return self.criterion.factors["alignment"] != 0
 
     def bind(self, setup: Setup) -> None:
-        self.memory = HybridMemory(
-            setup.labels.proxies_per_camera, setup.feature_dim, self.instances, self.momentum
-        ).to(setup.device)
+        self.proxies_per_camera: Tensor = setup.labels.proxies_per_camera
+        self.feature_dim = setup.feature_dim
+        self.device: torch.device = setup.device
 
     def refresh(self, state: EpochState) -> None:
+        if self.memory is None:  # it takes a gigabyte, which only the epochs of this term should need
+            made = HybridMemory(self.proxies_per_camera, self.feature_dim, self.instances, self.momentum)
+            self.memory = made.to(self.device)
         self.memory.fill(state.features, state.proxies, generator=state.generator("instances"))
         self.text = state.text if self.needs_text else None
 
+    def release(self) -> None:
+        self.memory = self.text = None
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
+        assert self.memory is not None  # refreshed at the start of the epoch
         proxies = batch.proxies_on_host()  # the host splits the batch by camera
         parts = self.criterion(batch.features, self.memory, proxies, batch.embeddings, self.text)
         counted = {name: getattr(parts, name).detach() for name, factor in self.criterion.factors.items() if factor}
         return {**counted, "total": parts.total}
 
     def update(self, batch: Batch) -> None:
+        assert self.memory is not None
         self.memory.update(batch.features.detach(), batch.proxies_on_host())

@@ -39,6 +39,7 @@ class InterTerm(Term):
         super().__init__(weight, first_epoch, last_epoch)
         self.momentum = momentum
         self.criterion = InterCameraLoss(temperature, margin, weight_contrast, weight_triplet)
+        self.memory: ClusterMemory | None = None
 
     def refresh(self, state: EpochState) -> None:
         self.pseudo_of_proxy = state.pseudo_of_proxy
@@ -46,10 +47,15 @@ class InterTerm(Term):
         images = state.pseudo_of_proxy[state.proxies]
         self.memory = ClusterMemory.of(state.features, images, self.momentum)
 
+    def release(self) -> None:
+        self.memory = None
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
+        assert self.memory is not None  # refreshed at the start of the epoch
         parts = self.criterion(batch.features, self.memory, self.pseudo_of_proxy[batch.proxies])
         counted = {name: getattr(parts, name).detach() for name, factor in self.criterion.factors.items() if factor}
         return {**counted, "total": parts.total}
 
     def update(self, batch: Batch) -> None:
+        assert self.memory is not None
         self.memory.update(batch.features.detach(), self._host_pseudo_of_proxy[batch.proxies_on_host()])

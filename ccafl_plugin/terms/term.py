@@ -186,6 +186,12 @@ class Term:
     def refresh(self, state: EpochState) -> None:
         """Rebuilds the term's memories at the start of an epoch in which the term is active."""
 
+    def release(self) -> None:
+        """Frees the term's memories; called at the start of an epoch in which the term is not active.
+
+        :meth:`refresh` creates them again, so nothing that must last beyond an epoch belongs to them.
+        """
+
     def step_own(self, batch: Batch) -> None:
         """Takes a step on the term's own parameters, before any loss of this iteration is computed."""
 

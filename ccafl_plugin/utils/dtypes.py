@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -34,6 +34,32 @@ def no_autocast(device_type: str) -> contextlib.AbstractContextManager[object]:
     if device_type in ("cpu", "cuda", "xpu"):
         return torch.autocast(device_type, enabled=False)
     return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def convolutions_like_products() -> Iterator[None]:
+    """Context, or decorator, in which float32 convolutions on a GPU use TF32 only if matrix products may.
+
+    torch lets convolutions use TF32 (10 bits of the mantissa) unless it is told otherwise, but matrix products only
+    after ``torch.set_float32_matmul_precision("high")`` or ``"medium"``. So without this, features in float32 are not
+    what their name says. A program that has set torch's newer ``fp32_precision`` of single operators keeps it.
+    """
+    try:
+        before = torch.backends.cudnn.allow_tf32
+        allowed = uses_tf32()
+    except RuntimeError:  # torch refuses to name one value where operators differ
+        yield
+        return
+    torch.backends.cudnn.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+def uses_tf32() -> bool:
+    """Whether float32 matrix products on a GPU may use TF32, see ``torch.set_float32_matmul_precision``."""
+    return torch.get_float32_matmul_precision() != "highest"
 
 
 def widen(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -51,6 +51,20 @@ def test_the_engine_starts_its_epochs_with_the_same(pictures: Path, tmp_path: Pa
     assert torch.equal(term.memory.centroids, filled)
 
 
+def test_features_are_not_computed_in_tf32(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's default lets convolutions use it: in an engine's run, in a test, and in a program's own extraction."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    engine = make_engine(pictures, terms=make_terms({"inter": (0, -1)}))
+    seen: list[bool] = []
+    hook = engine.model.register_forward_pre_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    engine.run(save_dir=str(tmp_path), max_epoch=1)
+    engine.run(save_dir=str(tmp_path), test_only=True)
+    training_features(engine.datamanager, engine.model, engine.labels)
+    hook.remove()
+    assert seen and not any(seen)
+    assert torch.backends.cudnn.allow_tf32
+
+
 def test_memories_of_torchreids_models_hold_unit_rows(pictures: Path) -> None:
     """torchreid's models give features of any length in eval mode."""
     manager = make_manager(pictures)

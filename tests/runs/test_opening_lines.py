@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,19 @@ TREES = st.recursive(
 def test_compact_yaml_reads_back(tree: dict[str, object]) -> None:
     text = "\n".join(compact_yaml(tree))
     assert (yaml.safe_load(text) or {}) == tree
+
+
+FACTS = {"device": "GPU", "cores": 1, "threads": 1}
+
+
+@pytest.mark.parametrize(("precision", "words"), [("highest", "without TF32"), ("high", "with TF32")])
+def test_a_gpu_says_how_it_computes_in_float32(monkeypatch: pytest.MonkeyPatch, precision: str, words: str) -> None:
+    config = load_config(None, ["ccafl.matmul_precision", precision])
+    assert "TF32" not in opening_lines(config, "config.yaml", "system.txt").split("Settings that")[0]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("ccafl_plugin.runs.opening_lines.machine", lambda _: FACTS)
+    line = f"Float32 on the GPU: {words} (ccafl.matmul_precision {precision})"
+    assert line in opening_lines(config, "config.yaml", "system.txt").splitlines()
 
 
 def test_the_first_command_shows_its_settings_in_few_lines() -> None:

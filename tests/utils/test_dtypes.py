@@ -2,9 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 import torch
 
-from ccafl_plugin.utils.dtypes import full_precision, no_autocast, widen, zero_with_graph
+from ccafl_plugin.utils.dtypes import (
+    convolutions_like_products,
+    full_precision,
+    no_autocast,
+    uses_tf32,
+    widen,
+    zero_with_graph,
+)
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    """torch's settings are restored."""
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    yield
+    torch.set_float32_matmul_precision(products)
+    torch.backends.cudnn.allow_tf32 = convolutions
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("highest", False), ("high", True), ("medium", True)])
+@pytest.mark.parametrize("before", [False, True])
+def test_convolutions_use_tf32_if_products_may(tf32: None, precision: str, allowed: bool, before: bool) -> None:
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = before
+
+    @convolutions_like_products()
+    def inside() -> bool:
+        return torch.backends.cudnn.allow_tf32
+
+    assert (inside(), uses_tf32()) == (allowed, allowed)
+    assert torch.backends.cudnn.allow_tf32 == before
+    with pytest.raises(KeyError), convolutions_like_products():
+        raise KeyError
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="before torch 2.9 all operators have one setting")
+def test_settings_of_single_operators_are_kept(tf32: None) -> None:
+    convolution, recurrent = torch.backends.cudnn.conv, torch.backends.cudnn.rnn
+    before = convolution.fp32_precision, recurrent.fp32_precision
+    try:
+        convolution.fp32_precision, recurrent.fp32_precision = "tf32", "ieee"
+        with convolutions_like_products():
+            assert convolution.fp32_precision == "tf32"
+    finally:
+        convolution.fp32_precision, recurrent.fp32_precision = before
 
 
 def test_widen_never_narrows() -> None:
