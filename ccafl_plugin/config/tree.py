@@ -8,6 +8,7 @@ and associations.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -170,14 +171,20 @@ def _ccafl_tree() -> dict[str, Any]:
     }
 
 
+@functools.cache
 def _arguments(function: Callable[..., Any]) -> dict[str, Any]:
     """The arguments of a function that have defaults -> their defaults."""
     parameters = inspect.signature(function).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 
 
-def default_config() -> CfgNode:
-    """A new tree with all defaults: torchreid's, and the paper's Market-1501 values below ``ccafl``."""
+def default_tree() -> dict[str, Any]:
+    """All defaults as plain dictionaries; not to be changed, since its lists and dictionaries may be shared."""
     tree, option = _torchreid_tree(), vars(Options())
     tree["test"] |= {name: option[name] for name in OF_TESTS}
-    return CfgNode({**tree, "ccafl": _ccafl_tree()})
+    return {**tree, "ccafl": _ccafl_tree()}
+
+
+def default_config() -> CfgNode:
+    """A new tree with all defaults: torchreid's, and the paper's Market-1501 values below ``ccafl``."""
+    return CfgNode(default_tree())

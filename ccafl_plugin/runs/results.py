@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from ccafl_plugin.config.tree import default_config
+from ccafl_plugin.config.tree import default_tree
 from ccafl_plugin.integration.camera_evaluation import CameraTest
 from ccafl_plugin.metrics.camera_probe import camera_predictability
 from ccafl_plugin.metrics.complexity import retrieval_complexity
@@ -53,7 +53,7 @@ def settings_of(config: CfgNode) -> dict[str, Any]:
     Returns:
         Key -> value, sorted by key.
     """
-    defaults = dict(setting_leaves(default_config()))
+    defaults = dict(setting_leaves(default_tree()))
     changed = {key: value for key, value in setting_leaves(config) if key not in defaults or defaults[key] != value}
     return {key: changed[key] for key in sorted(changed) if key not in WITHOUT_EFFECT}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from typing import Any
 
 import yaml
@@ -25,6 +27,12 @@ def read_yaml(text: str, where: str) -> Any:
         CCAFLError: it is no YAML, refers to itself, is nested too deeply or far too large, or holds something else than
             words, numbers, truth values, lists and mappings, such as a date.
     """
+    return copy.deepcopy(_content(text, where))
+
+
+@functools.lru_cache(maxsize=128)
+def _content(text: str, where: str) -> Any:
+    """As :func:`read_yaml`; the rows of a suite read the same few files again and again, which takes seconds."""
     try:
         content = yaml.safe_load(text)
     except RecursionError as error:
