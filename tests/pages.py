@@ -17,12 +17,16 @@ def commands(text: str) -> list[str]:
 
 
 def links(text: str) -> list[str]:
-    """Addresses of a page's links and pictures, without those inside the page."""
-    return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("#")]
+    """Addresses of a page's links and pictures, those inside the page among them; what is in code is no link."""
+    shown = re.sub(r"^```.*?^```$|`[^`\n]+`", "`", text, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"\]\(([^)\s]+)\)", shown)
 
 
 def leads_nowhere(link: str, page: Path) -> bool:
-    """Whether a link to a file of this repository names a file, or a heading in it, that is not there."""
+    """Whether a link to a file of this repository names a file, or a heading in it, that is not there.
+
+    Links inside a page are links to its own headings.
+    """
     address, _, anchor = link.partition("#")
     for prefix in ABSOLUTE:
         if address.startswith(prefix):
@@ -31,7 +35,7 @@ def leads_nowhere(link: str, page: Path) -> bool:
     else:
         if "://" in address:
             return False
-        file = page.parent / address
+        file = page.parent / address if address else page
     if not file.exists():
         return True
     return bool(anchor) and anchor not in anchors(file.read_text(encoding="utf-8"))

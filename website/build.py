@@ -14,7 +14,7 @@ import yaml
 
 from website.formulas import with_mathml
 from website.pages import ROOT, in_site, sources
-from website.reference import FOLDER, file_of, modules, navigation, page_of, read_package
+from website.reference import FOLDER, file_of, modules, navigation, page_of, read_package, with_references
 
 SETTINGS = ROOT / "mkdocs.yml"
 COPIED = ("figures", "synthetic_persons.jpg", "stylesheets")
@@ -46,7 +46,8 @@ def prepare(folder: Path) -> Path:
     pages.mkdir(parents=True)
     for name, file in sources().items():
         inside = str(file.parent.relative_to(ROOT)).strip(".")
-        (pages / name).write_text(with_mathml(in_site(file.read_text(encoding="utf-8"), inside)), encoding="utf-8")
+        text = with_references(in_site(file.read_text(encoding="utf-8"), inside), package)
+        (pages / name).write_text(with_mathml(text), encoding="utf-8")
     for name in COPIED:
         source = ROOT / "docs" / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, pages / name)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import griffe
 
-from website.docstrings import Docstrings, objects
+from website.docstrings import Docstrings, find, is_shown, objects
 from website.pages import FILES, ROOT
 
 PACKAGE = "ccafl_plugin"
 FOLDER = "api"
+NAME = re.compile(rf"(?<!\[)`({PACKAGE}(?:\.\w+)+)`(?!\])")
+"""A name of the package on a page, which is no link yet."""
 
 
 class Warnings(logging.Handler):
@@ -98,6 +101,17 @@ def page_of(module: griffe.Module) -> str:
     if inside:
         lines += ["## Modules", "", "| module | |", "|---|---|", *(row(found.name, found) for found in inside), ""]
     return "\n".join(lines)
+
+
+def with_references(text: str, package: griffe.Module) -> str:
+    """A page on which names such as ``ccafl_plugin.losses.ical.ICALLoss`` lead to the reference, if they are in it."""
+
+    def linked(name: re.Match[str]) -> str:
+        found = find(name[1], package, package)
+        return f"[{name[0]}][{found.path}]" if found is not None and is_shown(found) else name[0]
+
+    parts = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
+    return "".join(part if at % 2 else NAME.sub(linked, part) for at, part in enumerate(parts))
 
 
 def navigation(module: griffe.Module) -> list[str | dict[str, object]]:

@@ -90,7 +90,8 @@ class TrainingImages:
         """A loader of the same batches that takes kept images from memory, without data workers.
 
         Args:
-            loader: a loader of the training list whose images are resized bytes, see :func:`with_transform`.
+            loader: a loader of the training list whose images are resized bytes, see
+                :func:`~ccafl_plugin.data.loaders.with_transform`.
 
         Returns:
             ``loader`` itself if no images are kept, if it resizes them otherwise, or if its dataset reads images in its

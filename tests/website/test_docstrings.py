@@ -10,7 +10,7 @@ griffe = pytest.importorskip("griffe", reason="needs ccafl_plugin[test]")
 
 from tests.pages import REPOSITORY  # noqa: E402
 from website.docstrings import Docstrings  # noqa: E402
-from website.reference import file_of, modules, navigation, offered_by, page_of, read_package  # noqa: E402
+from website.reference import file_of, modules, navigation, offered_by, page_of, read_package, with_references  # noqa: E402
 
 PACKAGE, WRONG = read_package()
 
@@ -48,6 +48,15 @@ def test_a_folder_shows_what_it_offers() -> None:
     assert dict(offered_by(PACKAGE["association"]))["margin"].path == "ccafl_plugin.association.margin.margin"
     assert "| [`ICALLoss`][ccafl_plugin.losses.ical.ICALLoss] |" in page_of(losses)
     assert "::: ccafl_plugin.losses.ical\n" in page_of(PACKAGE["losses.ical"])
+
+
+def test_names_on_a_page_lead_to_the_reference() -> None:
+    text = (
+        "`ccafl_plugin.losses.ICALLoss`, [`ccafl_plugin.losses`](x.md), `ccafl_plugin.no_such_thing`\n"
+        "```\n`ccafl_plugin.losses.ICALLoss`\n```\n"
+    )
+    shown = "[`ccafl_plugin.losses.ICALLoss`][ccafl_plugin.losses.ical.ICALLoss]"
+    assert with_references(text, PACKAGE) == text.replace("`ccafl_plugin.losses.ICALLoss`", shown, 1)
 
 
 SOURCE = '''
