@@ -8,7 +8,6 @@ and associations.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -171,11 +170,16 @@ def _ccafl_tree() -> dict[str, Any]:
     }
 
 
-@functools.cache
+_FOUND: dict[object, dict[str, Any]] = {}
+"""What :func:`_arguments` has found: the tree is made many times, and a signature takes longer than the rest of it."""
+
+
 def _arguments(function: Callable[..., Any]) -> dict[str, Any]:
     """The arguments of a function that have defaults -> their defaults."""
-    parameters = inspect.signature(function).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+    if function not in _FOUND:
+        parameters = inspect.signature(function).parameters.values()
+        _FOUND[function] = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+    return _FOUND[function]
 
 
 def default_tree() -> dict[str, Any]:
