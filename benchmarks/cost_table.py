@@ -57,6 +57,16 @@ def identities_table(folder: Path) -> str:
     return table.make_table(_measured(folder / "identities"))
 
 
+def images_table(folder: Path) -> str:
+    """The newest results in the folder's folder ``images``, which have this report only; a sentence if there are none.
+
+    Each machine is shown: the newest results without a GPU, and the newest with one.
+    """
+    found = [newest(folder / "images", gpu) for gpu in (False, True)]
+    tables = [table.make_table(results) for results in found if results is not None]
+    return "\n\n".join(tables) or f"Not measured yet: `{IMAGES_COMMAND}`."
+
+
 def _measured(folder: Path) -> dict[str, Any]:
     results = newest(folder, gpu=False)
     if results is None:
@@ -65,6 +75,8 @@ def _measured(folder: Path) -> dict[str, Any]:
 
 
 COMMAND = "python -m benchmarks --readme"
+IMAGES_COMMAND = "python -m benchmarks --only images --save benchmarks/results/images/DATE_NAME.json"
 README = Document(ROOT / "README.md", "benchmarks", COMMAND, readme_table)
 IDENTITIES = Document(ROOT / "docs" / "associate.md", "benchmarks", COMMAND, identities_table)
+IMAGES = Document(ROOT / "docs" / "gpu.md", "benchmarks", COMMAND, images_table)
 PAGE = Document(ROOT / "docs" / "cost.md", "benchmarks", COMMAND, page_table)

@@ -2,9 +2,18 @@
 
 import ccafl_plugin  # noqa: F401  before torchreid, whose warning about its missing evaluator is out of place then
 from benchmarks.report import Report
-from benchmarks.reports import association_growth, first_command, identities, imports, loading, stage2, stage2_memory
+from benchmarks.reports import (
+    association_growth,
+    first_command,
+    identities,
+    images,
+    imports,
+    loading,
+    stage2,
+    stage2_memory,
+)
 
 REPORTS: dict[str, Report] = {
     module.REPORT.name: module.REPORT
-    for module in (imports, first_command, association_growth, identities, stage2, stage2_memory, loading)
+    for module in (imports, first_command, association_growth, identities, images, stage2, stage2_memory, loading)
 }

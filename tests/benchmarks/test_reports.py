@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import timed_training
-from benchmarks.reports import REPORTS, association_growth, first_command, identities, imports
+from benchmarks.reports import REPORTS, association_growth, first_command, identities, images, imports
 from benchmarks.timed_training import Clock
 from ccafl_plugin.association import ASSOCIATIONS
 
@@ -120,3 +120,13 @@ def test_every_association_at_every_size():
             1e9 * line["seconds"] / (line["proxies"] * (line["proxies"] - 1) / 2)
         )
         assert line["peak MB"] > 10
+
+
+def test_images_are_loaded_in_four_ways():
+    """The ways of the engine have an augmentation of their own, and torchreid's has not."""
+    lines = images.measure(images=3, rounds=1, device="cpu")
+    assert [line["files"] for line in lines] == [kind.title for kind in images.KINDS for _ in range(4)]
+    for line in lines:
+        assert line["loading, images/s"] > 0
+        assert (line["augmenting, images/s"] == "-") == line["loader"].startswith("torchreid's")
+        assert 0 < line["both, images/s"] <= line["loading, images/s"]

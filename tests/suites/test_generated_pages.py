@@ -7,7 +7,7 @@ import json
 import pytest
 
 from benchmarks import cost_table
-from benchmarks.cost_table import IDENTITIES, PAGE, README, RESULTS, newest, page_table, readme_table
+from benchmarks.cost_table import IDENTITIES, IMAGES, PAGE, README, RESULTS, newest, page_table, readme_table
 from benchmarks.run import main
 from ccafl_plugin.suites.generated_pages import Document, NothingToShow, update, with_part
 from tests.benchmarks.test_run import measured
@@ -94,6 +94,7 @@ def test_only_what_stands_between_the_markers_changes(folder, monkeypatch, capsy
     monkeypatch.setattr(cost_table, "README", document)
     monkeypatch.setattr(cost_table, "PAGE", document)
     monkeypatch.setattr(cost_table, "IDENTITIES", document)
+    monkeypatch.setattr(cost_table, "IMAGES", document)
     for broken in ("", f"{END}\n{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n"):
         path.write_text(broken)
         assert main(["--readme"]) == 2
@@ -108,7 +109,14 @@ def test_nothing_to_show(tmp_path):
         with_part(Document(path, "benchmarks", README.command, readme_table), tmp_path)
 
 
-@pytest.mark.parametrize("document", [README, PAGE, IDENTITIES], ids=["README.md", "docs/cost.md", "docs/associate.md"])
+def test_loading_is_shown_once_it_is_measured(folder, tmp_path):
+    assert cost_table.images_table(tmp_path).startswith("Not measured yet: `python -m benchmarks --only images --save ")
+    (tmp_path / "images").symlink_to(folder)
+    text = cost_table.images_table(tmp_path)
+    assert "| newer " in text and "| on a GPU " in text and "older" not in text
+
+
+@pytest.mark.parametrize("document", [README, PAGE, IDENTITIES, IMAGES], ids=lambda document: document.path.name)
 def test_pages_show_the_newest_results(document):
     """As long as there are no results they have no place for them."""
     text = document.path.read_text(encoding="utf-8")
