@@ -97,8 +97,8 @@ def figure(width: float = WIDTH, height: float = HEIGHT, **subplots: Any) -> Ite
         yield made, made.subplots(**subplots)
 
 
-def as_drawing(made: Any, alt: str, caption: str = "") -> Drawing:
-    """A finished figure as a part of the page; to be called inside :func:`figure`."""
+def as_drawing(made: Any, alt: str, caption: str = "", paired: bool = False) -> Drawing:
+    """A finished figure as a part of the page, see :class:`Drawing`; to be called inside :func:`figure`."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     FigureCanvasSVG(made)
@@ -106,7 +106,7 @@ def as_drawing(made: Any, alt: str, caption: str = "") -> Drawing:
     made.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     text = _FONT.sub(lambda found: found[1] + FONTS, content.getvalue().decode("utf-8"))
     data = base64.b64encode(text.encode("utf-8")).decode("ascii")
-    return Drawing(f"data:image/svg+xml;base64,{data}", alt, caption, round(made.get_figwidth() * CSS_PIXELS))
+    return Drawing(f"data:image/svg+xml;base64,{data}", alt, caption, round(made.get_figwidth() * CSS_PIXELS), paired)
 
 
 def colour(place: int) -> str:

@@ -53,5 +53,5 @@ def rendered(page: Page) -> str:
 
 def runs_of_drawings(blocks: Sequence[Block]) -> list[dict[str, Any]]:
     """Neighbouring drawings together, which stand side by side; all other blocks as they come."""
-    grouped = itertools.groupby(blocks, key=lambda block: isinstance(block, Drawing))
-    return [{"drawings": drawings, "blocks": list(members)} for drawings, members in grouped]
+    grouped = itertools.groupby(blocks, key=lambda block: isinstance(block, Drawing) and 1 + block.paired)
+    return [{"drawings": kind, "paired": kind == 2, "blocks": list(members)} for kind, members in grouped]

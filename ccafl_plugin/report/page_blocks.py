@@ -24,6 +24,7 @@ class Drawing:
         alt: what the figure shows, for those who can't see it.
         caption: below it.
         width: its own width in CSS pixels; it is never drawn wider than a third more.
+        paired: whether two stand in a row, to be compared, and not three.
     """
 
     kind: ClassVar[str] = "drawing"
@@ -31,6 +32,7 @@ class Drawing:
     alt: str
     caption: str = ""
     width: int = 330
+    paired: bool = False
 
 
 @dataclass(frozen=True)

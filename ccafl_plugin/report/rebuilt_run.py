@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
 from ccafl_plugin.config import arguments
+from ccafl_plugin.data.crop_choice import spread
 from ccafl_plugin.data.dataset_checks import check_sources
 from ccafl_plugin.data.image_reading import start_worker
 from ccafl_plugin.engine import manifests
@@ -93,6 +94,15 @@ class RebuiltRun:
         ]:  # torchreid's own engines
             return part
         raise CCAFLError(f"there are no weights in the folder ({FILE} or a checkpoint).")
+
+    def checkpoints(self, most: int = 6) -> list[tuple[int, Path]]:
+        """(epochs finished, file of the model's part) of the checkpoints that were kept; of many, a few."""
+        found = []
+        for manifest in manifests.manifests(self.run.path):
+            name = manifests.files_of(manifest).get(MAIN, "")
+            if name and (self.run.path / name).is_file() and manifests.epoch_of(manifest):
+                found.append((manifests.epoch_of(manifest), self.run.path / name))
+        return spread(found, most)
 
     def load_trained(self, file: Path | None = None) -> None:
         """Loads the trained weights, or those of another file."""

@@ -33,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
         help=f"the page (default: {NAME} in the run's folder; of several runs: here)",
     )
     made.add_argument(
+        "--identities", default="", metavar="FOLDER", help="that associate.py wrote (default: one in the run's folder)"
+    )
+    made.add_argument(
         "--no-model",
         dest="model",
         action="store_false",
@@ -57,7 +60,7 @@ def run(given: argparse.Namespace) -> None:
     runs = read_runs(folders)
     out = Path(given.out).expanduser() if given.out else (folders[0] if len(folders) == 1 else Path()) / NAME
     check_writable(out)
-    sections = all_sections(runs, given.root, given.model)
+    sections = all_sections(runs, given.root, given.model, given.identities)
     for section in sections:
         for panel in section.panels:
             for line in panel.missing:

@@ -15,12 +15,17 @@ NAMES = {"mAP": "mAP", "rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"
 SHOWN_RANKS = 20
 
 
-def scores_section(runs: Sequence[RecordedRun], curves: Mapping[Any, Mapping[str, Sequence[float]]]) -> Section:
+def scores_section(
+    runs: Sequence[RecordedRun],
+    curves: Mapping[Any, Mapping[str, Sequence[float]]],
+    camera_names: Mapping[Any, Mapping[int, str]],
+) -> Section:
     """The scores of all runs.
 
     Args:
         runs: the runs.
         curves: folder of a run -> dataset -> its whole CMC curve, of the runs whose features were computed again.
+        camera_names: folder of a run -> torchreid's number of a camera -> its name.
     """
     section = Section("scores", "Scores", lead_of(runs))
     table = scores_table(runs)
@@ -29,8 +34,9 @@ def scores_section(runs: Sequence[RecordedRun], curves: Mapping[Any, Mapping[str
     section.shared += cmc_drawings(runs, curves)
     for run in runs:
         panel = Panel(run.name)
+        several = len(run.of_results("camera_pairs")) > 1
         for dataset, pairs in run.of_results("camera_pairs").items():
-            if drawing := heat_map(dataset, pairs, several=len(run.of_results("camera_pairs")) > 1):
+            if drawing := heat_map(dataset, pairs, camera_names.get(run.path, {}), several):
                 panel.blocks.append(drawing)
         if not scores_of(run):
             panel.missing.append(no_scores(run))
@@ -121,7 +127,7 @@ def cmc_drawings(runs: Sequence[RecordedRun], curves: Mapping[Any, Mapping[str, 
     return drawings
 
 
-def heat_map(dataset: str, pairs: Any, several: bool = False) -> Drawing | None:
+def heat_map(dataset: str, pairs: Any, names: Mapping[int, str], several: bool = False) -> Drawing | None:
     """mAP by camera of the query and of the gallery; None if the results are of another form."""
     if not isinstance(pairs, dict) or not isinstance(pairs.get("mAP"), list):
         return None
@@ -140,8 +146,8 @@ def heat_map(dataset: str, pairs: Any, several: bool = False) -> Drawing | None:
                 if np.isfinite(value):
                     text = "white" if value > 0.6 else "#222222"
                     axes.text(j, i, f"{100 * value:.0f}", ha="center", va="center", color=text, fontsize=7)
-        axes.set_xticks(range(len(columns)), [str(camera + 1) for camera in columns])
-        axes.set_yticks(range(len(rows)), [str(camera + 1) for camera in rows])
+        axes.set_xticks(range(len(columns)), [names.get(camera, str(camera + 1)) for camera in columns])
+        axes.set_yticks(range(len(rows)), [names.get(camera, str(camera + 1)) for camera in rows])
         axes.tick_params(length=0)
         axes.grid(False)
         for spine in axes.spines.values():

@@ -171,8 +171,8 @@ def rate_drawings(run: RecordedRun) -> list[Drawing]:
     per_epoch = 1.0 if "lr" not in rates else run.iterations() or 1.0
     with figure() as (made, axes):
         for place, (name, series) in enumerate(rates.items()):
-            x = np.array(series.steps) / per_epoch
-            axes.step(x, series.values, where="post", color=colour(place), label=name)
+            x = np.array([*series.steps, *(step + 1 for step in series.steps[-1:])]) / per_epoch
+            axes.step(x, [*series.values, *series.values[-1:]], where="post", color=colour(place), label=name)
         axes.set_yscale("log")
         plain_numbers(axes.yaxis)
         axes.set_xlim(0, run.epochs or None)

@@ -23,7 +23,7 @@ from ccafl_plugin.options import options
 from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.files import write_text_whole
 from ccafl_plugin.utils.peak_memory import peak_memory
-from ccafl_plugin.utils.provenance import digest_of, machine, versions
+from ccafl_plugin.utils.provenance import digest_of, git_commit, machine, versions
 from ccafl_plugin.utils.trees import leaves
 
 FILE = "results.json"
@@ -94,7 +94,8 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         too; without tests), ``peak_memory`` (bytes of the host, of this process), ``model`` (as torchreid's model zoo
         describes one), ``effective_settings``, ``settings``, ``settings_history`` (the settings of each part of a run
         that was resumed with others; null where a checkpoint did not say), ``config_digest``, ``code_digest`` and
-        ``earlier_code`` (of the processes that it goes on from), ``versions``, ``machine``, ...
+        ``earlier_code`` (of the processes that it goes on from), ``git_commit`` (of the checkout that the package is in;
+        null outside one), ``versions``, ``machine``, ...
     """
     settings = settings_of(config)
     return {
@@ -121,6 +122,7 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         "versions": versions(),
         "code_digest": engine.history.code,
         "earlier_code": engine.history.earlier_code,
+        "git_commit": git_commit() or None,
         "machine": machine(next(engine.model.parameters()).device),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

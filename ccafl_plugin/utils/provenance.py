@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +31,23 @@ def code_digest() -> str:
     """Digest of the package's source code, without ``suites``, which only reads results."""
     sources = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "suites")
     return digest_of([[str(path.relative_to(PACKAGE)), path.read_text(encoding="utf-8")] for path in sources])
+
+
+def git_commit() -> str:
+    """The commit of the checkout that the package is in, with ``+changes`` if files differ; empty if it is in none."""
+    checkout = PACKAGE.parent
+    if not (checkout / ".git").exists():  # a repository further out is somebody else's
+        return ""
+    try:
+        commit, changed = (
+            subprocess.run(
+                ["git", "-C", str(checkout), *words], capture_output=True, text=True, timeout=20, check=True
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit + "+changes" * bool(changed)
 
 
 def package_version() -> str:
