@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ NEEDED = ("jinja2", "matplotlib")
 """Packages that a page is made with."""
 WIDTH, HEIGHT = 3.4, 2.25
 """Of a figure in inches: a column of a paper, and a phone's width."""
+LETTERS = 52
+"""In a line below a figure."""
 CSS_PIXELS = 96
 """Of an inch."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5d5d5d", "#a6761d")
@@ -109,6 +112,15 @@ def as_drawing(made: Any, alt: str, caption: str = "", paired: bool = False) -> 
     return Drawing(f"data:image/svg+xml;base64,{data}", alt, caption, round(made.get_figwidth() * CSS_PIXELS), paired)
 
 
+def absent(title: str, why: str) -> Drawing:
+    """An empty figure, so that those of several runs stand side by side."""
+    with figure() as (made, axes):
+        axes.set_axis_off()
+        axes.set_title(title)
+        axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color=GREY)
+        return as_drawing(made, f"{title}: {why}")
+
+
 def colour(place: int) -> str:
     """The colour of the run, part or camera at a place."""
     return COLOURS[place % len(COLOURS)]
@@ -124,8 +136,10 @@ def plain_numbers(axis: Any) -> None:
 
 
 def legend_below(made: Any, axes: Any, columns: int = 3) -> None:
-    """The names of all lines, below the figure."""
-    made.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+    """The names of all lines, below the figure; long ones are in several lines."""
+    handles, labels = axes.get_legend_handles_labels()
+    wrapped = [textwrap.fill(label, LETTERS) for label in labels]
+    made.legend(handles, wrapped, loc="outside lower center", ncols=columns)
 
 
 def whole_numbers(axis: Any, count: int = 6) -> None:

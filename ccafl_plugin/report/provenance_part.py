@@ -39,6 +39,9 @@ def facts_of(run: RecordedRun) -> dict[str, str]:
         found["loss"] = str(model["loss"])
     if run.config is not None or run.results or run.manifest:
         found["epochs"] = epoch_words(run)
+    seed = run.results.get("seed", run.config.train.seed if run.config is not None else None)
+    if isinstance(seed, int):
+        found["seed"] = str(seed)
     seconds = run.results.get("training_seconds") or (run.manifest.get("history") or {}).get("seconds")
     if isinstance(seconds, (int, float)) and seconds > 0:
         found["training time"] = f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -184,9 +184,9 @@ def rebuilt(run: RecordedRun, root: str = "") -> Iterator[RebuiltRun]:
     config.data.root = root or config.data.root
     config.ccafl.compile = False
     config.freeze()
-    check_data(config)
     with options.override(), contextlib.redirect_stdout(io.StringIO()):
-        options.update(**arguments.option_values(config))
+        options.update(**arguments.option_values(config))  # data of one's own are read with them
+        check_data(config)
         yield RebuiltRun(run, config)
 
 

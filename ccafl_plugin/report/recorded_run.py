@@ -9,15 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from yacs.config import CfgNode
 
 from ccafl_plugin.config import load_config
 from ccafl_plugin.engine import manifests
+from ccafl_plugin.engine.checkpoints import find_manifest
 from ccafl_plugin.report.scalars import FILES, Series, read_scalars
 from ccafl_plugin.runs import results
 from ccafl_plugin.runs.run_files import CONFIG_FILE
 from ccafl_plugin.utils.errors import CCAFLError
 
+BEGINNINGS = ("ccafl.branch_from", "''", "model.resume", "''")
+"""Settings that say where a training begins; what they name may be gone, and a report does not train."""
 SUITE_FILE = "run.json"
 """In which a suite says which of its rows a run is."""
 
@@ -34,6 +38,7 @@ class RecordedRun:
         manifest: of the newest checkpoint; empty without one.
         scalars: of its TensorBoard files.
         missing: lines that say what is not there and why.
+        origin: checkpoint from which it was branched; empty: none.
     """
 
     path: Path
@@ -43,6 +48,7 @@ class RecordedRun:
     manifest: dict[str, Any] = field(default_factory=dict)
     scalars: Mapping[str, Series] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    origin: str = ""
 
     @classmethod
     def read(cls, path: Path, name: str = "") -> RecordedRun:
@@ -127,9 +133,13 @@ class RecordedRun:
             )
             return
         try:
-            self.config = load_config(file)
-        except CCAFLError as error:
-            self.missing.append(f"{CONFIG_FILE} can't be read: {error}")
+            self.origin = str(_nested(yaml.safe_load(file.read_text(encoding="utf-8")), "ccafl", "branch_from") or "")
+            try:
+                self.config = load_config(file, BEGINNINGS)
+            except CCAFLError:  # a branch whose first epochs have no active term of its own
+                self.config = load_config(file)
+        except (CCAFLError, OSError, ValueError, yaml.YAMLError) as error:
+            self.missing.append(f"{CONFIG_FILE} can't be read: {' '.join(str(error).split())[:200]}")
 
     def _read_results(self) -> None:
         file = self.path / results.FILE
@@ -152,8 +162,31 @@ class RecordedRun:
         except CCAFLError as error:
             self.missing.append(f"Training curves: {error}")
             return
+        self._read_origin()
         if not self.scalars:
             self.missing.append(f"No training curves: there are no logged numbers ({FILES}).")
+
+    def _read_origin(self) -> None:
+        """Adds the numbers of the run from which this one was branched, up to that epoch."""
+        given = self.origin
+        if not given:
+            return
+        place = Path(given).expanduser()
+        folder = next((each for each in (place, *place.parents[:2]) if each.is_dir()), None)
+        try:
+            manifest = manifests.read(find_manifest(given, "ccafl.branch_from"), "ccafl.branch_from")
+            own = {} if folder is None else read_scalars(folder)
+        except CCAFLError:
+            self.missing.append(f"Training curves before the branch: the run that it continues, {given}, is not there.")
+            return
+        epoch = manifest["epoch"]
+        before = RecordedRun(place, "", config=self.config, scalars=own)
+        first = {"Train": epoch * before.iterations(), "Stage1": float("inf")}
+        merged = {tag: series.before(first.get(tag.partition("/")[0], epoch)) for tag, series in own.items()}
+        self.scalars = {
+            tag: merged.get(tag, Series((), ())).followed_by(self.scalars.get(tag, Series((), ())))
+            for tag in dict.fromkeys([*merged, *self.scalars])
+        }
 
 
 def read_runs(paths: Sequence[Path]) -> list[RecordedRun]:
@@ -169,10 +202,11 @@ def read_runs(paths: Sequence[Path]) -> list[RecordedRun]:
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
-    """Short names: the row of a suite with its seed, or the last parts of the path that tell the runs apart."""
-    rows = [_row(path) for path in paths]
-    if all(rows) and len(set(rows)) == len(rows):
-        return rows
+    """Short names: the row of a suite, with its seed if need be, or the last parts of the path that differ."""
+    for with_seed in (False, True):
+        rows = [_row(path, with_seed) for path in paths]
+        if all(rows) and len(set(rows)) == len(rows):
+            return rows
     parts = [path.resolve().parts for path in paths]
     least = 2 if any(re.fullmatch(r"seed-\d+", each[-1]) for each in parts) else 1
     for depth in range(least, max(map(len, parts)) + 1):
@@ -182,17 +216,24 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     return [f"{'/'.join(each[-least:])} ({number})" for number, each in enumerate(parts, start=1)]
 
 
-def _row(path: Path) -> str:
+def _row(path: Path, with_seed: bool) -> str:
     try:
         content = _dict(json.loads((path / SUITE_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return ""
     row, seed = content.get("row"), content.get("seed")
-    return f"{row}, seed {seed}" if isinstance(row, str) and row else ""
+    name = row if isinstance(row, str) else ""
+    return f"{name}, seed {seed}" if name and with_seed else name
 
 
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _nested(content: Any, *keys: str) -> Any:
+    for key in keys:
+        content = _dict(content).get(key)
+    return content
 
 
 def _from_scalars(scalars: Mapping[str, Series]) -> list[dict[str, Any]]:

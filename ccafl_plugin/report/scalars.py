@@ -24,6 +24,16 @@ class Series:
     steps: tuple[int, ...]
     values: tuple[float, ...]
 
+    def before(self, step: float) -> Series:
+        """The part below a step."""
+        kept = sum(each < step for each in self.steps)
+        return Series(self.steps[:kept], self.values[:kept])
+
+    def followed_by(self, later: Series) -> Series:
+        """With another series behind it, which holds where the two overlap."""
+        first = self.before(later.steps[0]) if later.steps else self
+        return Series(first.steps + later.steps, first.values + later.values)
+
 
 def read_scalars(folder: Path) -> dict[str, Series]:
     """All series in a run's folder, by their tags.

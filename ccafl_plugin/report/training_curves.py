@@ -10,6 +10,7 @@ import numpy as np
 from ccafl_plugin.report.drawing import (
     COLOURS,
     GREY,
+    absent,
     as_drawing,
     colour,
     figure,
@@ -41,21 +42,28 @@ def training_section(runs: Sequence[RecordedRun]) -> Section:
     groups = {run.path: loss_groups(run) for run in runs}
     names = list(dict.fromkeys(name for found in groups.values() for name in found))
     limits = {name: _limits([groups[run.path].get(name, {}) for run in runs]) for name in names}
+    rows = max((len(_rows_of(run)) for run in runs), default=0)
+    any_stage1 = any("Stage1/loss" in run.scalars for run in runs)
     panels = []
     for run in runs:
         panel = Panel(run.name)
         if windows_of(run):
-            panel.blocks.append(windows_drawing(run))
+            panel.blocks.append(windows_drawing(run, rows))
         if stage1 := run.scalars.get("Stage1/loss"):
             panel.blocks.append(stage1_drawing(stage1))
+        elif any_stage1 and groups[run.path]:
+            panel.blocks.append(absent("stage 1", "not in this run"))
         for name in names:
             if groups[run.path].get(name):
                 panel.blocks.append(curves_drawing(run, name, groups[run.path][name], limits[name]))
+            elif groups[run.path]:
+                panel.blocks.append(absent(name, "not in this run"))
         panel.blocks += [*rate_drawings(run), *test_drawings(run), *label_drawings(run)]
         if not panel.blocks:
             panel.missing.append("No training curves: the run has logged no numbers.")
         panels.append(panel)
-    return Section("training", "Training", LEAD, panels=panels)
+    stands = any(_is_under_way(run) for run in runs)
+    return Section("training", "Training", LEAD + stands * " A dotted line marks where the run stands.", panels=panels)
 
 
 def loss_groups(run: RecordedRun) -> dict[str, dict[str, Series]]:
@@ -82,12 +90,20 @@ def windows_of(run: RecordedRun) -> dict[str, tuple[int, int]]:
     return dict(sorted(found.items(), key=lambda each: each[1]))
 
 
-def windows_drawing(run: RecordedRun) -> Drawing:
-    """A bar per term over the epochs in which it is active, and stage 1 before them."""
-    windows = windows_of(run)
-    stage1 = "Stage1/loss" in run.scalars
-    rows = [*(["stage 1 (prompts)"] if stage1 else []), *windows]
-    with figure(height=0.75 + 0.2 * len(rows)) as (made, axes):
+def _rows_of(run: RecordedRun) -> list[str]:
+    return [*(["stage 1 (prompts)"] if "Stage1/loss" in run.scalars else []), *windows_of(run)]
+
+
+def windows_drawing(run: RecordedRun, height: int = 0) -> Drawing:
+    """A bar per term over the epochs in which it is active, and stage 1 before them.
+
+    Args:
+        run: the run.
+        height: rows that there is to be room for.
+    """
+    windows, rows = windows_of(run), _rows_of(run)
+    stage1 = len(rows) > len(windows)
+    with figure(height=0.75 + 0.2 * max(len(rows), height)) as (made, axes):
         before = max(1.0, 0.12 * run.epochs)
         for row, name in enumerate(rows):
             start, end = windows.get(name, (-before, 0))
@@ -96,7 +112,7 @@ def windows_drawing(run: RecordedRun) -> Drawing:
             axes.axvline(0, color=GREY, linewidth=0.6, linestyle=(0, (3, 2)))
         _mark_progress(axes, run)
         axes.set_yticks(range(len(rows)), rows)
-        axes.invert_yaxis()
+        axes.set_ylim(max(len(rows), height) - 0.5, -0.6)
         axes.set_xlim(-before if stage1 else 0, run.epochs)
         axes.set_xticks([tick for tick in axes.get_xticks() if tick >= 0 and tick == int(tick)])
         axes.set_xlim(-before if stage1 else 0, run.epochs)
@@ -257,5 +273,9 @@ def _limits(groups: Sequence[Mapping[str, Series]]) -> tuple[float, float] | Non
 
 def _mark_progress(axes: Any, run: RecordedRun) -> None:
     """A line where a run stands that has not finished."""
-    if not run.is_finished and 0 < run.finished_epochs < run.epochs:
+    if _is_under_way(run):
         axes.axvline(run.finished_epochs, color=COLOURS[1], linewidth=0.8, linestyle=(0, (2, 2)))
+
+
+def _is_under_way(run: RecordedRun) -> bool:
+    return not run.is_finished and 0 < run.finished_epochs < run.epochs

@@ -94,7 +94,7 @@ def summary(config: CfgNode, engine: Any, seconds: float) -> dict[str, Any]:
         too; without tests), ``peak_memory`` (bytes of the host, of this process), ``model`` (as torchreid's model zoo
         describes one), ``effective_settings``, ``settings``, ``settings_history`` (the settings of each part of a run
         that was resumed with others; null where a checkpoint did not say), ``config_digest``, ``code_digest`` and
-        ``earlier_code`` (of the processes that it goes on from), ``git_commit`` (of the checkout that the package is in;
+        ``earlier_code`` (of the processes that it goes on from), ``git_commit`` (of the checkout of the package;
         null outside one), ``versions``, ``machine``, ...
     """
     settings = settings_of(config)

@@ -81,7 +81,7 @@ def test_nothing_sticks_out(browser: Any, page: Path, width: int) -> None:
     opened(browser, page, width)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     smallest = browser.execute_script(
-        "return Math.min(...[...document.querySelectorAll('figure img')].map((image) => image.offsetWidth))"
+        "return Math.min(...[...document.querySelectorAll('.drawings img')].map((image) => image.offsetWidth))"
     )
     assert smallest >= min(width - 40, 250)  # the writing in a figure is as large as it was drawn, or nearly
 

@@ -12,13 +12,23 @@ import pytest
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from ccafl_plugin.report import association_curves, drawing, scores, training_curves
+from ccafl_plugin.report import (
+    association_curves,
+    drawing,
+    feature_space,
+    learned_prompts,
+    scores,
+    training_curves,
+)
 from ccafl_plugin.report.page import Page, rendered
 from ccafl_plugin.report.page_blocks import Drawing
 from ccafl_plugin.report.pictures import Pictures
 from ccafl_plugin.report.recorded_run import names_of
 from ccafl_plugin.report.report_command import main
+from ccafl_plugin.runs.train_command import main as train
+from tests.data.own_pictures import write
 from tests.report.conftest import HOSTILE
+from tests.runs.test_own_command import SHORT
 
 LIMIT = 15_000_000
 
@@ -40,6 +50,15 @@ def test_a_finished_run_has_every_part(page: Path, finished: Path) -> None:
     for part in ("icdl", "inter: ", "ical: adversarial", "alignment: text", "proxy_classifier: classification"):
         assert re.search(f'alt="{part.partition(":")[0]} over the epochs', text), part
     assert "Active epochs of each term. " in text and "alignment: epochs 1 to 2" in text
+    assert titles_of(page)[4:] == [
+        *("Features", "Rankings", "Activation maps", "Learned prompts", "Configuration and versions")
+    ]
+    for part in ("Features before training, coloured by camera", "Features after training, coloured by person"):
+        assert f'alt="{part}"' in text
+    assert "Camera predicted from the feature from " in text and "Cosines after training, on average: " in text
+    assert "Cosines of images and prompts before training" in text
+    assert any("the text encoder has random weights" in line for line in lines_of(page))
+    assert text.count('<figure class="triple">') == 6
     assert len(text) < LIMIT
     assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", text)
     assert "Computed again" not in text  # the rankings are those of the run's own test
@@ -48,8 +67,8 @@ def test_a_finished_run_has_every_part(page: Path, finished: Path) -> None:
 @pytest.fixture
 def undrawn(monkeypatch) -> None:
     """Figures are put together but not laid out, which takes most of a page's time."""
-    for module in (association_curves, scores, training_curves):
-        monkeypatch.setattr(module, "as_drawing", lambda made, alt, caption="": Drawing("data:,", alt, caption))
+    for module in (association_curves, feature_space, learned_prompts, scores, training_curves):
+        monkeypatch.setattr(module, "as_drawing", lambda made, alt, caption="", paired=False: Drawing("data:,", alt))
 
 
 def copy(finished: Path, tmp_path: Path, *without: str) -> Path:
@@ -132,6 +151,27 @@ def test_without_an_evaluation(finished: Path, tmp_path: Path) -> None:
     )
 
 
+def test_own_cameras_without_labels(tmp_path: Path) -> None:
+    """Nothing that needs ids across cameras is shown, everything else is, with the cameras' names."""
+    names = [f"{camera}/{person}/{n}.png" for camera in ("ha<b>ll", "yard") for person in "stuvwxyz" for n in range(4)]
+    root, folder = write(tmp_path / "own", *names), tmp_path / "log"
+    file = "configs/own/ccafl_margin_tiny.yaml"
+    assert train(["--config-file", file, "--root", str(root), *SHORT, "data.save_dir", str(folder)]) == 0
+    page = written(folder)
+    text, found = page.read_text(encoding="utf-8"), lines_of(page)
+    assert {"Features", "Association across cameras", "Activation maps", "Learned prompts"} <= set(titles_of(page))
+    assert "by camera, before" in text or "coloured by camera" in text
+    assert "coloured by person" not in text and "<b>ll" not in text
+    assert 'class="camera">ha&lt;b&gt;ll</span>' in text
+    for line in (
+        "No scores: the run was not tested",
+        "No distances across cameras: ids hold inside a camera only",
+        "Rankings: not shown: there is no query and gallery with ids that hold across cameras.",
+    ):
+        assert any(each.startswith(line) for each in found), line
+    assert not any("right pairs" in alt for alt in re.findall('alt="(.*?)"', text))
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_data_that_are_gone(finished: Path, tmp_path: Path) -> None:
     page = written(copy(finished, tmp_path), "--root", str(tmp_path / "nowhere"))
@@ -173,6 +213,7 @@ def test_names(tmp_path: Path) -> None:
         seed = int(folder.name[-1])
         (folder / "run.json").write_text(json.dumps({"row": "our recipe", "seed": seed}))
     assert names_of(folders[:2]) == ["our recipe, seed 1", "our recipe, seed 2"]
+    assert names_of(folders[:1]) == ["our recipe"]
 
 
 def test_pictures_stop_at_the_budget(tmp_path: Path) -> None:
