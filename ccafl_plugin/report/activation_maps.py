@@ -41,43 +41,21 @@ def feature_map_strength(model: nn.Module, images: Tensor) -> Tensor:
         images: (B, 3, height, width) float, normalised as the model wants them.
 
     Returns:
-        (B, h, w) float32, not negative. Of a transformer, the patches' outputs of the last layer.
+        (B, h, w) float32, not negative.
 
     Raises:
         CCAFLError: the model does not show its feature maps.
     """
     target: Any = unwrap(model)
-    if getattr(target, "is_ccafl_backbone", False):
-        maps = _of_tower(target.image_encoder, images)
+    if "return_featuremaps" in inspect.signature(target.forward).parameters:
+        maps = target(images, return_featuremaps=True)
     elif hasattr(target, "featuremaps"):
         maps = target.featuremaps(images)
-    elif "return_featuremaps" in inspect.signature(target.forward).parameters:
-        maps = target(images, return_featuremaps=True)
     else:
         raise CCAFLError(f"{type(target).__name__} does not show its feature maps.")
     if not isinstance(maps, Tensor) or maps.ndim != 4:
         raise CCAFLError(f"the feature maps of {type(target).__name__} are not (B, C, h, w).")
     return maps.float().square().sum(dim=1)
-
-
-def _of_tower(tower: Any, images: Tensor) -> Tensor:
-    """(B, C, h, w) of a CLIP's image encoder: its map, or its patches on their grid."""
-    seen: list[Tensor] = []
-    transformer = getattr(tower.visual, "transformer", None)
-    hooks = [] if transformer is None else [transformer.register_forward_hook(lambda *given: seen.append(given[2]))]
-    try:
-        hidden = tower(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if hidden.ndim == 4:
-        found: Tensor = hidden
-        return found
-    height, width = tower.grid_of(*images.shape[-2:])
-    if not seen or seen[-1].ndim != 3 or seen[-1].shape[1] < height * width:
-        raise CCAFLError(f"the patches of {type(tower.visual).__name__} are not seen from outside.")
-    patches = seen[-1][:, -height * width :]
-    return patches.transpose(1, 2).reshape(len(images), -1, height, width)
 
 
 @torch.no_grad()
