@@ -65,6 +65,7 @@ HOW: dict[str, list[Block]] = {
     "CONTRIBUTING.md": [
         lines(".ci/run runs them"),
         lines(".ci/run builds the site"),
+        lines(".ci/run executes the notebook"),
         runs("python", "test_contributing.py::test_a_loss"),
         runs("python", "test_contributing.py::test_a_sampler"),
         runs("python", "test_contributing.py::test_an_association"),
