@@ -31,8 +31,8 @@ PARSERS = {
 """Tool -> the module whose ``parser`` reads its arguments. ``train`` is checked by loading its configuration."""
 OTHERS = {
     *("pytest", "ruff check .", "ruff format --check .", "mypy"),
-    "OMP_WAIT_POLICY=PASSIVE jupyter nbconvert --to notebook --execute --coalesce-streams --inplace "
-    "notebooks/torchreid_with_ccafl.ipynb",
+    "OMP_WAIT_POLICY=PASSIVE jupyter nbconvert --to notebook --execute --inplace notebooks/torchreid_with_ccafl.ipynb",
+    "jupyter nbconvert --to notebook --coalesce-streams --inplace notebooks/torchreid_with_ccafl.ipynb",
     *("python -m venv .venv", ". .venv/bin/activate", "cd ccafl_plugin"),
 }
 """Commands of other programs that pages show, as they stand."""
