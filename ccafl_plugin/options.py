@@ -138,3 +138,4 @@ def _checked(name: str, value: Any, default: Any) -> Any:
 
 
 options = Options()
+"""The settings of this process, which builders, samplers and models read; change them by ``options.update``."""

@@ -14,6 +14,23 @@ from website.pages import FILES, ROOT
 
 PACKAGE = "ccafl_plugin"
 FOLDER = "api"
+MOST_USED = (
+    "options.options",
+    "engine.ImageCCAFLEngine",
+    "engine.PromptStage",
+    "features.FeatureExtractor",
+    "features.feature_set.FeatureSet",
+    "association.associate",
+    "data.ProxyLabels",
+    "losses.ICDLLoss",
+    "losses.ICALLoss",
+    "terms.Term",
+    "metrics.evaluate_rank",
+    "metrics.rerank_features",
+    "config.load_config",
+    "utils.errors.CCAFLError",
+)
+"""What programs import, for the first page."""
 NAME = re.compile(rf"(?<!\[)`({PACKAGE}(?:\.\w+)+)`(?!\])")
 """A name of the package on a page, which is no link yet."""
 
@@ -66,10 +83,11 @@ def file_of(module: griffe.Module) -> str:
     )
 
 
-def first_line(found: griffe.Object) -> str:
-    """The first sentence of a docstring, with its links."""
+def first_line(found: griffe.Object, page: griffe.Module) -> str:
+    """The first paragraph of a docstring, with its links as they are from a folder's page."""
     text = found.docstring.value.strip().partition("\n\n")[0] if found.docstring else ""
-    return " ".join(text.split()).replace("|", "\\|")
+    up = "../" * (page.path.count(".") + 1)
+    return re.sub(r"\]\((?:\.\./)+", f"]({up}", " ".join(text.split())).replace("|", "\\|")
 
 
 def offered_by(module: griffe.Module) -> Iterator[tuple[str, griffe.Object]]:
@@ -77,13 +95,20 @@ def offered_by(module: griffe.Module) -> Iterator[tuple[str, griffe.Object]]:
     for name in sorted(map(str, module.exports or []), key=str.lower):
         path = module.imports.get(name, f"{module.path}.{name}").partition(".")[2]
         found = module.package[path]
-        yield name, found.final_target if found.is_alias else found
+        if not name.startswith("_"):
+            yield name, found.final_target if found.is_alias else found
 
 
-def row(name: str, found: griffe.Object) -> str:
-    """A row of a table of contents."""
+def _target(found: griffe.Object | griffe.Alias) -> griffe.Object:
+    target = found.final_target if isinstance(found, griffe.Alias) else found
+    assert isinstance(target, griffe.Object)
+    return target
+
+
+def row(name: str, found: griffe.Object, page: griffe.Module) -> str:
+    """A row of a table of contents on a folder's page."""
     shown = f"[`{name}`][{found.path}]" if found.docstring else f"`{name}`"
-    return f"| {shown} | {first_line(found)} |"
+    return f"| {shown} | {first_line(found, page)} |"
 
 
 def page_of(module: griffe.Module) -> str:
@@ -93,13 +118,23 @@ def page_of(module: griffe.Module) -> str:
         source = f"{FILES}{Path(str(module.filepath)).relative_to(ROOT)}"
         return "\n".join([*lines, "", f"Source: [{module.path}]({source})", ""])
     lines += ["      members: false", ""]
+    if module.path == PACKAGE:
+        lines += ["## Where programs begin", "", "| name | |", "|---|---|"]
+        lines += [*(row(f"{PACKAGE}.{name}", _target(module[name]), module) for name in MOST_USED), ""]
     offered = list(offered_by(module))
     if offered:
         lines += [f"## What `from {module.path} import` offers", "", "| name | |", "|---|---|"]
-        lines += [*(row(name, found) for name, found in offered), ""]
+        lines += [*(row(name, found, module) for name, found in offered), ""]
     inside = [m for n, m in sorted(module.members.items()) if isinstance(m, griffe.Module) and not n.startswith("_")]
     if inside:
-        lines += ["## Modules", "", "| module | |", "|---|---|", *(row(found.name, found) for found in inside), ""]
+        lines += [
+            "## Modules",
+            "",
+            "| module | |",
+            "|---|---|",
+            *(row(found.name, found, module) for found in inside),
+            "",
+        ]
     return "\n".join(lines)
 
 

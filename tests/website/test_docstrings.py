@@ -47,6 +47,8 @@ def test_a_folder_shows_what_it_offers() -> None:
     assert offered["ICALLoss"].path == "ccafl_plugin.losses.ical.ICALLoss"
     assert dict(offered_by(PACKAGE["association"]))["margin"].path == "ccafl_plugin.association.margin.margin"
     assert "| [`ICALLoss`][ccafl_plugin.losses.ical.ICALLoss] |" in page_of(losses)
+    assert "| [`ccafl_plugin.losses.ICALLoss`][ccafl_plugin.losses.ical.ICALLoss] |" in page_of(PACKAGE)
+    assert "(../method.md#equation-21)" in page_of(PACKAGE) and "(../../method.md#equation-21)" in page_of(losses)
     assert "::: ccafl_plugin.losses.ical\n" in page_of(PACKAGE["losses.ical"])
 
 
