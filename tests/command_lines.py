@@ -62,6 +62,9 @@ def check_command(words: list[str], extras: set[str], scripts: set[str], folder:
         SystemExit: arguments that the tool does not take.
         CCAFLError: settings that do not exist.
     """
+    if words[0] == "torchrun":
+        assert re.fullmatch(r"--nproc_per_node=\d+", words[1])
+        words = ["python", *words[2:]]
     if words[:3] == ["python", "-m", "benchmarks"]:
         parse_benchmarks(words[3:])
     elif words[:3] == ["python", "-m", "website"]:

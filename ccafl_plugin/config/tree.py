@@ -59,6 +59,7 @@ OF_ENGINE = (
     "accumulation",
     "keep",
     "max_skipped",
+    "sync_batch_norm",
 )
 """Keys below ``ccafl`` that are arguments of ``ImageCCAFLEngine``, whose defaults are the keys'."""
 

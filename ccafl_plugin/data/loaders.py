@@ -10,7 +10,12 @@ from torch.utils.data import DataLoader
 
 
 def loader_like(
-    loader: DataLoader[Any], dataset: Any, *, collate: Callable[[Any], Any] | None = None, in_process: bool = False
+    loader: DataLoader[Any],
+    dataset: Any,
+    *,
+    collate: Callable[[Any], Any] | None = None,
+    in_process: bool = False,
+    batches: Any = None,
 ) -> DataLoader[Any]:
     """A loader that takes its batches from the sampler of another one, with another dataset.
 
@@ -19,11 +24,12 @@ def loader_like(
         dataset: the dataset to load.
         collate: makes a batch of items; None: as the other loader.
         in_process: no data workers and no pinned memory, for a dataset that reads nothing.
+        batches: a batch sampler in the place of the other loader's.
     """
-    if loader.batch_size is None:
-        batches: dict[str, Any] = {"batch_sampler": loader.batch_sampler}
+    if batches is not None or loader.batch_size is None:
+        taken: dict[str, Any] = {"batch_sampler": loader.batch_sampler if batches is None else batches}
     else:
-        batches = {"sampler": loader.sampler, "batch_size": loader.batch_size, "drop_last": loader.drop_last}
+        taken = {"sampler": loader.sampler, "batch_size": loader.batch_size, "drop_last": loader.drop_last}
     workers = 0 if in_process else loader.num_workers
     with_workers: dict[str, Any] = {}
     if workers:
@@ -35,7 +41,7 @@ def loader_like(
         }
     return DataLoader(
         dataset,
-        **batches,
+        **taken,
         num_workers=workers,
         collate_fn=loader.collate_fn if collate is None else collate,
         pin_memory=loader.pin_memory and not in_process,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from torch.utils.tensorboard import SummaryWriter
 from ccafl_plugin.data.fingerprint import fingerprint_of
 from ccafl_plugin.data.label_noise import true_persons
 from ccafl_plugin.data.proxies import ProxyLabels
-from ccafl_plugin.engine.argument_checks import check_any_term, check_numbers, check_views
+from ccafl_plugin.engine.agreement import check_agreement, check_alike
+from ccafl_plugin.engine.argument_checks import check_views
 from ccafl_plugin.engine.association_report import AssociationReport, GroupReport, TrueIdentities
 from ccafl_plugin.engine.checkpointing import Checkpointing
 from ccafl_plugin.engine.effective_settings import effective_settings_of
@@ -25,17 +27,29 @@ from ccafl_plugin.engine.label_filter import LabelFilter
 from ccafl_plugin.engine.loss_report import LossReport, check_finite, weighted_losses
 from ccafl_plugin.engine.model_outputs import Promise, promised_outputs
 from ccafl_plugin.engine.scored_engine import ScoredEngine
+from ccafl_plugin.engine.shared_evaluation import evaluate_together
+from ccafl_plugin.engine.shared_loading import NoWriter
 from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.engine.state import MAIN, TrainingState
 from ccafl_plugin.engine.supervision import Supervision, check_ids
+from ccafl_plugin.engine.term_checks import check_terms
 from ccafl_plugin.engine.text_side import TextSide
 from ccafl_plugin.engine.training_input import TrainingInput
+from ccafl_plugin.models.joined_norms import join_batch_norms
 from ccafl_plugin.optim import fuse_steps
 from ccafl_plugin.options import options
 from ccafl_plugin.terms import PAPER_TERMS, TERMS, Batch, Setup, Term, check_windows, order_by_needs
-from ccafl_plugin.utils.distributed import is_first_process, unwrap
+from ccafl_plugin.utils.distributed import (
+    average_statistics,
+    check_initialised,
+    from_first,
+    is_first_process,
+    num_processes,
+    quiet_unless_first,
+    send_tensors,
+    unwrap,
+)
 from ccafl_plugin.utils.dtypes import convolutions_like_products
-from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.folder_lock import locked
 from ccafl_plugin.utils.seeds import pin_global_state
 from ccafl_plugin.utils.stopping import shielded
@@ -78,6 +92,7 @@ class ImageCCAFLEngine(ScoredEngine):
         keep_epochs: numbers of finished epochs whose checkpoints are always kept.
         max_skipped: a step with a gradient that is not finite is skipped; more than this number in a row stop the run.
             A gradient scaler (``fp16``) skips some steps at its start.
+        sync_batch_norm: whether batch norms of several processes see the whole batch, on GPUs.
         seed: seed of all random draws; None: ``options.seed``.
 
     Attributes:
@@ -130,17 +145,21 @@ class ImageCCAFLEngine(ScoredEngine):
         keep: int = 2,
         keep_epochs: Sequence[int] = (),
         max_skipped: int = 20,
+        sync_batch_norm: bool = True,
         seed: int | None = None,
     ) -> None:
+        check_initialised()
         super().__init__(datamanager, use_gpu)
-        self.writer: SummaryWriter | None = None
+        self.writer: SummaryWriter | NoWriter | None = None
         self.batch_idx = 0  # torchreid's loop counts iterations in it
         self.use_gpu = False  # otherwise torchreid's loop moves images to the first GPU, even if the model is elsewhere
+        self.device = next(model.parameters()).device
+        if sync_batch_norm and num_processes() > 1 and self.device.type == "cuda":
+            join_batch_norms(unwrap(model))
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.register_model(MAIN, model, optimizer, scheduler)
         fuse_steps(optimizer)
         self.seed = options.seed if seed is None else seed
-        self.device = next(model.parameters()).device
         self.frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
 
         self.input = TrainingInput(datamanager.train_loader, device_transforms, self.seed)
@@ -166,10 +185,10 @@ class ImageCCAFLEngine(ScoredEngine):
         self.terms = order_by_needs([TERMS[name]() for name in PAPER_TERMS] if terms is None else list(terms))
         self.active_terms: list[Term] = []
         promise = promised_outputs(model, datamanager.height, datamanager.width)
-        self._check_terms(promise)
+        check_terms(self.terms, self.text, promise, self.labels, self.supervision)
         self._bind_terms(promise)
 
-        images = TrainingImages(datamanager, self.labels, extraction_memory)
+        images = TrainingImages(datamanager, self.labels, extraction_memory, shared=True)
         report: AssociationReport = GroupReport(self.labels, self.history, self.seed)
         if ids == "across_cameras":
             report = TrueIdentities(true_persons(dataset, self.labels), self.labels)
@@ -191,26 +210,6 @@ class ImageCCAFLEngine(ScoredEngine):
         }
         self._saved: tuple[int, str] | None = None
         self.checkpoints = Checkpointing(self.state, architecture, keep, frozenset(keep_epochs))
-
-    def _check_terms(self, promise: Promise) -> None:
-        """Checks before training that the model and the data allow all terms."""
-        check_any_term(self.terms)
-        for term in self.terms:
-            check_numbers(term.name, {**vars(getattr(term, "criterion", term)), **vars(term)})
-            if term.needs_text:
-                self.text.require(term.name)
-            if term.needs_logits and not promise.has_logits:
-                raise CCAFLError(
-                    f"The term {term.name!r} needs a classifier, but the model has none. "
-                    "Call model.make_classifier(number of classes) before the optimizer is built."
-                )
-        associating = [term.name for term in self.terms if term.needs_association]
-        if associating and self.labels.num_cameras == 1 and not self.supervision.is_full:
-            switches = " ".join(f"ccafl.terms.{name}.enabled False" for name in associating)
-            raise CCAFLError(
-                f"Terms that associate people across cameras ({', '.join(associating)}) need two cameras, and the "
-                f"training set has one. Set {switches}, or add a source."
-            )
 
     def _bind_terms(self, promise: Promise) -> None:
         setup = Setup(
@@ -247,10 +246,9 @@ class ImageCCAFLEngine(ScoredEngine):
             Diverged: a loss, gradients or weights are not finite.
         """
         self.save_dir = save_dir
-        if settings.get("test_only", False) or not is_first_process():
-            self._run(save_dir, max_epoch, start_epoch, **settings)
-            return
-        with locked(save_dir):
+        with quiet_unless_first(), ExitStack() as held:
+            if not settings.get("test_only", False):
+                from_first(lambda: held.enter_context(locked(save_dir)))
             self._run(save_dir, max_epoch, start_epoch, **settings)
 
     @convolutions_like_products()
@@ -267,6 +265,8 @@ class ImageCCAFLEngine(ScoredEngine):
     def _begin(self, save_dir: str, max_epoch: int, start_epoch: int) -> None:
         """Checks the terms, prints the settings, moves old checkpoints away, and runs stage 1 if needed."""
         check_windows(self.terms, range(start_epoch, max_epoch))
+        check_alike({"the training list": self.history.dataset, "the epochs": (start_epoch, max_epoch)})
+        send_tensors(tensor for model in self._models.values() for tensor in unwrap(model).state_dict().values())
         with_text = [term.name for term in self.terms if term.needs_text and term.window(max_epoch)]
         if with_text and self.checkpoints.goes_on and start_epoch > 0:
             self.text.require_stage1(with_text[0], start_epoch)
@@ -276,10 +276,10 @@ class ImageCCAFLEngine(ScoredEngine):
                 print(f"The term {term.name!r} never becomes active: it starts in epoch {term.first_epoch}")
         if start_epoch < max_epoch:
             self.checkpoints.make_room(save_dir, start_epoch)
-        for line in filter(None, ("" if self.encoder.parts == 1 else str(self.encoder), str(self.input))):
+        for line in filter(None, (str(self.encoder), str(self.input))):
             print(line)
         if self.writer is None:
-            self.writer = SummaryWriter(log_dir=save_dir)
+            self.writer = SummaryWriter(log_dir=save_dir) if is_first_process() else NoWriter()
         if self.text.is_open and with_text:
             started = time.monotonic()
             judged = None
@@ -295,31 +295,19 @@ class ImageCCAFLEngine(ScoredEngine):
         started = time.monotonic()
         self._saved = None
         self.start_epoch_of_terms()
-        sampler = self.train_loader.batch_sampler.sampler
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(self.epoch)
-        pin_global_state(self.seed, self.epoch, "training loop")  # torchvision's augmentation draws from these
-        loader = self.train_loader
-        try:
-            with self.input.from_memory(loader, self.epoch_start.images) as self.train_loader:
-                super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
-        finally:
-            self.train_loader = loader
-        self._report_skipped(self.gradients.settle(self.epoch, self.batch_idx))
+        pin_global_state(self.seed, self.epoch, "training loop")  # torchreid's samplers and dropout draw from these
+        with self.input.of_epoch(self, self.epoch_start.images):
+            super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
+        average_statistics(self.model)
+        skipped = self.gradients.settle(self.epoch, self.batch_idx)
+        self._write("Skipped_steps", {"of_epoch": skipped})
+        self.history.note_skipped(self.epoch, skipped, self.num_batches, self.state.scaler.is_enabled())
+        for line in check_agreement(self.active_terms, self.epoch_start.pseudo, self.epoch):
+            print(line)
         self.history.training_seconds += time.monotonic() - started
         with shielded():
             self.save_model(self.epoch, self.state.rank1, self.save_dir)
         self._saved = (self.epoch, self.save_dir)
-
-    def _report_skipped(self, skipped: int) -> None:
-        """Prints and stores how many steps of the epoch were skipped, if there are any."""
-        self._write("Skipped_steps", {"of_epoch": skipped})
-        if skipped:
-            self.history.skipped_steps.append({"epoch": self.epoch, "skipped": skipped})
-            print(
-                f"=> Epoch {self.epoch + 1}: {skipped} of {self.num_batches} steps were skipped, because a gradient "
-                "was not finite" + self.state.scaler.is_enabled() * " (at its start, mixed precision does so)"
-            )
 
     def start_epoch_of_terms(self) -> None:
         """Computes features, pseudo identities and memories for :attr:`epoch`; sets :attr:`active_terms`."""
@@ -366,8 +354,8 @@ class ImageCCAFLEngine(ScoredEngine):
     def make_batch(self, data: dict[str, Any]) -> Batch:
         """Runs the encoder once; its outputs are float32, without the images that the label filter leaves out."""
         proxies = self.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
-        images = self.input(data["img"], self.encoder.transfer, self.epoch, self.batch_idx)
-        outputs = self.encoder.forward(images)
+        images = self.input(data["img"], self.encoder.transfer, self.epoch, self.batch_idx, len(proxies))
+        outputs = self.encoder.forward(images, len(proxies))
         if self.label_filter is not None:
             rows, proxies = self.label_filter.of_batch(data["impath"], proxies)
             outputs = outputs if rows is None else outputs.of(rows.to(self.device))
@@ -393,6 +381,10 @@ class ImageCCAFLEngine(ScoredEngine):
         """The model's features of test images, computed on the model's device."""
         return super().extract_features(input.to(self.device, non_blocking=True))
 
+    def _evaluate(self, *args: Any, **settings: Any) -> tuple[float, float]:
+        """A test; several processes share it."""
+        return evaluate_together(self, super()._evaluate, *args, **settings)
+
     # --- checkpoints --------------------------------------------------------------------------------------------
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:  # noqa: ARG002
@@ -416,11 +408,13 @@ class ImageCCAFLEngine(ScoredEngine):
         self, path: str, to_train: bool = True, check: Callable[[Mapping[str, Any]], object] | None = None
     ) -> int:
         """Continues from a checkpoint; see :meth:`Checkpointing.resume`."""
-        return self.checkpoints.resume(path, to_train, check)
+        with quiet_unless_first():
+            return self.checkpoints.resume(path, to_train, check)
 
     def branch(self, path: str) -> int:
         """Continues from a checkpoint of another run; see :meth:`Checkpointing.branch`."""
-        return self.checkpoints.branch(path)
+        with quiet_unless_first():
+            return self.checkpoints.branch(path)
 
     def _write(self, group: str, values: Mapping[str, float]) -> None:
         """Writes numbers of an epoch for TensorBoard."""

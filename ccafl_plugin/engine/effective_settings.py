@@ -22,8 +22,8 @@ class EffectiveSettings:
 
     Attributes:
         processes: world size; 1 without ``torch.distributed``.
-        devices: GPUs that share the batch of one process (``nn.DataParallel``); 1 on a CPU.
-        batch_size: images per process and step.
+        devices: GPUs that share the images of one process (``nn.DataParallel``); 1 on a CPU.
+        batch_size: images per step, of all processes together.
         instances: K of the P x K images of a batch; 0 if the sampler draws single images.
         lr: base learning rate of the schedule, for the last parameter group (the weights).
         norm: ``BatchNorm`` or ``SyncBatchNorm``, with ``frozen`` or ``partly frozen`` before it if so; or ``none``.
@@ -85,9 +85,9 @@ class EffectiveSettings:
             images = f"{self.batch_size // self.instances} x {self.instances} images"
         processes = "1 process" if self.processes == 1 else f"{self.processes} processes"
         devices = "" if self.devices == 1 else f" on {self.devices} GPUs"
-        each = "" if self.processes == 1 else " each"
+        together = "" if self.processes == 1 else " together"
         norm = "no BatchNorm" if self.norm == "none" else self.norm
-        line = f"Trains with: {processes}{devices}, {images}{each}, lr {self.lr:g}, {norm}, {self.precision}"
+        line = f"Trains with: {processes}{devices}, {images}{together}, lr {self.lr:g}, {norm}, {self.precision}"
         if not self.differences:
             return line
         return f"{line}\nDiffers from the published settings ({self.published}): {', '.join(self.differences)}"

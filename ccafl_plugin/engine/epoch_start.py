@@ -19,6 +19,7 @@ from ccafl_plugin.engine.label_filter import LabelFilter
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.losses import group_means
 from ccafl_plugin.terms import EpochState, Term
+from ccafl_plugin.utils.distributed import from_first
 
 
 class Started(NamedTuple):
@@ -47,6 +48,7 @@ class EpochStart:
         dtype: half-precision type of the extraction; None for none.
         seed: seed of the run.
         label_filter: judges labels by features; None: all images are used with their labels.
+        pseudo: (N,) int64, pseudo identities of the last epoch that was started; None without an association.
     """
 
     model: nn.Module
@@ -61,6 +63,7 @@ class EpochStart:
     def __post_init__(self) -> None:
         self.device = next(self.model.parameters()).device
         self.proxies = self.labels.proxy_of_image[self.labels.path_order].to(self.device)
+        self.pseudo: Tensor | None = None
 
     def __call__(self, epoch: int, terms: Sequence[Term], text: Tensor | None = None) -> Started:
         """Refreshes the terms; extracts features and runs the association only if a term needs them.
@@ -85,6 +88,7 @@ class EpochStart:
                 paused = ", ".join(term.name for term in terms if term.needs_association)
                 warnings.warn(f"No pseudo identity in epoch {epoch}. Inactive in this epoch: {paused}.", stacklevel=2)
                 terms = [term for term in terms if not term.needs_association]
+        self.pseudo = pseudo
         state = EpochState(
             epoch=epoch,
             proxies=proxies,
@@ -112,11 +116,15 @@ class EpochStart:
 
     def _associate(self, epoch: int, features: Tensor | None, proxies: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """(N,) int64 on the model's device, and facts about the association, which are also printed."""
-        labels = self.labels
-        means = None if features is None else self._proxy_features(features.double(), proxies)
-        pseudo = self.supervision.pseudo_identities(means, labels)
-        count = int(pseudo.max()) + 1
-        kept = int((pseudo >= 0).sum())
-        words, known = self.report.of_epoch(pseudo, means)
-        print(f"=> Epoch {epoch + 1}: {count} pseudo identities over {kept} of {labels.num_proxies} proxies ({words})")
-        return pseudo.to(self.device), {"pseudo_identities": count, "proxies": kept, **known}
+
+        def associated() -> tuple[Tensor, dict[str, Any]]:
+            means = None if features is None else self._proxy_features(features.double(), proxies)
+            pseudo = self.supervision.pseudo_identities(means, self.labels)
+            count = int(pseudo.max()) + 1
+            kept, of = int((pseudo >= 0).sum()), self.labels.num_proxies
+            words, known = self.report.of_epoch(pseudo, means)
+            print(f"=> Epoch {epoch + 1}: {count} pseudo identities over {kept} of {of} proxies ({words})")
+            return pseudo.cpu(), {"pseudo_identities": count, "proxies": kept, **known}
+
+        pseudo, facts = from_first(associated)
+        return pseudo.to(self.device), facts

@@ -19,7 +19,7 @@ from ccafl_plugin.data.image_reading import served, start_worker
 from ccafl_plugin.data.loaders import loader_like
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.encoder_pass import ImageTransfer, autocast
-from ccafl_plugin.utils.distributed import unwrap
+from ccafl_plugin.utils.distributed import gather_rows, num_processes, own_share, send_shares, unwrap
 from ccafl_plugin.utils.dtypes import convolutions_like_products
 from ccafl_plugin.utils.progress import watched
 
@@ -38,33 +38,37 @@ class TrainingImages:
         datamanager: torchreid's ``ImageDataManager``; it has the training images, the test transform and the batch
             size.
         labels: labels of the manager's training list.
-        memory: MB that the images may take, H x W x 3 bytes each; 0: they are read again every time.
+        memory: MB that the images may take in each process, H x W x 3 bytes each; 0: they are read again every time.
+        shared: whether the processes of a run share the work: each reads and encodes every W-th image, and all of them
+            call :meth:`encode` at the same time. If images are kept, each gets those that the others have read.
 
     Attributes:
         paths: (M,) the images' paths, in their order.
     """
 
-    def __init__(self, datamanager: Any, labels: ProxyLabels, memory: int = 0) -> None:
+    def __init__(self, datamanager: Any, labels: ProxyLabels, memory: int = 0, shared: bool = False) -> None:
         train_loader = datamanager.train_loader
         first_test = next(iter(datamanager.test_loader.values()))["query"] if datamanager.test_loader else None
         dataset = copy.copy(train_loader.dataset)
         dataset.transform, self._finish = split_transform(datamanager.transform_te)
         dataset.k_tfm = 1
+        order = labels.path_order.tolist()
+        self.paths = [dataset.train[image][0] for image in order]
+        self._own = own_share(len(order)) if shared else slice(0, None, 1)
         self.loader = DataLoader(
             dataset,
             batch_size=first_test.batch_size if first_test is not None else 100,
-            sampler=labels.path_order.tolist(),
+            sampler=order[self._own],
             num_workers=train_loader.num_workers,
             pin_memory=train_loader.pin_memory,
             drop_last=False,
             worker_init_fn=start_worker,
         )
         self.memory = memory
+        self.shared = shared
         self._kept: Tensor | None = None
-        order = labels.path_order
-        self._row_of_image = torch.empty_like(order)
-        self._row_of_image[order] = torch.arange(len(order))
-        self.paths = [dataset.train[image][0] for image in labels.path_order.tolist()]
+        self._row_of_image = torch.empty_like(labels.path_order)
+        self._row_of_image[labels.path_order] = torch.arange(len(order))
         test = getattr(datamanager.transform_te, "transforms", [])
         only_resized = len(test) > 1 and isinstance(test[1], ToTensor)
         self._training_resizes_alike = only_resized and (
@@ -75,7 +79,10 @@ class TrainingImages:
         self, encode: Callable[[Tensor], Tensor], device: torch.device, dtype: torch.dtype | None = None
     ) -> Tensor:
         """(M, D) float32, see :func:`extract`."""
-        return extract(self._batches(), lambda images: encode(self._finish(images)), device, dtype)
+        if not self.paths[self._own]:
+            return gather_rows(None, len(self.paths), device)
+        rows = extract(self._batches(), lambda images: encode(self._finish(images)), device, dtype)
+        return gather_rows(rows, len(self.paths), device) if self.shared else rows
 
     def served_to_training(self) -> AbstractContextManager[None]:
         """Context in which the training loader gets kept images instead of files, if it resizes files the same way.
@@ -111,7 +118,7 @@ class TrainingImages:
 
     def _read(self) -> Iterator[dict[str, Tensor]]:
         if self._kept is not None:
-            yield from ({"img": images} for images in self._kept.split(self.loader.batch_size or 1))
+            yield from ({"img": images} for images in self._kept[self._own].split(self.loader.batch_size or 1))
             return
         kept: Tensor | None = None
         first = 0
@@ -120,9 +127,11 @@ class TrainingImages:
             if first == 0 and images.dtype == torch.uint8 and self._fits(images[0].nbytes):
                 kept = images.new_empty(len(self.paths), *images.shape[1:])
             if kept is not None:
-                kept[first : first + len(images)] = images
+                kept[self._own][first : first + len(images)] = images
             first += len(images)
             yield batch
+        if kept is not None and self.shared:
+            send_shares(kept)
         self._kept = kept
 
     def _fits(self, size: int) -> bool:
@@ -133,20 +142,20 @@ class TrainingImages:
                 f"The resized training images need {-(-needed // MB)} MB, more than extraction_memory {self.memory}: "
                 "files are read again in every epoch."
             )
-        return needed <= self.memory * MB
+        return needed <= self.memory * MB and (not self.shared or len(self.paths) >= num_processes())
 
 
 class _Labels(Dataset[dict[str, Any]]):
     """The items of a torchreid dataset with the number of the image in its place."""
 
     def __init__(self, entries: Sequence[tuple[str, int, int, int]]) -> None:
-        self.entries = entries
+        self.data = entries
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.data)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        path, pid, camid, dsetid = self.entries[index]
+        path, pid, camid, dsetid = self.data[index]
         return {"img": index, "pid": pid, "camid": camid, "impath": path, "dsetid": dsetid}
 
 
@@ -224,7 +233,7 @@ def training_features(datamanager: Any, model: nn.Module, labels: ProxyLabels) -
     """Features of all training images with the test transform, for memories and associations.
 
     It is for your own engines; ``ImageCCAFLEngine`` does the same at the start of every epoch. The model is in eval
-    mode during the extraction.
+    mode during the extraction. With several processes, each that calls it encodes all images.
 
     Args:
         datamanager: torchreid's ``ImageDataManager``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -36,17 +36,26 @@ class Outputs(NamedTuple):
 
     def to_float32(self) -> Outputs:
         """The same in float32; float64 is unchanged."""
-        embeddings = None if self.embeddings is None else at_least_float32(self.embeddings)
-        return Outputs(tuple(map(at_least_float32, self.raw)), embeddings, tuple(map(at_least_float32, self.logits)))
+        return self.map(at_least_float32)
 
     def of(self, rows: Tensor) -> Outputs:
         """The outputs of some images of the batch; ``rows``: (n,) int64, on the outputs' device."""
-        embeddings = None if self.embeddings is None else self.embeddings[rows]
-        return Outputs(tuple(raw[rows] for raw in self.raw), embeddings, tuple(part[rows] for part in self.logits))
+        return self.map(lambda tensor: tensor[rows])
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Outputs:
+        """``function`` of every tensor."""
+        embeddings = None if self.embeddings is None else function(self.embeddings)
+        return Outputs(tuple(map(function, self.raw)), embeddings, tuple(map(function, self.logits)))
 
     def tensors(self) -> list[Tensor]:
         """All tensors in one list."""
         return [*self.raw, *self.logits, *([] if self.embeddings is None else [self.embeddings])]
+
+    def replaced(self, tensors: Sequence[Tensor]) -> Outputs:
+        """Outputs of the same form, from a list in the order of :meth:`tensors`."""
+        raw, logits = len(self.raw), len(self.raw) + len(self.logits)
+        embeddings = None if self.embeddings is None else tensors[logits]
+        return Outputs(tuple(tensors[:raw]), embeddings, tuple(tensors[raw:logits]))
 
     @property
     def features(self) -> Tensor:

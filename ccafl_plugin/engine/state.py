@@ -51,6 +51,22 @@ class History:
         """Replaces the effective settings; call it before the run continues from a checkpoint."""
         self.effective_settings = settings
 
+    def note_skipped(self, epoch: int, skipped: int, steps: int, scaled: bool) -> None:
+        """Prints and stores how many steps of an epoch were skipped, if there are any.
+
+        Args:
+            epoch: from 0.
+            skipped: number of skipped steps.
+            steps: number of all steps.
+            scaled: whether a gradient scaler decides.
+        """
+        if skipped:
+            self.skipped_steps.append({"epoch": epoch, "skipped": skipped})
+            print(
+                f"=> Epoch {epoch + 1}: {skipped} of {steps} steps were skipped, because a gradient was not finite"
+                + scaled * " (at its start, mixed precision does so)"
+            )
+
     def facts(self) -> dict[str, Any]:
         """The entries of the manifest."""
         settings = self.effective_settings

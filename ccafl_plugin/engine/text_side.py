@@ -16,6 +16,7 @@ from ccafl_plugin.engine.stage1 import PromptStage, learn_prompts
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.models import BACKBONES, PromptLearner
 from ccafl_plugin.models.prompts import TextEncoder
+from ccafl_plugin.utils.distributed import from_first, send_tensors
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.seeds import generator
 
@@ -165,13 +166,17 @@ class TextSide:
             write("Stage1/loss", loss, epoch)
             write("Stage1/lr", rate, epoch)
 
-        home = encoder.device
-        encoder.to(self.device)
-        learn_prompts(
-            prompts.learner, encoder, embeddings, self.prompt_of_proxy[proxies], cameras, self.stage, seed, report
-        )
-        prompts.keep_features(encoder)
-        encoder.to(home)  # stage 2 only reads the features
+        prompt_of_image = self.prompt_of_proxy[proxies]
+
+        def learned() -> None:
+            home = encoder.device
+            encoder.to(self.device)
+            learn_prompts(prompts.learner, encoder, embeddings, prompt_of_image, cameras, self.stage, seed, report)
+            prompts.keep_features(encoder)
+            encoder.to(home)  # stage 2 only reads the features
+
+        from_first(learned)
+        send_tensors(prompts.state_dict().values())
         print(f"=> Stage 1 took {time.time() - started:.1f} s")
 
     def _required_encoder(self) -> TextEncoder:

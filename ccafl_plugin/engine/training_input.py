@@ -14,8 +14,8 @@ from ccafl_plugin.data.augmentation import augmentation_of
 from ccafl_plugin.data.loaders import with_transform
 from ccafl_plugin.engine.encoder_pass import ImageTransfer
 from ccafl_plugin.engine.extraction import TrainingImages
-
-EVERY_ROW = slice(None)
+from ccafl_plugin.engine.shared_loading import epoch_loader
+from ccafl_plugin.utils.distributed import num_processes, own_images
 
 
 class TrainingInput:
@@ -37,6 +37,7 @@ class TrainingInput:
         self.augmentation = None if split is None else split[1]
         self.seed = seed
         self._wanted = on_device
+        self._draws = self.augmentation is None and (on_device or num_processes() > 1)  # else as torchreid does
 
     def __str__(self) -> str:
         """One line for the log; empty if images are augmented as wanted."""
@@ -44,22 +45,25 @@ class TrainingInput:
             return ""
         return (
             "Data workers augment the training images, because data.transforms has others than random_flip, pad_crop "
-            "and random_erase; the random draws depend on data.workers."
+            "and random_erase."
         )
 
     @contextmanager
-    def from_memory(self, loader: Any, images: TrainingImages) -> Iterator[Any]:
-        """Context in which kept images are read from memory instead of files, if there are any.
+    def of_epoch(self, engine: Any, images: TrainingImages) -> Iterator[None]:
+        """Context in which an engine's loader is that of its epoch: kept images are read from memory instead of files.
 
         Args:
-            loader: :attr:`loader`, or one that the engine has in its place.
+            engine: its ``train_loader`` is :attr:`loader`, or one that a program has put in its place.
             images: the training images.
-
-        Yields:
-            The loader to train from: ``loader``, or one without data workers.
         """
+        before = engine.train_loader
         with images.served_to_training():
-            yield loader if self.augmentation is None else images.from_memory(loader)
+            loader = before if self.augmentation is None else images.from_memory(before)
+            engine.train_loader = epoch_loader(loader, self.seed, engine.epoch, draws=self._draws)
+            try:
+                yield
+            finally:
+                engine.train_loader = before
 
     def __call__(
         self,
@@ -68,19 +72,22 @@ class TrainingInput:
         epoch: int,
         batch: int,
         batch_size: int | None = None,
-        rows: slice = EVERY_ROW,
+        rows: slice | None = None,
     ) -> Tensor:
         """The images of a batch as the model takes them; those that a loader has converted to floats are not changed.
 
         Args:
-            images: (n, 3, height, width) from the loader, uint8 or float.
+            images: (n, 3, height, width) from the loader, uint8 or float: this process's images of the batch, or all.
             transfer: copies them to the model's device.
             epoch: number of the epoch, from 0.
             batch: number of the batch in the epoch, from 0.
-            batch_size: B, the number of images in the whole batch, if several processes share it; None: n.
-            rows: the places of these n images in the whole batch, such as ``slice(rank, None, processes)``.
+            batch_size: B, the number of images in the whole batch of all processes; None: n.
+            rows: the places of these n images in the whole batch; None: all, or this process's.
         """
         if self.augmentation is None or images.dtype != torch.uint8:
             return images
-        draws = self.augmentation.draws(self.seed, epoch, batch, len(images) if batch_size is None else batch_size)
+        batch_size = len(images) if batch_size is None else batch_size
+        draws = self.augmentation.draws(self.seed, epoch, batch, batch_size)
+        if rows is None:
+            rows = slice(None) if len(images) == batch_size else own_images(batch_size)
         return self.augmentation(transfer(images), draws[rows])

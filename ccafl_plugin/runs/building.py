@@ -29,6 +29,7 @@ from ccafl_plugin.runs.described_weights import compare_with_description
 from ccafl_plugin.runs.published_settings import compare_with_published
 from ccafl_plugin.runs.resuming import check_settings
 from ccafl_plugin.runs.torchreid_engines import SoftmaxEngine, TripletEngine
+from ccafl_plugin.utils.distributed import num_processes
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 
@@ -84,7 +85,7 @@ def _check_images(config: CfgNode, datamanager: Any) -> None:
 
 
 def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
-    """Builds the model with its weights, on its device; on a GPU in ``nn.DataParallel``, as in torchreid."""
+    """Builds the model with its weights, on its device: the process's own GPU, or the CPU."""
     ccafl = config.loss.name == "ccafl"
     clip = is_clip(config.model.name)
     loss = config.loss.name if not ccafl or clip else "triplet"
@@ -125,7 +126,12 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
         load_weights(model, config.model.load_weights)
     if config.ccafl.compile:
         model.compile_image_encoder()
-    return nn.DataParallel(model) if device.type == "cuda" else model
+    if device.type == "cuda" and torch.cuda.device_count() > 1 and num_processes() == 1:
+        print(
+            f"{torch.cuda.device_count()} GPUs are visible, and this run uses one. To use all: torchrun "
+            f"--nproc_per_node={torch.cuda.device_count()} tools/train.py with the same arguments (docs/scaling.md)."
+        )
+    return model
 
 
 def _check_pretrained(config: CfgNode, model: nn.Module) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shlex
 import signal
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from ccafl_plugin.engine.manifests import manifests
 from ccafl_plugin.runs.resuming import AUTO
+from ccafl_plugin.runs.torchrun import is_lost_process
+from ccafl_plugin.utils.distributed import num_processes
 from ccafl_plugin.utils.stopping import Stopped
 
 FULL_DISK = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -43,7 +46,11 @@ def going_on(folder: str, argv: Sequence[str]) -> str:
 def command(argv: Sequence[str], has_checkpoint: bool) -> str:
     """The command that goes on with a run: the same arguments and ``model.resume auto``."""
     program = sys.argv[0] if sys.argv else ""
-    named = f"{Path(sys.executable).name} {shlex.quote(program)}" if program.endswith(".py") else "ccafl-train"
+    is_file = program.endswith(".py")
+    named = f"{Path(sys.executable).name} {shlex.quote(program)}" if is_file else "ccafl-train"
+    if num_processes() > 1:
+        here = os.environ.get("LOCAL_WORLD_SIZE", num_processes())
+        named = f"torchrun --nproc_per_node={here} {shlex.quote(program) if is_file else '--no-python ccafl-train'}"
     words = list(argv)
     if has_checkpoint or AUTO in words:
         for key in ("model.resume", "ccafl.branch_from"):
@@ -57,6 +64,8 @@ def command(argv: Sequence[str], has_checkpoint: bool) -> str:
 def failure_line(error: BaseException, folder: str) -> str | None:
     """What happened and what to do, in one line; None for an error that this function does not know."""
     text = " ".join(str(error).split())
+    if is_lost_process(error):
+        return "another process of the run has ended (killed, if it has printed no reason)"
     if is_full_disk(error):
         where = getattr(error, "filename", None) or folder
         return (

@@ -41,6 +41,7 @@ LEFT_OPEN = (
     "use_gpu",
     "ccafl.amp",
     "ccafl.precision",
+    "ccafl.sync_batch_norm",
 )
 """Settings that a run may change without a difference from the published settings."""
 

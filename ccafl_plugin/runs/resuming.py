@@ -74,9 +74,6 @@ OF_THE_BEGINNING = ("model.pretrained", "model.load_weights", "ccafl.clip_weight
 
 PER_WORKER = "data.workers"
 
-DRAWN_BY_PLACE = frozenset({"bicubic_resize", "random_flip", "pad_crop", "random_erase"})
-"""Values of ``data.transforms`` whose random draws do not depend on data workers, with ``ccafl.device_transforms``."""
-
 LABELS_ONLY = ("ccafl.published_settings", "ccafl.data.fitted_from", "ccafl.data.fit")
 """Keys that change nothing by themselves."""
 
@@ -151,8 +148,7 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any], epoch: int) -> Chan
 
 def _draws_per_worker(settings: Mapping[str, Any]) -> bool:
     """Whether random augmentation depends on the number of data workers."""
-    on_device = settings["loss.name"] == "ccafl" and settings["ccafl.device_transforms"]
-    return not on_device or not DRAWN_BY_PLACE.issuperset(settings["data.transforms"])
+    return settings["loss.name"] != "ccafl" or not settings["ccafl.device_transforms"]
 
 
 def _fits(key: str, patterns: Iterable[str]) -> bool:

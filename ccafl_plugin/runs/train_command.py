@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
+from typing import Any
 
 import torch
 import torchreid
@@ -31,8 +32,16 @@ from ccafl_plugin.runs.pair_evaluation import evaluate_pairs, pair_lines, pairs_
 from ccafl_plugin.runs.resuming import AUTO, resolve_auto
 from ccafl_plugin.runs.run_files import file_names, locked_folder, log_to_file, write_config_and_system
 from ccafl_plugin.runs.shipped_configurations import list_configurations
+from ccafl_plugin.runs.torchrun import check_processes, is_first_to_fail, of_process, run_in_group, use_threads
 from ccafl_plugin.utils.allocator import keep_freed_memory
-from ccafl_plugin.utils.distributed import is_first_process
+from ccafl_plugin.utils.distributed import (
+    first_then_others,
+    from_first,
+    is_first_process,
+    num_processes,
+    quiet_unless_first,
+    say,
+)
 from ccafl_plugin.utils.dtypes import uses_tf32
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import FolderWatch, written_line
@@ -59,13 +68,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{parser().format_usage()}\n{closing_help()}")
         return 2
     given = parser().parse_args(argv)
+    return run_in_group(lambda: _main(given, argv))
+
+
+def _main(given: argparse.Namespace, argv: Sequence[str]) -> int:
+    """The command in each process of the run."""
     try:
-        config, lines = load(given)
+        with quiet_unless_first():
+            config, lines = first_then_others(lambda: load(given))
+            check_processes(config)
     except CCAFLError as error:
         return fail(error, 2, given.debug)
     folder = config.data.save_dir
     try:
-        with Stopper(), named_by_keys(), locked_folder(config):
+        with Stopper(last_resort=num_processes() > 1), named_by_keys(), ExitStack() as held, quiet_unless_first():
+            from_first(lambda: held.enter_context(locked_folder(config)))
             _run_in_folder(config, lines)
     except Stopped as stop:
         return fail(stopped_line(stop, folder, argv, config.test.evaluate), stop.code)
@@ -83,7 +100,7 @@ def _run_in_folder(config: CfgNode, lines: Sequence[str]) -> None:
     """Runs in ``data.save_dir``, with a log there."""
     watch = FolderWatch(config.data.save_dir)
     if config.model.resume == AUTO:
-        resume = resolve_auto(config)
+        resume = from_first(lambda: resolve_auto(config))
         if resume is None:
             return
         config = config.clone()
@@ -91,7 +108,7 @@ def _run_in_folder(config: CfgNode, lines: Sequence[str]) -> None:
         config.model.resume = resume
         config.ccafl.branch_from = "" if resume else config.ccafl.branch_from
         config.freeze()
-    with log_to_file(config):
+    with log_to_file(config) if is_first_process() else nullcontext():
         for line in lines:
             print(line)
         run(config)
@@ -203,8 +220,8 @@ def run(config: CfgNode) -> None:
     torch.backends.cudnn.allow_tf32 = uses_tf32()
     torch.backends.cudnn.benchmark = config.use_gpu and torch.cuda.is_available()
 
-    datamanager = building.build_data_manager(config)
-    model = building.build_model(config, datamanager)
+    datamanager = first_then_others(lambda: building.build_data_manager(config))
+    model = first_then_others(lambda: building.build_model(config, datamanager))
     optimizer = torchreid.optim.build_optimizer(model, **arguments.optimizer_arguments(config))
     scheduler = torchreid.optim.build_lr_scheduler(optimizer, **arguments.scheduler_arguments(config))
     print(f"Building {config.loss.name}-engine for {config.data.type}-reid")
@@ -219,38 +236,44 @@ def run(config: CfgNode) -> None:
     if not isinstance(engine, ImageCCAFLEngine) and not config.test.evaluate:
         print(engine.history.effective_settings)  # ImageCCAFLEngine prints them itself
         set_aside(config.data.save_dir, behind=config.train.max_epoch)  # results of an earlier run
-    write_config_and_system(config)
+    from_first(lambda: write_config_and_system(config))
     engine.run(**run_arguments)
+    from_first(lambda: finish(config, engine, started))
+
+
+def finish(config: CfgNode, engine: Any, started: float) -> None:
+    """Evaluates pairs, and writes weights and results.
+
+    Args:
+        config: of the run.
+        engine: after its run.
+        started: when the run began, by ``time.monotonic``.
+    """
     pairs, pair_scores = pairs_of(config), None
     if pairs is not None:
-        pair_scores = evaluate_pairs(model, datamanager, pairs)
+        pair_scores = evaluate_pairs(engine.model, engine.datamanager, pairs)
         print("\n".join(pair_lines(pairs.file, pair_scores)))
     if not config.test.evaluate:
         facts = results.summary(config, engine, time.monotonic() - started)
-        if is_first_process():
-            write_weights(config, engine.model, engine.datamanager)
+        write_weights(config, engine.model, engine.datamanager)
         # Last: where there are results, the run is finished.
         results.write(config.data.save_dir, facts | ({} if pair_scores is None else {"pairs": pair_scores}))
 
 
-def use_threads(workers: int) -> None:
-    """Leaves a core for each data worker, because torch's threads would wait for cores that workers use.
-
-    If ``OMP_NUM_THREADS`` is set in the environment, it is kept: a program that starts several runs divides the cores.
-    """
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
-
-
 def fail(error: Exception | str, code: int, debug: bool = False) -> int:
-    """Prints an error as one line, behind its traceback if ``debug``, and returns ``code``."""
+    """Prints an error as one line, behind its traceback if ``debug``, and returns ``code``.
+
+    Of several processes, the one that fails first prints.
+    """
+    if not is_first_to_fail():  # others have failed before, and this is mostly because of them
+        return code
     if debug and isinstance(error, Exception):
         traceback.print_exception(error)
     message = str(error)
     if "\nOriginal Traceback" in message:  # from a data worker: the last line of its traceback is the error itself
         message = message.strip().splitlines()[-1].partition(": ")[2]
     start = "" if code > 2 else "error: "  # a signal is no fault
-    print(f"{start}{' '.join(message.split())}", file=sys.stderr)
+    say(f"{start}{' '.join(message.split())}{of_process()}")
     return code
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+LAST_RESORT = 10.0
+"""Seconds after a signal, see :class:`Stopper`; ``torchrun`` kills after 30."""
 
 
 class Stopped(BaseException):
@@ -35,9 +39,14 @@ class Stopper:
 
     Only the main thread can take signals; in another one nothing changes. Forked children, such as data workers,
     ignore Ctrl-C: the run tells them when to end.
+
+    Args:
+        last_resort: whether a thread ends the process ``LAST_RESORT`` seconds after a signal. A process of several that
+            waits for one that has ended may wait inside of torch, where Python takes no signal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, last_resort: bool = False) -> None:
+        self.last_resort = last_resort
         self.depth = 0
         self.pending = 0
         self.process = os.getpid()
@@ -48,6 +57,8 @@ class Stopper:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._take) for number in SIGNALS}
             _active = self
+            if self.last_resort:
+                self._start_last_resort()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -56,6 +67,21 @@ class Stopper:
             signal.signal(number, handler)
         if _active is self:
             _active = None
+
+    def _start_last_resort(self) -> None:
+        """Python writes a signal's number into a pipe at once, whatever the main thread waits for."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+        def wait() -> None:
+            number = 0
+            while number not in SIGNALS:
+                number = os.read(reader, 1)[0]
+            time.sleep(LAST_RESORT)
+            os._exit(128 + number)
+
+        threading.Thread(target=wait, daemon=True).start()
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
         if os.getpid() != self.process:
@@ -93,3 +119,14 @@ def shielded(stop: bool = True) -> Iterator[None]:
         stopper.depth -= 1
     if stop and stopper.pending and not stopper.depth:
         raise Stopped(stopper.pending)
+
+
+def _forget_in_child() -> None:
+    """A forked child, such as a data worker that is ended by SIGTERM, must not wake the last resort of its parent."""
+    if _active is not None and _active.last_resort:
+        with suppress(ValueError):  # forked from another thread
+            signal.set_wakeup_fd(-1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -65,7 +65,7 @@ def test_kinds_of_batch_norm() -> None:
         ),
         (
             EffectiveSettings(4, 1, 8, 4, 1.0, "SyncBatchNorm", "float32"),
-            "Trains with: 4 processes, 2 x 4 images each, lr 1, SyncBatchNorm, float32",
+            "Trains with: 4 processes, 2 x 4 images together, lr 1, SyncBatchNorm, float32",
         ),
     ],
 )

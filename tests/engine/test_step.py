@@ -35,7 +35,7 @@ def with_batch_norms_on_running_statistics(engine: ImageCCAFLEngine) -> ImageCCA
 
     engine.two_stepped_transfer_learning = two_stepped_transfer_learning
     forward = engine.encoder.forward
-    engine.encoder.forward = lambda images: forward(images.double())
+    engine.encoder.forward = lambda images, *rest: forward(images.double(), *rest)
     for loaders in engine.test_loader.values():
         for loader in loaders.values():
             loader.collate_fn = lambda items: _double(torch.utils.data.default_collate(items))
