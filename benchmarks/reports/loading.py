@@ -79,8 +79,8 @@ def epochs(config: Any, device: str) -> Figures:
         engine.start_epoch_of_terms()
         synchronize(device)
         extraction = time.perf_counter() - started
-        with engine.input.of_epoch(engine, engine.epoch_start.images):
-            trained = iterations_of(engine, engine.train_loader, device)
+        with engine.input.of_epoch(engine.train_loader, engine.epoch_start.images, number) as loader:
+            trained = iterations_of(engine, loader, device)
         kept = f"{config.ccafl.extraction_memory} MB"
         where = {"epoch": number + 1, "memory": kept, "workers": config.data.workers, "device": device}
         extracted = {"images/s": engine.labels.num_images / extraction, "waiting for images %": "-"}

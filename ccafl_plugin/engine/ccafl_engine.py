@@ -14,7 +14,6 @@ from torch.utils.tensorboard import SummaryWriter
 from ccafl_plugin.data.fingerprint import fingerprint_of
 from ccafl_plugin.data.label_noise import true_persons
 from ccafl_plugin.data.proxies import ProxyLabels
-from ccafl_plugin.engine.agreement import check_agreement, check_alike
 from ccafl_plugin.engine.argument_checks import check_views
 from ccafl_plugin.engine.association_report import AssociationReport, GroupReport, TrueIdentities
 from ccafl_plugin.engine.checkpointing import Checkpointing
@@ -26,8 +25,8 @@ from ccafl_plugin.engine.gradient_check import GradientCheck
 from ccafl_plugin.engine.label_filter import LabelFilter
 from ccafl_plugin.engine.loss_report import LossReport, check_finite, weighted_losses
 from ccafl_plugin.engine.model_outputs import Promise, promised_outputs
-from ccafl_plugin.engine.scored_engine import ScoredEngine
-from ccafl_plugin.engine.shared_evaluation import evaluate_together
+from ccafl_plugin.engine.process_agreement import check_agreement, check_alike
+from ccafl_plugin.engine.shared_evaluation import SharedTests
 from ccafl_plugin.engine.shared_loading import NoWriter
 from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.engine.state import MAIN, TrainingState
@@ -55,7 +54,7 @@ from ccafl_plugin.utils.seeds import pin_global_state
 from ccafl_plugin.utils.stopping import shielded
 
 
-class ImageCCAFLEngine(ScoredEngine):
+class ImageCCAFLEngine(SharedTests):
     """Trains a model with a list of terms; the training loop, evaluation and logging are torchreid's.
 
     Args:
@@ -296,8 +295,12 @@ class ImageCCAFLEngine(ScoredEngine):
         self._saved = None
         self.start_epoch_of_terms()
         pin_global_state(self.seed, self.epoch, "training loop")  # torchreid's samplers and dropout draw from these
-        with self.input.of_epoch(self, self.epoch_start.images):
-            super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
+        loader = self.train_loader
+        try:
+            with self.input.of_epoch(loader, self.epoch_start.images, self.epoch) as self.train_loader:
+                super().train(print_freq=print_freq, fixbase_epoch=fixbase_epoch, open_layers=open_layers)
+        finally:
+            self.train_loader = loader
         average_statistics(self.model)
         skipped = self.gradients.settle(self.epoch, self.batch_idx)
         self._write("Skipped_steps", {"of_epoch": skipped})
@@ -380,10 +383,6 @@ class ImageCCAFLEngine(ScoredEngine):
     def extract_features(self, input: Tensor) -> Any:
         """The model's features of test images, computed on the model's device."""
         return super().extract_features(input.to(self.device, non_blocking=True))
-
-    def _evaluate(self, *args: Any, **settings: Any) -> tuple[float, float]:
-        """A test; several processes share it."""
-        return evaluate_together(self, super()._evaluate, *args, **settings)
 
     # --- checkpoints --------------------------------------------------------------------------------------------
 

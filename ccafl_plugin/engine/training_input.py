@@ -49,21 +49,20 @@ class TrainingInput:
         )
 
     @contextmanager
-    def of_epoch(self, engine: Any, images: TrainingImages) -> Iterator[None]:
-        """Context in which an engine's loader is that of its epoch: kept images are read from memory instead of files.
+    def of_epoch(self, loader: Any, images: TrainingImages, epoch: int) -> Iterator[Any]:
+        """Context in which kept images are read from memory instead of files, if there are any.
 
         Args:
-            engine: its ``train_loader`` is :attr:`loader`, or one that a program has put in its place.
+            loader: :attr:`loader`, or one that the engine has in its place.
             images: the training images.
+            epoch: number of the epoch, from 0.
+
+        Yields:
+            The epoch's loader, see :func:`~ccafl_plugin.engine.shared_loading.epoch_loader`.
         """
-        before = engine.train_loader
         with images.served_to_training():
-            loader = before if self.augmentation is None else images.from_memory(before)
-            engine.train_loader = epoch_loader(loader, self.seed, engine.epoch, draws=self._draws)
-            try:
-                yield
-            finally:
-                engine.train_loader = before
+            taken = loader if self.augmentation is None else images.from_memory(loader)
+            yield epoch_loader(taken, self.seed, epoch, draws=self._draws)
 
     def __call__(
         self,

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ccafl_plugin.engine import ImageCCAFLEngine
-from ccafl_plugin.engine.agreement import check_agreement, check_alike, checksum
 from ccafl_plugin.engine.encoder_pass import EncoderPass
+from ccafl_plugin.engine.process_agreement import check_agreement, check_alike, checksum
 from ccafl_plugin.engine.shared_loading import epoch_loader, seeded
 from ccafl_plugin.terms import Term
 from ccafl_plugin.utils.errors import CCAFLError
