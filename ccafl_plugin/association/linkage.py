@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ccafl_plugin.utils.progress import Progress
+
 Margins = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 
 
@@ -38,8 +40,11 @@ def average_linkage(
     groups = _Groups(cameras, margins_of)
     for a, b, value in zip(first.tolist(), second.tolist(), margins.tolist(), strict=True):
         groups.connect(a, b, [value], [])
-    while pair := groups.best_pair():
-        groups.merge(*pair)
+    most = len(cameras) - int(np.bincount(cameras).max(initial=0))  # a group has one proxy of a camera at most
+    with Progress(most, "possible merges", "Grouping") as progress:
+        while pair := groups.best_pair():
+            groups.merge(*pair)
+            progress.add(1)
     return groups.roots()
 
 
