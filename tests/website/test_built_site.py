@@ -15,11 +15,13 @@ __all__ = ["browser"]
 PAGES = ["index", "quickstart", "method", "results", "configuration", "troubleshooting", "api/index", "api/losses/ical"]
 
 
+if "CCAFL_SITE" not in os.environ:
+    pytest.skip("CCAFL_SITE does not name the folder of a built site", allow_module_level=True)
+
+
 @pytest.fixture(scope="module")
 def site() -> Path:
     """Its folder."""
-    if "CCAFL_SITE" not in os.environ:
-        pytest.skip("CCAFL_SITE does not name the folder of a built site")
     return Path(os.environ["CCAFL_SITE"])
 
 
