@@ -190,6 +190,11 @@ def _cut_into(folder: Path, records: Sequence[Record], rules: CropRules, confide
         kept += chosen
     counts.images, counts.empty_tracks = len(kept), len(tracks) - counts.tracks
     if not kept:
+        if counts.outside == counts.boxes:
+            raise CCAFLError(
+                f"{records[0].origin}: this box and all others ({counts.boxes}) lie outside their pictures; a box is "
+                "left, top, width and height in pixels. Are boxes and pictures of one recording, and of one size?"
+            )
         raise CCAFLError(
             f"ccafl.data.crops: nothing is left ({counts}); loosen the rules, e.g. ccafl.data.crops.least_height."
         )

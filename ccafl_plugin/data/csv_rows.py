@@ -75,11 +75,13 @@ def _text(file: Path, key: str) -> str:
 
 
 def _check_columns(names: list[str], file: Path, key: str, needed: Sequence[str], known: Sequence[str]) -> None:
+    if not any(names):
+        raise CCAFLError(f"{key}: {file} has an empty first row; it names the columns: {', '.join(needed)}.")
     for name in needed:
         if name not in names:
             near = difflib.get_close_matches(name, [each for each in names if each not in needed], n=1, cutoff=0.5)
             hint = f"; is it {near[0]!r}?" if near else ""
-            found = ", ".join(map(repr, names)) or "nothing"
+            found = ", ".join(map(repr, names))
             raise CCAFLError(f"{key}: {file} has no column {name!r} in its first row ({found}){hint}")
     for name in dict.fromkeys([*needed, *known]):
         if names.count(name) > 1:

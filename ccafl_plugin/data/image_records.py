@@ -103,3 +103,16 @@ def look_alike_ids(records: Iterable[Record], ids_hold_across: bool) -> list[tup
         spellings.setdefault(key, set()).add(record.id)
     several = [sorted(found, key=natural_key) for found in spellings.values() if len(found) > 1]
     return sorted({(first, other) for first, *others in several for other in others})
+
+
+def look_alike_notes(records: Iterable[Record], ids_hold_across: bool) -> list[str]:
+    """A line that warns of what :func:`look_alike_ids` finds, or none; arguments as there."""
+    pairs = look_alike_ids(records, ids_hold_across)
+    if not pairs:
+        return []
+    first, other = pairs[0]
+    more = f" and {len(pairs) - 1} more pairs" if len(pairs) > 1 else ""
+    return [
+        f"warning: the ids {first!r} and {other!r}{more} differ by case or blanks only and are taken as two people; "
+        "make them equal if they are one"
+    ]

@@ -15,7 +15,7 @@ from ccafl_plugin.data.image_records import (
     TRAIN,
     NumberedImages,
     Record,
-    look_alike_ids,
+    look_alike_notes,
     numbered,
 )
 from ccafl_plugin.data.mot_file import read_mot_file
@@ -130,14 +130,7 @@ def _finished(
         if both:
             notes.append(f"warning: {len(both)} images of {file} are trained on, too; scores on them flatter")
         records = [*records, *labelled]
-    pairs = look_alike_ids((record for record in records if record.split == TRAIN), ids_hold_across)
-    if pairs:
-        first, other = pairs[0]
-        more = f" and {len(pairs) - 1} more pairs" if len(pairs) > 1 else ""
-        notes.append(
-            f"warning: the ids {first!r} and {other!r}{more} differ by case or blanks only and are taken as two "
-            "people; make them equal if they are one"
-        )
+    notes += look_alike_notes((record for record in records if record.split == TRAIN), ids_hold_across)
     return OwnImages(records, numbered(records, ids_hold_across), ids_hold_across, source, notes)
 
 

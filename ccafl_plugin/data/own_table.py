@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def read_table(
         if not records:
             _check_box_columns(row, file, key)
         record = _record(row, file, where, split)
-        image = (record.path, record.frame if record.box else None, record.box)
+        # "a/../a/1.jpg" is "a/1.jpg"
+        image = (os.path.normpath(record.path), record.frame if record.box else None, record.box)
         if image in first_row:
             raise CCAFLError(f"{where}: {row['path']!r} stands in row {first_row[image]} already; remove one.")
         first_row[image] = row_number(where)

@@ -11,7 +11,7 @@ from typing import Any
 from ccafl_plugin.association import ASSOCIATIONS, check_options
 from ccafl_plugin.data.own_tracks import TrackedCamera, find_tracked_cameras
 from ccafl_plugin.features import extract_command
-from ccafl_plugin.features.feature_set import FeatureSet, joined
+from ccafl_plugin.features.feature_set import load_joined
 from ccafl_plugin.features.identities import compare, identify
 from ccafl_plugin.features.identity_files import TRACKS, write_mot_files, write_tables
 from ccafl_plugin.features.identity_page import PAGE, write_page
@@ -81,12 +81,15 @@ def run(given: argparse.Namespace) -> None:
     """
     options = parsed_options(given.association, given.options)
     check_argument("whitening", given.whitening)
+    for name in ("groups", "links"):
+        if (count := getattr(given, name)) < 0:
+            raise CCAFLError(f"--{name}: {count} can't be shown; expected is a number from 0.")
     out = Path(given.out).expanduser()
     check_writable(out / TRACKS)
     mot = given.mot or (given.features[0] if given.tracks else "")
     cameras = _cameras(Path(mot).expanduser()) if mot else None
     files = made_features(given, out) if given.weights else _no_folders(given)
-    images = read_features(files)
+    images = load_joined(files)
     tracks = tracks_of(images, given.track, given.whitening)
     labels = labels_of(tracks, images, given.truth) if given.truth else None
     lines = notes_on(tracks)
@@ -143,15 +146,6 @@ def _no_folders(given: argparse.Namespace) -> list[str]:
         raise CCAFLError(f"{name}: images need weights to get features by; name them with --weights FILE.")
     files: list[str] = given.features
     return files
-
-
-def read_features(files: Sequence[str]) -> FeatureSet:
-    """One feature set of one file or several.
-
-    Raises:
-        CCAFLError: a file can't be read, or they are of different weights.
-    """
-    return joined([FeatureSet.load(file) for file in files], list(files))
 
 
 def parsed_options(association: str, given: Sequence[Sequence[str]]) -> dict[str, Any]:

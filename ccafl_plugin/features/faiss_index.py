@@ -108,7 +108,7 @@ def build_faiss(features: FeatureSet, folder: str | Path, recall: float = RECALL
         What was built: ``cells``, ``cells_searched`` and the measured ``recall``.
 
     Raises:
-        CCAFLError: faiss is missing, there are no features, or the folder can't be written.
+        CCAFLError: faiss is missing, there are no features, or the folder can't be written or holds something else.
     """
     faiss = import_faiss()
     place = Path(folder)
@@ -116,6 +116,10 @@ def build_faiss(features: FeatureSet, folder: str | Path, recall: float = RECALL
         raise CCAFLError("There are no features to build an index of.")
     try:
         place.mkdir(parents=True, exist_ok=True)
+        own = (DESCRIPTION, VECTORS, COLUMNS)
+        others = [file.name for file in place.iterdir() if not file.name.startswith(own)]  # what a stopped build left
+        if others and not (place / DESCRIPTION).exists():
+            raise CCAFLError(f"{place} holds other files, such as {min(others)}; name a new folder for the index.")
         (place / DESCRIPTION).unlink(missing_ok=True)  # until all of it is there
         index, cells = _filled(faiss, features.features)
         searched, reached = _cells_for(index, features.features, recall) if cells else (0, 1.0)

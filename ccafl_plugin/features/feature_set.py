@@ -204,6 +204,24 @@ def joined(sets: Sequence[FeatureSet], names: Sequence[str] = ()) -> FeatureSet:
     return FeatureSet(torch.cat([one.features for one in sets]), columns, sets[0].weights, sets[0].description)
 
 
+def load_joined(files: Sequence[str]) -> FeatureSet:
+    """One set of one file or several.
+
+    Args:
+        files: at least one, each once.
+
+    Raises:
+        CCAFLError: a file can't be read or is named twice, or they are of different weights.
+    """
+    named: set[Path] = set()
+    for file in files:
+        base = _base(file).resolve()
+        if base in named:
+            raise CCAFLError(f"{file} is named twice; its images would count twice. Name each file once.")
+        named.add(base)
+    return joined([FeatureSet.load(file) for file in files], list(files))
+
+
 def _column(one: FeatureSet, name: str) -> Iterable[Any]:
     return one.columns.get(name, [None if name in NUMBER_COLUMNS else ""] * len(one))
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ccafl_plugin.data.image_records import Record
+from ccafl_plugin.data.image_records import Record, look_alike_notes
 from ccafl_plugin.data.name_pattern import KEY, NamePattern
 from ccafl_plugin.data.own_folder import ENDINGS, TREE, image_files
 from ccafl_plugin.data.own_images import OwnImages, read_own_folder, read_own_tracks
-from ccafl_plugin.own_settings import OwnData
+from ccafl_plugin.own_settings import CropRules, OwnData
 from ccafl_plugin.utils.errors import CCAFLError
+
+LOOSER = "loosen the rules, e.g. ccafl.data.crops.least_height"
+USED_BOXES = (
+    f"boxes of at least {CropRules.least_height} x {CropRules.least_width} pixels, not hidden and not blurred, are used"
+)
+"""In the place of the remedy that names settings: the commands of features have none for boxes."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def list_images(
     """
     if sum(map(bool, (pattern, table, tracks))) > 1:
         raise CCAFLError("--pattern, --table and --tracks say the same in three ways; name one of them.")
-    if fps < 0:
+    if not 0 <= fps < math.inf:
         raise CCAFLError(f"--fps: {fps:g} frames in a second can't be; expected is a number above 0.")
     root = Path(folder).expanduser().absolute()
     if not root.is_dir():
@@ -104,8 +111,10 @@ def _by_names(root: Path, pattern: str) -> ImageList:
     if "frame" in wanted.names:
         columns["frame"] = [_frame(file, parts["frame"]) for file, parts in found.items()]
     others = [file for file in files if file not in found]
-    more = f"{len(others)} images do not fit the pattern and are left out, e.g. {others[0]}" if others else ""
-    return ImageList(columns, [more] if more else [])
+    notes = [f"{len(others)} images do not fit the pattern and are left out, e.g. {others[0]}"] if others else []
+    named = zip(found, columns.get("id", ()), columns.get("camera", [""] * len(found)), strict=False)
+    notes += look_alike_notes([Record(file, id, camera) for file, id, camera in named], ids_hold_across=False)
+    return ImageList(columns, notes)
 
 
 def _frame(file: str, text: str | None) -> int | None:
@@ -133,8 +142,8 @@ def _in_command_words(read: Callable[[Path, OwnData], OwnImages], root: Path, ow
     try:
         return read(root, own)
     except CCAFLError as error:
+        text = str(error).replace(LOOSER, USED_BOXES)
         words = {"ccafl.data.table": "--table", "data.root": "folder", "ccafl.data.crops": "boxes"}
-        text = str(error)
         for key, word in words.items():
             text = text.replace(key, word)
         raise CCAFLError(text) from error

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ccafl_plugin.data.time_text import seconds_of
 from ccafl_plugin.features.extractor import open_extractor
-from ccafl_plugin.features.feature_set import COLUMNS, FeatureSet, joined, kind_of
+from ccafl_plugin.features.feature_set import COLUMNS, FeatureSet, kind_of, load_joined
 from ccafl_plugin.features.image_inputs import images_of
 from ccafl_plugin.features.milvus_index import COLLECTION
 from ccafl_plugin.features.resumable import description_of
@@ -73,7 +73,7 @@ def build(given: argparse.Namespace) -> None:
     Raises:
         CCAFLError: the features can't be read or are of different weights, or the index can't be made.
     """
-    features = joined([FeatureSet.load(file) for file in given.features], given.features)
+    features = load_joined(given.features)
     start = time.monotonic()
     line = build_index(features, given.index, given.collection)
     print(f"{line} ({time.monotonic() - start:.1f} s)")

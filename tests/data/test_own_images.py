@@ -103,7 +103,8 @@ def test_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"no column 'path' in its first row \(''|nothing"),
+        ("", r"t\.csv has an empty first row; it names the columns: path, id"),
+        (" , ,\na.jpg,1,1\n", r"has an empty first row"),
         ("path,id,camera\n", r"has no row below its first one"),
         ("file,id,camera\na.jpg,1,1\n", r"has no column 'path' in its first row \('file', 'id', 'camera'\)"),
         ("path,ids,camera\na.jpg,1,1\n", r"no column 'id' .*; is it 'ids'\?"),
@@ -111,6 +112,7 @@ def test_a_table(tmp_path: Path) -> None:
         ("path,id,camera\na.jpg,1,1\nd.jpg,1,1\n", r"t\.csv, row 3: there is no .*d\.jpg; paths are taken from"),
         ("path,id,camera\na.jpg,1,1\nsub,1,1\n", r"row 3: .*sub is a folder"),
         ("path,id,camera\na.jpg,1,1\n./a.jpg,2,1\n", r"row 3: '\./a\.jpg' stands in row 2 already; remove one"),
+        ("path,id,camera\na.jpg,1,1\nsub/../a.jpg,2,1\n", r"row 3: 'sub/\.\./a\.jpg' stands in row 2 already"),
         ("path,id,camera\na.jpg, ,1\n", r"row 2: no id; fill the cell"),
         ("path,id,camera\na.jpg,1,\n", r"row 2: no camera"),
         ("path,id,camera\na.jpg,1\n", r"row 2: 2 cells, but 3 columns"),
@@ -141,6 +143,13 @@ def test_boxes_of_a_table_are_cut(tmp_path: Path) -> None:
     found = read(tmp_path, table="t.csv", crops=CropRules(blur=0))
     assert len(found.images.train) == 2
     assert found.notes == ["Boxes: 2 images of 2 tracks out of 2 boxes; 1 cut off at the picture's edge"]
+
+
+def test_boxes_outside_of_all_pictures(tmp_path: Path) -> None:
+    write(tmp_path, "a.png", height=100, width=100)
+    (tmp_path / "t.csv").write_text("path,id,camera,x,y,w,h\na.png,1,1,100,5,30,60\na.png,2,1,5,-70,60,60\n")
+    with fails(r"t\.csv, row 2: this box and all others \(2\) lie outside their pictures; a box is left, top, width"):
+        read(tmp_path, table="t.csv")
 
 
 def test_ids_that_differ_by_case_or_blanks(tmp_path: Path) -> None:

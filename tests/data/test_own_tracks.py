@@ -118,7 +118,7 @@ def test_rules_and_counts(tmp_path: Path) -> None:
         ("1,1,0,0,5,0,1\n", r"row 1: the box is 5 x 0 pixels"),
         ("1,1,0,0,5,5,1\n1,1,0,0,5,5,1\n", r"row 2: track 1 is in frame 1 already, by row 1"),
         ("1,1,0,0,5,5,1\n9,1,0,0,5,5,1\n", r"a\.txt, row 2: frame 9 is not in the pictures: .*a holds 5 images"),
-        ("1,1,500,0,5,5,1\n", r"ccafl\.data\.crops: nothing is left \(0 images .*1 outside the picture"),
+        ("1,1,500,0,5,5,1\n", r"a\.txt, row 1: this box and all others \(1\) lie outside their pictures"),
     ],
 )
 def test_files_of_tracks_that_are_wrong(tmp_path: Path, rows: str, message: str) -> None:

@@ -158,6 +158,8 @@ def test_wrong_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["--set", "best", "four"], "--set best: 'four' is not of the type int"),
         (["--set", "best", "1"], "best: 1 is out of range"),
         (["--whitening", "-1"], "whitening: -1.0 is out of range"),
+        (["--groups", "-1"], "--groups: -1 can't be shown; expected is a number from 0"),
+        (["--links", "-1"], "--links: -1 can't be shown; expected is a number from 0"),
         (["--track", "tracks"], "the features have no column 'tracks', only path, camera, id, track"),
         (["--truth", "person"], "--truth: the column: 'person' is not available"),
         (["--truth", "path"], "--truth: the track '1' in 'gate' is "),
@@ -175,6 +177,8 @@ def test_wrong_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     other = save(tmp_path, "other", weights="cd" * 32)
     code, _, error = run(capsys, whole, other, *out)
     assert code == 2 and "are of other weights" in error and other in error
+    code, _, error = run(capsys, whole, str(tmp_path / "features"), *out)
+    assert code == 2 and "features is named twice; its images would count twice. Name each file once" in error
     code, _, error = run(capsys, save(tmp_path, "one", camera=["hall"] * 24), *out)
     assert code == 2 and error.startswith("error: all 24 images are of the camera 'hall'; nobody can be found again")
     code, _, error = run(capsys, str(tmp_path / "nothing"), *out)

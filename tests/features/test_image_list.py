@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def test_a_pattern_with_or_without_ids(tmp_path: Path) -> None:
     assert found.notes == ["1 images do not fit the pattern and are left out, e.g. other.png"]
     without = list_images(tmp_path, "*_c{camera}_*.png")
     assert set(without.columns) == {"path", "camera"}
+
+
+def test_ids_that_look_alike_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "hall/Anna/1.png", "hall/anna /1.png", "yard/ANNA/1.png")
+    (note,) = list_images(tmp_path, "tree").notes
+    assert note.startswith("warning: the ids 'Anna' and 'anna ' differ by case or blanks only and are taken as two")
+    (note,) = list_images(tmp_path, "{camera}/A*/*.png").notes
+    assert "do not fit" in note  # without ids there is nothing to compare
 
 
 def test_a_tree(tmp_path: Path) -> None:
@@ -78,10 +87,14 @@ def test_tracks(tmp_path: Path) -> None:
         ({"table": "none.csv"}, r"--table: there is no file 'none\.csv'"),
         ({"fps": 5}, "--fps: nothing says the frame of an image"),
         ({"fps": -1}, "--fps: -1 frames in a second can't be"),
+        ({"fps": math.inf}, "--fps: inf frames in a second can't be"),
+        ({"fps": math.nan}, "--fps: nan frames in a second can't be"),
+        ({"table": "small.csv"}, r"^boxes: nothing is left .*1 small.*; boxes of at least 32 x 16 pixels, not hidden"),
     ],
 )
 def test_one_line_errors(tmp_path: Path, settings: dict, message: str) -> None:
     write(tmp_path, "a.png")
+    (tmp_path / "small.csv").write_text("path,id,camera,x,y,w,h\na.png,1,1,2,2,8,8\n")
     with pytest.raises(CCAFLError, match=message) as caught:
         list_images(tmp_path, **settings)
     assert "\n" not in str(caught.value) and not re.search(r"ccafl\.data|data\.root", str(caught.value))

@@ -205,6 +205,11 @@ def test_folders_that_are_no_index(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CCAFLError, match="is a file; name a folder for faiss"):
         build_index(features(5), str(tmp_path / "file"))
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_text("")
+    with pytest.raises(CCAFLError, match=r"pictures holds other files, such as a\.png; name a new folder"):
+        build_index(features(5), str(tmp_path / "pictures"))
+    assert [file.name for file in (tmp_path / "pictures").iterdir()] == ["a.png"]
     empty = FeatureSet(torch.empty(0, 3), {"path": []}, DIGEST, {})
     with pytest.raises(CCAFLError, match="There are no features"):
         build_index(empty, str(tmp_path / "empty"))
