@@ -39,6 +39,27 @@ def test_one_image_per_track_and_few_people() -> None:
     assert (found["train.batch_size"], found["sampler.num_instances"]) == (20, 2)
 
 
+@pytest.mark.parametrize(
+    ("counts", "batch", "instances", "iterations", "first"),
+    [
+        (Counts(40, 2, 20, 2.0), 64, 4, 20, 10),  # ten people, two cameras, two images: half of 400 iterations
+        (Counts(20, 2, 20, 1.0), 40, 2, 20, 10),  # one image per proxy, drawn twice
+        (Counts(15, 5, 5, 3.0), 20, 4, 20, 10),  # one proxy per camera
+        (Counts(8, 2, 4, 2.0), 16, 4, 20, 10),  # the fewest people
+        (Counts(400_000, 50, 100_000, 4.0), 64, 4, 400, 2),  # an epoch draws a part of them
+        (Counts(100_000, 50, 100_000, 1.0), 64, 2, 400, 2),
+        (Counts(5_000_000, 9, 100_000, 50.0), 64, 4, 400, 2),
+    ],
+)
+def test_smallest_and_largest_sets(counts: Counts, batch: int, instances: int, iterations: int, first: int) -> None:
+    """Of configs/own/ccafl_margin_tiny.yaml: at most 64 images with 4 of a proxy, 20 epochs."""
+    found = fitted_settings(counts, 64, 4, 20)
+    assert (found["train.batch_size"], found["sampler.num_instances"]) == (batch, instances)
+    assert found["ccafl.iters_per_epoch"] == iterations
+    assert found["ccafl.terms.inter.first_epoch"] == found["ccafl.terms.ical.first_epoch"] == first
+    assert found["ccafl.terms.alignment.first_epoch"] == first + 2
+
+
 @given(
     images=st.integers(4, 10**6),
     cameras=st.integers(2, 60),
