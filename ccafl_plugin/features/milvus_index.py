@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,13 @@ MOST_CAMERAS = 200
 BATCH = 1000
 """Features sent at a time: 4 MB for 1000 numbers each."""
 ANSWER_SECONDS = 10.0
+"""For which a server's first answer is waited."""
+REQUEST_SECONDS = 60.0
+"""For which the answer to a later request is waited."""
+SECONDS_PER_FEATURE = 1e-3
+"""Added for each feature where a server writes or loads all of them before it answers."""
+POLL_SECONDS = 1.0
+"""Between two questions how far the graph is."""
 INDEX = {"index_type": "HNSW", "metric_type": "COSINE", "params": {"M": 16, "efConstruction": 200}}
 EXPLORED = 256
 """Images that a search keeps in view in the graph; the graph's own default, 64, misses more."""
@@ -53,16 +61,18 @@ class MilvusIndex(SearchIndex):
         self.address, self.collection = address, collection
         self._client = connect(address)
         with _one_line(address):
-            if not self._client.has_collection(collection):
+            if not self._client.has_collection(collection, timeout=_limit(address)):
                 raise CCAFLError(f"{address} has no collection {collection!r}; build it with tools/search.py build.")
-            self._client.load_collection(collection)
-            described = self._client.describe_collection(collection)
-            self._count = int(self._client.get_collection_stats(collection)["row_count"])
-        try:
-            facts = json.loads(described.get("properties", {}).get(PROPERTY) or described["description"])
-            super().__init__(facts["weights"], facts["description"], facts["dim"], facts["known"], facts["cameras"])
-        except (KeyError, ValueError, TypeError) as error:
-            raise CCAFLError(f"{address}: the collection {collection!r} is not of tools/search.py.") from error
+            facts = _kept_facts(self._client, address, collection)
+            counted = self._client.get_collection_stats(collection, timeout=_limit(address))
+            self._count = int(counted["row_count"])
+            if self._count != facts.get("images", self._count):
+                raise CCAFLError(
+                    f"{address}: the collection {collection!r} holds {self._count} of {facts['images']} images, as "
+                    "after a build that was stopped; build it again."
+                )
+            self._client.load_collection(collection, timeout=_limit(address, self._count))
+        super().__init__(facts["weights"], facts["description"], facts["dim"], facts["known"], facts["cameras"])
 
     def __len__(self) -> int:
         return self._count
@@ -81,7 +91,7 @@ class MilvusIndex(SearchIndex):
                 filter=expression(only),
                 search_params={"metric_type": INDEX["metric_type"], "params": {"ef": max(EXPLORED, top)}},
                 output_fields=list(self.known),
-                timeout=ANSWER_SECONDS * 6,
+                timeout=REQUEST_SECONDS,
             )
         return [[self._hit(each) for each in hits] for hits in found]
 
@@ -109,14 +119,15 @@ def build_milvus(features: FeatureSet, address: str, collection: str = COLLECTIO
         if len(longest.encode()) > LONGEST_TEXT:
             raise CCAFLError(f"{name} {longest[:40]!r}... has more than {LONGEST_TEXT} bytes, too many for Milvus.")
     client = connect(address)
+    limit, longer = _limit(address), _limit(address, len(features))
     with _one_line(address):
-        if client.has_collection(collection):
-            MilvusIndex(address, collection)  # refuses what is not ours
-            client.drop_collection(collection)
+        if client.has_collection(collection, timeout=limit):
+            _kept_facts(client, address, collection)  # refuses what is not ours
+            client.drop_collection(collection, timeout=limit)
         facts = _facts(features)
         # milvus-lite forgets descriptions; what properties a server takes is the server's affair.
-        kept = {"properties": {PROPERTY: facts}} if address.endswith(".db") else {}
-        client.create_collection(collection, schema=_schema(client, features, facts), **kept)
+        kept = {"properties": {PROPERTY: facts}} if _is_file(address) else {}
+        client.create_collection(collection, schema=_schema(client, features, facts), timeout=limit, **kept)
         names = list(features.columns)
         with Progress(len(features), "features") as progress:
             for first in range(0, len(features), BATCH):
@@ -125,14 +136,39 @@ def build_milvus(features: FeatureSet, address: str, collection: str = COLLECTIO
                     {ROW: first + place, VECTOR: vector, **_values(features, names, first + place)}
                     for place, vector in enumerate(unit)
                 ]
-                client.insert(collection, rows)
+                client.insert(collection, rows, timeout=limit)
                 progress.add(len(rows))
-        client.flush(collection)
+        client.flush(collection, timeout=longer)
         indices = client.prepare_index_params()
         indices.add_index(VECTOR, index_name=VECTOR, **INDEX)
-        client.create_index(collection, indices)
-        client.load_collection(collection)
+        client.create_index(collection, indices, timeout=limit, sync=_is_file(address))
+        if not _is_file(address):
+            _wait_for_graph(client, address, collection, len(features))
+        client.load_collection(collection, timeout=longer)
     client.close()
+
+
+def _wait_for_graph(client: Any, address: str, collection: str, features: int) -> None:
+    """Asks a server again and again how far it is, however long it takes, as long as it answers."""
+    with Progress(features, "features in the graph") as progress:
+        while True:
+            found = client.describe_index(collection, VECTOR, timeout=_limit(address))
+            if found["state"] == "Failed":
+                why = found.get("index_state_fail_reason") or "it does not say why"
+                raise CCAFLError(f"Milvus at {address} can't build the graph: {why}. Look into the server's log.")
+            progress.add(max(int(found.get("indexed_rows", 0)) - progress.done, 0))
+            if found["state"] == "Finished":
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _limit(address: str, features: int = 0) -> float | None:
+    """Seconds for which an answer is waited; a file of milvus-lite is in this process, and may take its time."""
+    return None if _is_file(address) else REQUEST_SECONDS + SECONDS_PER_FEATURE * features
+
+
+def _is_file(address: str) -> bool:
+    return address.endswith(".db")
 
 
 def connect(address: str) -> Any:
@@ -143,17 +179,20 @@ def connect(address: str) -> Any:
     """
     try:
         module = importlib.import_module("pymilvus")
-        if address.endswith(".db"):
+        if _is_file(address):
             importlib.import_module("milvus_lite")
     except ImportError as error:
-        what = "A file of milvus-lite" if address.endswith(".db") else "A Milvus server"
+        what = "A file of milvus-lite" if _is_file(address) else "A Milvus server"
         raise CCAFLError(f"{what} needs pymilvus: pip install 'ccafl_plugin[milvus]'.") from error
     # milvus-lite ends a connection whose client asks every ten seconds whether it is there, in the midst of long work.
-    connection = {"grpc_options": {"grpc.keepalive_time_ms": 2**30}} if address.endswith(".db") else {}
+    connection = {"grpc_options": {"grpc.keepalive_time_ms": 2**30}} if _is_file(address) else {}
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what it would log is said in one line
     with _one_line(address):
         token = os.environ.get("MILVUS_TOKEN", "")
-        return module.MilvusClient(uri=address, token=token, timeout=ANSWER_SECONDS, **connection)
+        try:
+            return module.MilvusClient(uri=address, token=token, timeout=ANSWER_SECONDS, **connection)
+        except ValueError as error:  # such as a port that can't be
+            raise CCAFLError(f"{address}: {error}; expected is http://HOST:PORT.") from error
 
 
 def expression(only: Filter) -> str:
@@ -186,6 +225,7 @@ def _facts(features: FeatureSet) -> str:
     cameras = cameras_of(features.columns)
     facts = {
         "format": FORMAT,
+        "images": len(features),
         "weights": features.weights,
         "description": features.description,
         "dim": features.features.shape[1],
@@ -193,6 +233,22 @@ def _facts(features: FeatureSet) -> str:
         "cameras": cameras if len(cameras) <= MOST_CAMERAS else None,
     }
     return json.dumps(facts)
+
+
+def _kept_facts(client: Any, address: str, collection: str) -> dict[str, Any]:
+    """What :func:`_facts` wrote into a collection.
+
+    Raises:
+        CCAFLError: the collection is not of this package.
+    """
+    described = client.describe_collection(collection, timeout=_limit(address))
+    try:
+        facts: dict[str, Any] = json.loads(described.get("properties", {}).get(PROPERTY) or described["description"])
+        if facts.keys() >= {"weights", "description", "dim", "known", "cameras"}:
+            return facts
+    except (KeyError, ValueError, TypeError, AttributeError):
+        pass
+    raise CCAFLError(f"{address}: the collection {collection!r} is not of tools/search.py; name another one.")
 
 
 def _schema(client: Any, features: FeatureSet, facts: str) -> Any:
@@ -210,12 +266,15 @@ def _schema(client: Any, features: FeatureSet, facts: str) -> Any:
 
 @contextlib.contextmanager
 def _one_line(address: str) -> Iterator[None]:
-    """Errors of pymilvus as one line."""
-    errors = importlib.import_module("pymilvus.exceptions")
+    """Errors of pymilvus, and those of grpc that it lets through, as one line."""
+    of_milvus, of_grpc = importlib.import_module("pymilvus.exceptions"), importlib.import_module("grpc")
     try:
         yield
-    except errors.MilvusException as error:
-        reason = " ".join(str(error).split())[:160]
+    except (of_milvus.MilvusException, of_grpc.RpcError) as error:
+        said: Any = error
+        # Those of grpc are many lines of text, but know a code and details.
+        text = f"{said.code().name}: {said.details()}" if isinstance(error, of_grpc.RpcError) else str(error)
+        reason = " ".join(text.split())[:160]
         raise CCAFLError(
             f"Milvus at {address} does not answer, or refuses: {reason}. Check address and server."
         ) from error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import search
+from benchmarks import search, search_server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -30,7 +32,8 @@ def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == printed
 
 
-def test_the_page_shows_the_newest_results() -> None:
-    newest = max((ROOT / "benchmarks" / "results").glob("*_search.json"))
+@pytest.mark.parametrize(("kind", "show"), [("search", search.tables), ("search_server", search_server.table)])
+def test_the_page_shows_the_newest_results(kind: str, show: Callable[[dict[str, Any]], str]) -> None:
+    newest = max((ROOT / "benchmarks" / "results").glob(f"*_{kind}.json"))
     text = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
-    assert search.tables(json.loads(newest.read_text())) in text
+    assert show(json.loads(newest.read_text())) in text
