@@ -67,6 +67,15 @@ def images_table(folder: Path) -> str:
     return "\n\n".join(tables) or f"Not measured yet: `{IMAGES_COMMAND}`."
 
 
+def many_identities_table(folder: Path) -> str:
+    """The same of the folder ``many_identities``.
+
+    Raises:
+        NothingToShow: no results.
+    """
+    return table.make_table(_measured(folder / "many_identities"))
+
+
 def _measured(folder: Path) -> dict[str, Any]:
     results = newest(folder, gpu=False)
     if results is None:
@@ -79,4 +88,5 @@ IMAGES_COMMAND = "python -m benchmarks --only images --save benchmarks/results/i
 README = Document(ROOT / "README.md", "benchmarks", COMMAND, readme_table)
 IDENTITIES = Document(ROOT / "docs" / "associate.md", "benchmarks", COMMAND, identities_table)
 IMAGES = Document(ROOT / "docs" / "gpu.md", "benchmarks", COMMAND, images_table)
+MANY_IDENTITIES = Document(ROOT / "docs" / "associate.md", "many tracks", COMMAND, many_identities_table)
 PAGE = Document(ROOT / "docs" / "cost.md", "benchmarks", COMMAND, page_table)

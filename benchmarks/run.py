@@ -87,7 +87,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def update_readme() -> int:
     """Writes the tables into README.md, docs/cost.md, docs/associate.md and docs/gpu.md."""
     try:
-        for document in (cost_table.README, cost_table.PAGE, cost_table.IDENTITIES, cost_table.IMAGES):
+        own_pages = (cost_table.IDENTITIES, cost_table.MANY_IDENTITIES, cost_table.IMAGES)
+        for document in (cost_table.README, cost_table.PAGE, *own_pages):
             generated_pages.update(document, cost_table.RESULTS)
     except generated_pages.NothingToShow as error:
         print(f"error: {error}", file=sys.stderr)

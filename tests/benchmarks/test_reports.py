@@ -10,8 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from benchmarks import timed_training
+from benchmarks.problems import crowd
 from benchmarks.reports import REPORTS, association_growth, first_command, identities, images, imports
 from benchmarks.timed_training import Clock
 from ccafl_plugin.association import ASSOCIATIONS
@@ -108,6 +110,17 @@ def test_identities_are_found_and_compared():
     ]
     assert all(line["F1 against margin %"] == 100 for line in lines)  # so few tracks are compared exhaustively
     assert all(50 < line["F1 %"] <= 100 and line["CPU seconds"] > 0 for line in lines)
+
+
+def test_an_association_with_an_option():
+    lines = identities.measure(**identities.MANY.sizes["quick"], device="cpu")
+    assert [line["association"] for line in lines] == ["margin", "approximate_margin probes 128"]
+    assert all(line["margin's pairs %"] == 100 for line in lines)
+    problem = crowd(60, 1)
+    exact = problem.person
+    assert identities.share(torch.arange(60), problem, exact) == 0  # nobody was linked
+    halved = torch.where(torch.arange(60) < 30, exact, torch.arange(60) + 1000)
+    assert 0 < identities.share(halved, problem, exact) < 100
 
 
 def test_every_association_at_every_size():

@@ -7,7 +7,17 @@ import json
 import pytest
 
 from benchmarks import cost_table
-from benchmarks.cost_table import IDENTITIES, IMAGES, PAGE, README, RESULTS, newest, page_table, readme_table
+from benchmarks.cost_table import (
+    IDENTITIES,
+    IMAGES,
+    MANY_IDENTITIES,
+    PAGE,
+    README,
+    RESULTS,
+    newest,
+    page_table,
+    readme_table,
+)
 from benchmarks.run import main
 from ccafl_plugin.suites.generated_pages import Document, NothingToShow, update, with_part
 from tests.benchmarks.test_run import measured
@@ -95,6 +105,7 @@ def test_only_what_stands_between_the_markers_changes(folder, monkeypatch, capsy
     monkeypatch.setattr(cost_table, "PAGE", document)
     monkeypatch.setattr(cost_table, "IDENTITIES", document)
     monkeypatch.setattr(cost_table, "IMAGES", document)
+    monkeypatch.setattr(cost_table, "MANY_IDENTITIES", document)
     for broken in ("", f"{END}\n{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n"):
         path.write_text(broken)
         assert main(["--readme"]) == 2
@@ -116,7 +127,10 @@ def test_loading_is_shown_once_it_is_measured(folder, tmp_path):
     assert "| newer " in text and "| on a GPU " in text and "older" not in text
 
 
-@pytest.mark.parametrize("document", [README, PAGE, IDENTITIES, IMAGES], ids=lambda document: document.path.name)
+PAGES = [README, PAGE, IDENTITIES, MANY_IDENTITIES, IMAGES]
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda document: document.make.__name__)
 def test_pages_show_the_newest_results(document):
     """As long as there are no results they have no place for them."""
     text = document.path.read_text(encoding="utf-8")
