@@ -153,7 +153,12 @@ def test_without_an_evaluation(finished: Path, tmp_path: Path) -> None:
 
 def test_own_cameras_without_labels(tmp_path: Path) -> None:
     """Nothing that needs ids across cameras is shown, everything else is, with the cameras' names."""
-    names = [f"{camera}/{person}/{n}.png" for camera in ("ha<b>ll", "yard") for person in "stuvwxyz" for n in range(4)]
+    names = [
+        f"{camera}/{person}/{n}.png"
+        for camera in ("ha<b>ll", "yard")
+        for person in "stuvwxyz"
+        for n in ("1", "2", "3<i>", "4")
+    ]
     root, folder = write(tmp_path / "own", *names), tmp_path / "log"
     file = "configs/own/ccafl_margin_tiny.yaml"
     assert train(["--config-file", file, "--root", str(root), *SHORT, "data.save_dir", str(folder)]) == 0
@@ -162,6 +167,7 @@ def test_own_cameras_without_labels(tmp_path: Path) -> None:
     assert {"Features", "Association across cameras", "Activation maps", "Learned prompts"} <= set(titles_of(page))
     assert "by camera, before" in text or "coloured by camera" in text
     assert "coloured by person" not in text and "<b>ll" not in text
+    assert "3&lt;i&gt;.png" in text and "<i>" not in text
     assert 'class="camera">ha&lt;b&gt;ll</span>' in text
     for line in (
         "No scores: the run was not tested",
