@@ -151,6 +151,7 @@ def test_without_an_evaluation(finished: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_own_cameras_without_labels(tmp_path: Path) -> None:
     """Nothing that needs ids across cameras is shown, everything else is, with the cameras' names."""
     names = [
