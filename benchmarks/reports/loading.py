@@ -112,8 +112,8 @@ REPORT = Report(
     title="Training from JPEG files of Market-1501's size, CLIP RN50, 256 x 128, batch 128",
     explained=(
         "Workers decode and resize images; what fits into ccafl.extraction_memory is decoded and resized once, at the "
-        "first epoch's start, and needs no workers after it. Batches are augmented on the device. Waiting: share of the "
-        "time in which the next batch was not ready. The epoch's start is extraction of all images and filling the "
+        "first epoch's start, and needs no workers after it. Batches are augmented on the device. Waiting: share of "
+        "the time in which the next batch was not ready. The epoch's start is extraction of all images and filling the "
         "memories. Without a GPU, 8 images of 64 x 32 and clip_tiny: no timing of use, it shows that everything runs."
     ),
     sizes={
