@@ -17,6 +17,7 @@ from ccafl_plugin.features.batch_extractor import BATCH_SIZE, BatchExtractor, in
 from ccafl_plugin.features.image_inputs import Images, OneImage
 from ccafl_plugin.features.onnx_extractor import OnnxExtractor
 from ccafl_plugin.features.reading_ahead import reading_threads
+from ccafl_plugin.features.zoo import ZOO
 from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.metrics.camera_normalization import Cameras
 from ccafl_plugin.models.described_model import FeatureModel, build_described, feature_dims
@@ -188,6 +189,12 @@ def open_extractor(weights: str | os.PathLike[str], **settings: Any) -> Extracto
     Raises:
         CCAFLError: the file can't be read, or is of a kind that has no extractor.
     """
+    name = os.fspath(weights)
+    if name in ZOO and not Path(name).exists():
+        raise CCAFLError(
+            f"weights: {name!r} names published weights, of which a file has to be made first: "
+            f"tools/convert_weights.py {name} --out {name}.safetensors"
+        )
     if Path(weights).suffix.lower() == ".onnx":
         return OnnxExtractor(weights, **settings)
     return FeatureExtractor(weights, **settings)

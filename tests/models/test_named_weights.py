@@ -78,6 +78,10 @@ def test_what_a_name_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         FeatureExtractor("clip_tyni")
     with pytest.raises(CCAFLError, match="can't read 'osnet': it does not exist"):
         FeatureExtractor("osnet")
+    with pytest.raises(
+        CCAFLError, match=r"published weights.* first: tools/convert_weights\.py osnet_x0_25_msmt17 --out"
+    ):
+        open_extractor("osnet_x0_25_msmt17")
     copied = tmp_path / "clip_tiny.safetensors"
     shutil.copy(own, copied)  # CLIP's weights alone, which somebody took for more
     with pytest.raises(CCAFLError, match="does not describe its weights"):
