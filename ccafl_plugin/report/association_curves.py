@@ -14,6 +14,7 @@ LEAD = (
     "one person are given one pseudo identity."
 )
 SHARES = {"grouped": "proxies in a group", "stability": "pairs that stayed"}
+CAMERA = {"camera_accuracy": "camera of a proxy", "camera_chance": "chance"}
 RIGHT = {"precision": "precision of pairs", "recall": "recall of pairs"}
 
 
@@ -75,7 +76,11 @@ def share_drawings(run: RecordedRun, history: Sequence[Mapping[str, Any]]) -> li
             {**entry, "assigned": entry["proxies"] / total} if _is_number(entry.get("proxies")) else entry
             for entry in history
         ]
-    wanted = [({"assigned": "proxies with a pseudo identity", **SHARES}, "shares (%)"), (RIGHT, "right pairs (%)")]
+    wanted = [
+        ({"assigned": "proxies with a pseudo identity", **SHARES}, "shares (%)"),
+        (RIGHT, "right pairs (%)"),
+        (CAMERA, "camera predicted (%)"),
+    ]
     drawings = []
     for keys, title in wanted:
         present = {key: label for key, label in keys.items() if any(_is_number(entry.get(key)) for entry in history)}

@@ -13,7 +13,7 @@ from ccafl_plugin.report.feature_space import Moment
 from ccafl_plugin.report.learned_prompts import Comparison, Prompts
 from ccafl_plugin.report.page_blocks import Panel, Section
 from ccafl_plugin.report.pictures import Pictures
-from ccafl_plugin.report.ranked_queries import RankedQueries, tested_distances
+from ccafl_plugin.report.ranked_queries import RankedQueries, distances_of_test
 from ccafl_plugin.report.rebuilt_run import RebuiltRun, TestImages, rebuilt
 from ccafl_plugin.report.recorded_run import RecordedRun
 from ccafl_plugin.report.sampled_people import Sample, sample_of
@@ -90,7 +90,7 @@ class FromModels:
 
     def _ranked(self, again: RebuiltRun, images: TestImages) -> RankedQueries:
         features = again.features(images.paths, "test images", unit=False)
-        ranked = RankedQueries(tested_distances(again, images, features), images)
+        ranked = RankedQueries(distances_of_test(again, images, features), images)
         self.curves[again.run.path] = {images.dataset: ranked.curve().tolist()}
         return ranked
 

@@ -84,7 +84,7 @@ def chosen_queries(first: NDArray[np.int64], count: int, seed: int = 1) -> NDArr
     return ordered[[int((part + 0.5) * len(ordered) / count) for part in range(count)]]
 
 
-def tested_distances(run: RebuiltRun, images: TestImages, features: Tensor) -> Any:
+def distances_of_test(run: RebuiltRun, images: TestImages, features: Tensor) -> Any:
     """(Q, G) distances as the run's test computes them.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,10 +185,23 @@ def rebuilt(run: RecordedRun, root: str = "") -> Iterator[RebuiltRun]:
     config.data.root = root or config.data.root
     config.ccafl.compile = False
     config.freeze()
-    with options.override(), contextlib.redirect_stdout(io.StringIO()):
+    with options.override(), contextlib.redirect_stdout(io.StringIO()), _random_state_kept():
         options.update(**arguments.option_values(config))  # data of one's own are read with them
         check_data(config)
+        torchreid.utils.set_random_seed(config.train.seed)  # random weights are those from which the training began
         yield RebuiltRun(run, config)
+
+
+@contextlib.contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """What is drawn inside changes nothing for the program around."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def check_data(config: CfgNode) -> None:

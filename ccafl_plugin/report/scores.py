@@ -12,6 +12,8 @@ from ccafl_plugin.report.page_blocks import Drawing, Panel, Section, Table
 from ccafl_plugin.report.recorded_run import RecordedRun
 
 NAMES = {"mAP": "mAP", "rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "rank20": "Rank-20", "mINP": "mINP"}
+PROBE = {"accuracy": "camera told", "as_tested": "as tested", "chance": "chance"}
+"""Of the camera probe, if the run was asked for it (``ccafl.camera_probe``)."""
 SHOWN_RANKS = 20
 
 
@@ -51,10 +53,14 @@ def lead_of(runs: Sequence[RecordedRun]) -> str:
     """How the scores were computed."""
     if not any(scores_of(run) for run in runs):
         return ""
+    told = any(probe_of(run, dataset) for run in runs for dataset in scores_of(run))
     return (
         "Images of the query's own person and camera do not count. mAP is the mean average precision. The cumulative "
         "matching characteristic (CMC) is the share of queries with a right match up to a rank. mINP rewards finding "
         "the last right match early. Scores are of the last test of a run, with the settings of its test."
+        + told
+        * " Camera told: the share of test images whose camera a linear probe predicts, from the model's own "
+        "features and from those that the test compares."
     )
 
 
@@ -67,6 +73,14 @@ def scores_of(run: RecordedRun) -> dict[str, dict[str, float]]:
             if numbers:
                 found[dataset] = numbers
     return found
+
+
+def probe_of(run: RecordedRun, dataset: str) -> dict[str, float]:
+    """Shares by name: how well a linear probe told the camera from the test features, and chance."""
+    found = run.of_results("camera_probe").get(dataset)
+    if not isinstance(found, dict):
+        return {}
+    return {name: float(found[name]) for name in PROBE if isinstance(found.get(name), (int, float))}
 
 
 def no_scores(run: RecordedRun) -> str:
@@ -84,13 +98,19 @@ def scores_table(runs: Sequence[RecordedRun]) -> Table:
     names = [name for name in NAMES if any(name in scores for run in runs for scores in scores_of(run).values())]
     several = len({dataset for run in runs for dataset in scores_of(run)}) > 1
     pairs = [run.of_results("pairs") for run in runs]
+    probes = [
+        name for name in PROBE if any(name in probe_of(run, dataset) for run in runs for dataset in scores_of(run))
+    ]
     header = ["run", *(["dataset"] if several else []), "queries", "gallery", *(NAMES[name] for name in names)]
+    header += [PROBE[name] for name in probes]
     rows = []
     for run in runs:
         for dataset, scores in scores_of(run).items():
             sizes = run.of_results("test_sets").get(dataset) or {}
             counts = [f"{sizes[key]:,}" if isinstance(sizes.get(key), int) else "" for key in ("queries", "gallery")]
             numbers = [f"{100 * scores[name]:.1f}" if name in scores else "" for name in names]
+            probe = probe_of(run, dataset)
+            numbers += [f"{100 * probe[name]:.1f}" if name in probe else "" for name in probes]
             rows.append([run.name, *([dataset] if several else []), *counts, *numbers])
     if not rows and any("auc" in each for each in pairs):
         header, rows = ["run", "same pairs", "different pairs", "AUC"], []

@@ -47,6 +47,7 @@ def test_a_finished_run_has_every_part(page: Path, finished: Path) -> None:
     assert titles_of(page)[:4] == ["Overview", "Scores", "Training", "Association across cameras"]
     found = json.loads((finished / "results.json").read_text())["scores"]["market1501"]
     assert f"<td>{100 * found['mAP']:.1f}</td>" in text
+    assert '<th scope="col">camera told</th><th scope="col">chance</th>' in text
     for part in ("icdl", "inter: ", "ical: adversarial", "alignment: text", "proxy_classifier: classification"):
         assert re.search(f'alt="{part.partition(":")[0]} over the epochs', text), part
     assert "Active epochs of each term. " in text and "alignment: epochs 1 to 2" in text
