@@ -114,6 +114,12 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def few_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with four identities in two cameras."""
+    return write_pictures(tmp_path_factory.mktemp("few"), identities=4, cameras=2)
+
+
+@pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root in Market-1501's layout: six identities in three cameras."""
     return write_pictures(tmp_path_factory.mktemp("pictures"))

@@ -62,7 +62,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_all_end_with_one_line(failure: str, pictures: Path, tmp_path: Path) -> None:
+def test_all_end_with_one_line(failure: str, few_pictures: Path, tmp_path: Path) -> None:
     """In the second epoch; the first one's checkpoint stays."""
     rank_that_fails, (call, owner, name, replace), words = FAILURES[failure]
     folder = tmp_path / "log"
@@ -74,11 +74,13 @@ def test_all_end_with_one_line(failure: str, pictures: Path, tmp_path: Path) -> 
     def command(rank: int) -> None:
         if rank == rank_that_fails:
             at_call(call, owner, name, noted)
-        raise SystemExit(train(pictures, folder, "train.max_epoch", "3"))
+        raise SystemExit(train(few_pictures, folder, "train.max_epoch", "3"))
 
     ranks = Ranks(2, command, tmp_path)
     ranks.end(200)
-    assert time.time() - (tmp_path / "failed").stat().st_mtime < LIMIT
+    seconds = time.time() - (tmp_path / "failed").stat().st_mtime
+    print(f"{failure}: {seconds:.1f} s")
+    assert seconds < LIMIT
     assert all(ranks.codes), ranks.codes
     outputs = [ranks.output(rank) for rank in range(2)]
     (line,) = [line for text in outputs for line in text.splitlines() if line.startswith("error: ")]
@@ -91,22 +93,22 @@ def test_all_end_with_one_line(failure: str, pictures: Path, tmp_path: Path) -> 
     torch.load(folder / "model" / "model.pth.tar-1", weights_only=True)
 
 
-def test_a_second_run_in_the_folder_is_refused_in_one_line(pictures: Path, tmp_path: Path) -> None:
+def test_a_second_run_in_the_folder_is_refused_in_one_line(few_pictures: Path, tmp_path: Path) -> None:
     folder = tmp_path / "log"
     with locked(folder):
-        ranks = Ranks(2, lambda _: exec_train(pictures, folder), tmp_path)
+        ranks = Ranks(2, lambda _: exec_train(few_pictures, folder), tmp_path)
         ranks.end(200)
     assert ranks.codes == [1, 1]
     text = "".join(map(ranks.output, range(2)))
     assert text.count("error: ") == text.count("data.save_dir: another process is using") == 1
 
 
-def exec_train(pictures: Path, folder: Path, *pairs: str) -> None:
-    raise SystemExit(train(pictures, folder, *pairs))
+def exec_train(few_pictures: Path, folder: Path, *pairs: str) -> None:
+    raise SystemExit(train(few_pictures, folder, *pairs))
 
 
-def test_torchreids_own_engines_are_refused(pictures: Path, tmp_path: Path) -> None:
-    ranks = Ranks(2, lambda _: exec_train(pictures, tmp_path / "log", "loss.name", "softmax"), tmp_path)
+def test_torchreids_own_engines_are_refused(few_pictures: Path, tmp_path: Path) -> None:
+    ranks = Ranks(2, lambda _: exec_train(few_pictures, tmp_path / "log", "loss.name", "softmax"), tmp_path)
     ranks.end(200)
     assert ranks.codes == [2, 2]
     text = "".join(map(ranks.output, range(2)))
@@ -146,8 +148,8 @@ def test_a_signal_ends_a_process_that_waits_inside_of_torch(tmp_path: Path, monk
 
 
 @pytest.mark.slow  # two imports of torch beside each other take half a minute on two cores
-def test_torchrun_itself(pictures: Path, tmp_path: Path) -> None:
-    given = arguments(pictures, tmp_path / "log", "train.max_epoch", "1")
+def test_torchrun_itself(few_pictures: Path, tmp_path: Path) -> None:
+    given = arguments(few_pictures, tmp_path / "log", "train.max_epoch", "1")
     line = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "tools/train.py", *given]
     paths = {**os.environ, "PYTHONPATH": str(REPOSITORY), "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(line, cwd=REPOSITORY, env=paths, capture_output=True, text=True, timeout=300)
@@ -159,3 +161,41 @@ def test_torchrun_itself(pictures: Path, tmp_path: Path) -> None:
                            capture_output=True, text=True, timeout=300)  # fmt: skip
     assert wrong.returncode == 1
     assert wrong.stderr.count("model.resume auto: the run in") == 1
+
+
+PROGRAM = """
+import os, pathlib, signal, sys, time
+from ccafl_plugin.engine import ImageCCAFLEngine
+from ccafl_plugin.runs.train_command import main
+
+how, noted, iterate = os.environ["HOW"], pathlib.Path(os.environ["NOTED"]), ImageCCAFLEngine._iterate
+
+def fail(engine, data):
+    if os.environ["RANK"] == "1" and engine.epoch == 1:
+        noted.touch()
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError("the data are gone")
+    return iterate(engine, data)
+
+ImageCCAFLEngine._iterate = fail
+sys.exit(main())
+"""
+
+
+@pytest.mark.slow  # as above
+@pytest.mark.parametrize("how", ["error", "kill"])
+def test_torchrun_ends_what_is_left(how: str, few_pictures: Path, tmp_path: Path) -> None:
+    program, noted = tmp_path / "program.py", tmp_path / "noted"
+    program.write_text(PROGRAM)
+    given = arguments(few_pictures, tmp_path / "log", "train.max_epoch", "3")
+    line = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", str(program), *given]
+    paths = {**os.environ, "PYTHONPATH": str(REPOSITORY), "GLOO_SOCKET_IFNAME": "lo", "HOW": how, "NOTED": str(noted)}
+    done = subprocess.run(line, cwd=REPOSITORY, env=paths, capture_output=True, text=True, timeout=300)
+    seconds = time.time() - noted.stat().st_mtime
+    print(f"{how}: {seconds:.1f} s")
+    assert done.returncode == 1 and seconds < LIMIT
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert ("the data are gone" if how == "error" else "another process of the run has ended") in said
+    assert "Traceback" not in done.stderr
+    assert checkpoints.load(tmp_path / "log")[0]["epoch"] == 1
