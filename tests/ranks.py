@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import open_clip  # noqa: F401  models are made of it; imported here once, not in every child
 import torch
 
 
