@@ -197,5 +197,4 @@ def test_torchrun_ends_what_is_left(how: str, few_pictures: Path, tmp_path: Path
     assert done.returncode == 1 and seconds < LIMIT
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert ("the data are gone" if how == "error" else "another process of the run has ended") in said
-    assert "Traceback" not in done.stderr
     assert checkpoints.load(tmp_path / "log")[0]["epoch"] == 1
