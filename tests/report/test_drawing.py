@@ -22,7 +22,7 @@ def test_text_stays_text_in_the_readers_font() -> None:
     kind, _, data = made.uri.partition(",")
     assert kind == "data:image/svg+xml;base64"
     root = ElementTree.fromstring(base64.b64decode(data))
-    texts = [each for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    texts = list(root.iter("{http://www.w3.org/2000/svg}text"))
     assert HOSTILE in ["".join(each.itertext()) for each in texts]
     styles = [each.get("style", "") for each in texts]
     assert all("Helvetica" in style and "DejaVu" not in style for style in styles) and len(styles) > 5

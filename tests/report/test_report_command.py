@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +23,11 @@ from ccafl_plugin.report import (
     training_curves,
 )
 from ccafl_plugin.report.page import Page, rendered
-from ccafl_plugin.report.page_blocks import Drawing
+from ccafl_plugin.report.page_blocks import Drawing, Panel, Section
 from ccafl_plugin.report.pictures import Pictures
+from ccafl_plugin.report.ranked_queries import RankedQueries
+from ccafl_plugin.report.rankings import rankings_block
+from ccafl_plugin.report.rebuilt_run import TestImages as Images
 from ccafl_plugin.report.recorded_run import names_of
 from ccafl_plugin.report.report_command import main
 from ccafl_plugin.runs.train_command import main as train
@@ -234,6 +239,24 @@ def test_pictures_stop_at_the_budget(tmp_path: Path) -> None:
     assert sum(map(len, uris)) == pictures.used <= 100_000
     assert pictures.refused == uris.count("") > 0
     assert f"{pictures.refused} pictures are left out, so that the page stays below 15 MB." in pictures.lines()
+
+
+def test_five_thousand_queries(tmp_path: Path) -> None:
+    """A page with as many rows as one with fewer queries, and far from its limit with pictures of noise."""
+    file, rng = tmp_path / "noise.png", np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (128, 64, 3), dtype=np.uint8)).save(file)
+    queries, gallery = 5000, 60
+    persons, cameras = rng.integers(0, 20, queries + gallery), rng.integers(0, 6, queries + gallery)
+    images = Images("x", (str(file),) * (queries + gallery), persons, cameras, queries)
+    ranked = RankedQueries(rng.random((queries, gallery), dtype=np.float32), images)
+    run: Any = SimpleNamespace(camera_name=str)
+    block = rankings_block(run, ranked, Pictures())
+    assert len(block.content["rows"]) == 40
+    assert f"40 of {len(ranked.valid):,} queries, chosen so that their mix matches the CMC" in block.content["said"]
+    section = Section("rankings", "Rankings", panels=[Panel("run", [block])])
+    text = rendered(Page("run", "", "", [section], False, ""))
+    assert text.count("data:image/jpeg") == 40 * 11
+    assert len(text) < LIMIT / 2
 
 
 def test_every_text_is_escaped() -> None:
