@@ -205,7 +205,7 @@ def test_real_runs_branch_fail_and_resume(tmp_path: Path) -> None:
     assert 'Branched from "' in (whole.folder / "console.log").read_text()
     written = results.read(whole.folder)
     assert written["config_digest"] == whole.digest
-    only_here = {"seed", "process_seconds", "branched_from", "settings_history", "skipped_steps"}
+    only_here = {"seed", "git_commit", "process_seconds", "branched_from", "settings_history", "skipped_steps"}
     assert set(written) == {*KEPT, *only_here}
     assert [entry["epoch"] for entry in written["association"]] == [1, 2]
     assert written["settings"] == results.settings_of(whole.config)
