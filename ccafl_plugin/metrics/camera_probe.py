@@ -14,6 +14,7 @@ from ccafl_plugin.utils.seeds import generator
 
 WEIGHT_DECAY = 0.1  # the optimum is unique and found in few steps, with more dimensions than images too
 MAX_STEPS = 100
+SMALLEST_DEVIATION = 1e-5  # beside the largest; numbers of a feature that vary less are not used
 
 
 class CameraPredictability(NamedTuple):
@@ -84,7 +85,9 @@ def _halves(cameras: Tensor, persons: Tensor | None, seed: int) -> Tensor:
 def _fit_and_predict(learned: Tensor, labels: Tensor, judged: Tensor) -> Tensor:
     """Labels of ``judged`` by logistic regression on ``learned``."""
     mean, deviation = learned.mean(dim=0), learned.std(dim=0, correction=0)
-    deviation = torch.where(deviation > 0, deviation, 1)
+    # What varies by rounding only (a channel that never fires, less its mean) would be made as large as the rest, and
+    # rounding differs from camera to camera.
+    deviation = torch.where(deviation > SMALLEST_DEVIATION * deviation.max(), deviation, torch.inf)
     learned, judged = (learned - mean) / deviation, (judged - mean) / deviation
     shares = _equal_shares(labels).float()
     weight = learned.new_zeros(int(labels.max()) + 1, learned.shape[1], requires_grad=True)

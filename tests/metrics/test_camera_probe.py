@@ -119,6 +119,17 @@ def test_dimensions_without_variance_and_half_precision() -> None:
     assert camera_predictability(features.half(), cameras).accuracy > 0.95
 
 
+def test_rounding_in_numbers_that_never_vary_is_not_read() -> None:
+    """A channel that never fires, less the mean of its camera, is a rounding error that differs between cameras."""
+    rng = torch.Generator().manual_seed(0)
+    cameras = torch.arange(3).repeat(200)
+    features = torch.randn(600, 6, generator=rng)
+    rounding = torch.tensor([1e-9, -2e-9, 3e-10])[cameras]
+    accuracy = camera_predictability(torch.cat([features, rounding[:, None]], dim=1), cameras).accuracy
+    assert accuracy == camera_predictability(features, cameras).accuracy
+    assert camera_predictability(torch.cat([features, 1e9 * rounding[:, None]], dim=1), cameras).accuracy > 0.8
+
+
 def test_errors() -> None:
     features, cameras = problem(6, 2, 2, 0.0)
     with pytest.raises(CCAFLError, match=r"got \(6, 2\), \(5,\)\."):
