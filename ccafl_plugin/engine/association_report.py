@@ -30,25 +30,6 @@ class AssociationReport(Protocol):
         """
 
 
-class TrueIdentities:
-    """Precision and recall of cross-camera pairs, from true identities.
-
-    Args:
-        persons: (N,) int64, the true person of each proxy.
-        labels: of the training set.
-    """
-
-    def __init__(self, persons: Tensor, labels: ProxyLabels) -> None:
-        self.persons, self.labels = persons, labels
-
-    def of_epoch(self, pseudo: Tensor, features: Tensor | None) -> tuple[str, dict[str, Any]]:
-        """See :class:`AssociationReport`; features are not read."""
-        del features
-        scores = pair_scores(pseudo, self.labels.camera_of_proxy, self.persons)
-        words = f"diagnostics from true identities: pair precision {scores.precision:.1%}, recall {scores.recall:.1%}"
-        return words, {"precision": scores.precision, "recall": scores.recall}
-
-
 class GroupReport:
     """What can be known of groups without any label across cameras.
 
@@ -79,3 +60,23 @@ class GroupReport:
                 values |= {"camera_accuracy": probe.accuracy, "camera_chance": probe.chance}
                 words += f"; the camera is told from {probe.accuracy:.1%} of the proxies (chance {probe.chance:.1%})"
         return words, values
+
+
+class TrueIdentities:
+    """Precision and recall of cross-camera pairs, from true identities.
+
+    Args:
+        persons: (N,) int64, the true person of each proxy.
+        labels: of the training set.
+        groups: gives the other numbers, for tables and figures; the log has precision and recall only.
+    """
+
+    def __init__(self, persons: Tensor, labels: ProxyLabels, groups: GroupReport) -> None:
+        self.persons, self.labels, self.groups = persons, labels, groups
+
+    def of_epoch(self, pseudo: Tensor, features: Tensor | None) -> tuple[str, dict[str, Any]]:
+        """See :class:`AssociationReport`."""
+        _, values = self.groups.of_epoch(pseudo, features)
+        scores = pair_scores(pseudo, self.labels.camera_of_proxy, self.persons)
+        words = f"diagnostics from true identities: pair precision {scores.precision:.1%}, recall {scores.recall:.1%}"
+        return words, {"precision": scores.precision, "recall": scores.recall, **values}

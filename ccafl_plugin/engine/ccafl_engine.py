@@ -188,9 +188,10 @@ class ImageCCAFLEngine(SharedTests):
         self._bind_terms(promise)
 
         images = TrainingImages(datamanager, self.labels, extraction_memory, shared=True)
-        report: AssociationReport = GroupReport(self.labels, self.history, self.seed)
+        groups = GroupReport(self.labels, self.history, self.seed)
+        report: AssociationReport = groups
         if ids == "across_cameras":
-            report = TrueIdentities(true_persons(dataset, self.labels), self.labels)
+            report = TrueIdentities(true_persons(dataset, self.labels), self.labels, groups)
         self.label_filter: LabelFilter | None = None
         if robust_labels:
             self.label_filter = LabelFilter(images.paths, self.labels, self.device, sampler)

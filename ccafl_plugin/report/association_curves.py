@@ -26,10 +26,7 @@ def association_section(runs: Sequence[RecordedRun]) -> Section:
         if history:
             panel.blocks += [counts_drawing(run, history), *share_drawings(run, history), *size_drawings(history)]
             if not any("stability" in entry for entry in history) and any("precision" in entry for entry in history):
-                panel.missing.append(
-                    "Stability and sizes of groups are recorded only where ids hold inside a camera "
-                    "(ccafl.data.ids per_camera); here true identities say how right the pairs are."
-                )
+                panel.missing.append("Stability and sizes of groups are not recorded: an older version made the run.")
         else:
             panel.missing.append(no_association(run))
         section.panels.append(panel)
