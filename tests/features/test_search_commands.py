@@ -61,7 +61,7 @@ def test_features_of_a_folder(run: Run, place: Path, tmp_path: Path) -> None:
     assert "12 features of 512 numbers; 1 images could not be read; known of each: camera, id" in printed
     last = f"Written to {tmp_path / 'deep'}: mine.safetensors, mine.index.json"
     assert printed.splitlines()[-1] == last
-    assert re.fullmatch(r"13 of 13 images(, [\d.]+ a second)?\n", err)
+    assert re.fullmatch(r"(\d+ of 13 images[^\n]*\n)*", err)  # progress lines, none if it takes a few seconds only
     made, extractor = FeatureSet.load(out), FeatureExtractor(weights, "cpu")
     assert made.columns["path"] == [str(root / name) for name in sorted(NAMES)]
     assert made.columns["camera"] == ["hall"] * 6 + ["yard"] * 6

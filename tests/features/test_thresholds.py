@@ -144,11 +144,11 @@ def test_what_can_not_be_measured() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """5 million pairs are 21 MB of similarities; a block is half a MB."""
+    """21 million pairs are 85 MB of similarities; a block is half a MB."""
 
     def grow() -> None:
-        given = labelled(3, 4000, 3, 50)
+        given = labelled(3, 8000, 3, 50)
         measure_thresholds(labelled(1, 60, 2, 10), rates=[0.1])  # what torch keeps from its first calls
-        assert memory_growth(lambda: measure_thresholds(given, rates=[1e-2], block=1 << 17)) < 15
+        assert memory_growth(lambda: measure_thresholds(given, rates=[1e-2], block=1 << 17)) < 42
 
     in_child(grow)
