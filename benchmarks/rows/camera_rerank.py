@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from benchmarks.problems import Retrieval, bare_product
+from benchmarks.problems import Retrieval
 from benchmarks.row import Row
 from benchmarks.rows.evaluate_features import prepare
-from ccafl_plugin.metrics import CameraNeighbours, evaluate_rank, rerank_features
+from benchmarks.rows.rerank_features import ROW as plain
+from benchmarks.rows.rerank_features import scores_of_ours
+from ccafl_plugin.metrics import CameraNeighbours, evaluate_rank
 
 K1_INTRA, K1_INTER, K2_INTRA, K2_INTER, LAMBDA = 5, 20, 2, 4, 0.3
 
@@ -53,30 +54,18 @@ def usual(problem: Retrieval) -> dict[str, Any]:
 
 def ours(problem: Retrieval) -> dict[str, Any]:
     cameras = torch.cat([problem.q_camids, problem.g_camids])
-    neighbours = CameraNeighbours(cameras, K1_INTRA, K1_INTER, K2_INTRA, K2_INTER)
-    distances = rerank_features(problem.query, problem.gallery, "cosine", lambda_value=LAMBDA, neighbours=neighbours)
-    cmc, mean_average_precision = evaluate_rank(distances, *problem[2:])
-    return {"cmc": cmc, "mAP": mean_average_precision}
-
-
-def bound(problem: Retrieval) -> dict[str, Tensor]:
-    """The products among all images."""
-    features = torch.cat([problem.query, problem.gallery])
-    return bare_product(features, features)
+    return scores_of_ours(problem, CameraNeighbours(cameras, K1_INTRA, K1_INTER, K2_INTRA, K2_INTER))
 
 
 ROW = Row(
     name="camera_rerank",
     title="camera-aware re-ranking from features and its scores, MSMT17's size",
     usual_title="NumPy with matrices of all images x all images",
-    sizes={
-        "full": {"queries": 11659, "gallery": 82161, "identities": 3060, "dim": 2048},
-        "quick": {"queries": 60, "gallery": 600, "identities": 30, "dim": 64},
-    },
+    sizes=plain.sizes,
     prepare=prepare,
     usual=usual,
     ours=ours,
-    bound=bound,
+    bound=plain.bound,
     tolerance=1e-5,
     usual_size={"queries": 1500, "gallery": 10500, "identities": 390},
     # distances, vectors, their average, an int64 order, and what is sorted

@@ -13,6 +13,7 @@ from benchmarks.row import Row
 from benchmarks.rows.evaluate_features import prepare
 from benchmarks.rows.torchreid_evaluation import re_ranking as torchreids
 from ccafl_plugin.metrics import evaluate_rank, rerank_features
+from ccafl_plugin.metrics.neighbours import Neighbours
 
 
 def usual(problem: Retrieval) -> dict[str, Any]:
@@ -25,8 +26,8 @@ def usual(problem: Retrieval) -> dict[str, Any]:
     return {"cmc": cmc, "mAP": mean_average_precision}
 
 
-def ours(problem: Retrieval) -> dict[str, Any]:
-    distances = rerank_features(problem.query, problem.gallery, "cosine")
+def scores_of_ours(problem: Retrieval, neighbours: Neighbours | None = None) -> dict[str, Any]:
+    distances = rerank_features(problem.query, problem.gallery, "cosine", neighbours=neighbours)
     cmc, mean_average_precision = evaluate_rank(distances, *problem[2:])
     return {"cmc": cmc, "mAP": mean_average_precision}
 
@@ -47,7 +48,7 @@ ROW = Row(
     },
     prepare=prepare,
     usual=usual,
-    ours=ours,
+    ours=scores_of_ours,
     bound=bound,
     tolerance=1e-6,
     usual_size={"queries": 3000, "gallery": 21000, "identities": 780},

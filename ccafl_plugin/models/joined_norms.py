@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from ccafl_plugin.models.pooling import NeckBatchNorm
-from ccafl_plugin.utils.dtypes import at_least_float32, no_autocast
+from ccafl_plugin.models.pooling import NeckBatchNorm, NeckNorm
 
 
-class SyncNeckBatchNorm(nn.SyncBatchNorm):
-    """:class:`NeckBatchNorm` for several processes: no bias, computed in float32 (float64 for float64 input).
-
-    Args:
-        num_features: D.
-    """
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__(num_features)
-        self.bias = None  # type: ignore[assignment]  # torch declares a parameter, but None is allowed
-
-    def reset_parameters(self) -> None:
-        self.reset_running_stats()
-        nn.init.ones_(self.weight)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, D) floats of any precision -> (B, D), float32."""
-        with no_autocast(features.device.type):
-            return super().forward(at_least_float32(features))
+class SyncNeckBatchNorm(NeckNorm, nn.SyncBatchNorm):
+    """:class:`NeckBatchNorm` for several processes; see :class:`NeckNorm`."""
 
 
 def join_batch_norms(model: nn.Module) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ccafl_plugin.utils.dtypes import at_least_float32, no_autocast
 
@@ -61,11 +62,11 @@ def _away_from_zero(p: Tensor) -> Tensor:
     return torch.where(p.abs() < SMALLEST_EXPONENT, nearest + (p - p.detach()), p)
 
 
-class NeckBatchNorm(nn.BatchNorm1d):
-    """Batch norm between the pooled feature and everything that uses it, without a bias.
+class NeckNorm(_BatchNorm):
+    """What batch norms of the neck share: no bias, and numbers in float32 (float64 for float64 input).
 
     The method keeps the bias at 0. Here the bias does not exist, because torchreid's engine makes every parameter
-    trainable at every epoch. Computed in float32 (float64 for float64 input).
+    trainable at every epoch. A subclass names torch's batch norm behind this one.
 
     Args:
         num_features: D.
@@ -83,3 +84,7 @@ class NeckBatchNorm(nn.BatchNorm1d):
         """(B, D) floats of any precision -> (B, D), float32."""
         with no_autocast(features.device.type):
             return super().forward(at_least_float32(features))
+
+
+class NeckBatchNorm(NeckNorm, nn.BatchNorm1d):
+    """Batch norm between the pooled feature and everything that uses it, without a bias; see :class:`NeckNorm`."""

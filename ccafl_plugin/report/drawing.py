@@ -147,3 +147,18 @@ def whole_numbers(axis: Any, count: int = 6) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins=count, integer=True))
+
+
+def share_stairs(axes: Any, counts: Any, edges: Any, label: str, shade: str) -> None:
+    """A histogram as shares in %, filled lightly, so that two of them can be seen one over the other.
+
+    Args:
+        axes: of matplotlib.
+        counts: (b,) array of numbers.
+        edges: (b + 1,) array.
+        label: in the legend.
+        shade: colour.
+    """
+    share = 100 * counts / max(counts.sum(), 1)
+    axes.stairs(share, edges, color=shade, label=label, fill=True, alpha=0.25)
+    axes.stairs(share, edges, color=shade, linewidth=1)

@@ -14,7 +14,16 @@ from torch import Tensor
 from ccafl_plugin.features.feature_set import FeatureSet
 from ccafl_plugin.features.thresholds import Thresholds, file_of, measure_thresholds
 from ccafl_plugin.metrics.camera_probe import CameraPredictability, camera_predictability
-from ccafl_plugin.report.drawing import COLOURS, GREY, as_drawing, colour, figure, legend_below, whole_numbers
+from ccafl_plugin.report.drawing import (
+    COLOURS,
+    GREY,
+    as_drawing,
+    colour,
+    figure,
+    legend_below,
+    share_stairs,
+    whole_numbers,
+)
 from ccafl_plugin.report.page_blocks import Drawing, Text
 from ccafl_plugin.report.recorded_run import RecordedRun
 from ccafl_plugin.report.sampled_people import Sample
@@ -158,9 +167,7 @@ def distance_drawings(sample: Sample, moments: Sequence[Moment], thresholds: Thr
         when = "before training" if place == 0 and len(counted) > 1 else "after training"
         with figure() as (made, axes):
             for counts, name, shade in ((different, "different people", COLOURS[1]), (same, "same person", COLOURS[0])):
-                share = 100 * counts / max(counts.sum(), 1)
-                axes.stairs(share, edges, color=shade, label=name, fill=True, alpha=0.25)
-                axes.stairs(share, edges, color=shade, linewidth=1)
+                share_stairs(axes, counts, edges, name, shade)
             if when == "after training":
                 _thresholds(axes, thresholds)
             axes.set_xlim(*limits)

@@ -17,7 +17,7 @@ from ccafl_plugin.models.checkpoint_file import read_part
 from ccafl_plugin.models.pretrained import PACKAGE_WEIGHTS
 from ccafl_plugin.models.prompts import TextEncoder
 from ccafl_plugin.models.token_rows import KEPT_KEY
-from ccafl_plugin.report.drawing import COLOURS, as_drawing, figure, legend_below
+from ccafl_plugin.report.drawing import COLOURS, as_drawing, figure, legend_below, share_stairs
 from ccafl_plugin.report.page_blocks import Custom, Drawing, Text
 from ccafl_plugin.report.pictures import Pictures
 from ccafl_plugin.report.rebuilt_run import RebuiltRun
@@ -138,11 +138,8 @@ def comparison_drawing(found: Comparison, when: str, limits: tuple[float, float]
             (found.others, "other people's prompts", COLOURS[1]),
             (found.own, "own prompt", COLOURS[0]),
         ):
-            counts = torch.histc(values.float(), BINS, *limits)
-            edges = torch.linspace(*limits, BINS + 1).numpy()
-            share = (100 * counts / max(len(values), 1)).numpy()
-            axes.stairs(share, edges, color=shade, fill=True, alpha=0.25, label=name)
-            axes.stairs(share, edges, color=shade, linewidth=1)
+            counts = torch.histc(values.float(), BINS, *limits).numpy()
+            share_stairs(axes, counts, torch.linspace(*limits, BINS + 1).numpy(), name, shade)
         axes.set_xlim(*limits)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("cosine of an image and a prompt of its camera")

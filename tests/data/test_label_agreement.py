@@ -40,25 +40,32 @@ def planted(wrong: float, spread: float = 0.6, seed: int = 0) -> tuple[torch.Ten
     return F.normalize(torch.stack(rows), dim=1), torch.tensor(proxies), camera_of_proxy, false
 
 
+def looped_similarities(
+    i: int, features: list[list[float]], proxies: list[int], cameras: list[int], trusted: list[bool]
+) -> dict[int, float]:
+    """The similarity of image i to each proxy of its camera: to the proxy's most similar trusted image but itself."""
+    mates = [j for j in range(len(proxies)) if cameras[proxies[j]] == cameras[proxies[i]]]
+    mean = [sum(features[j][d] for j in mates) / len(mates) for d in range(len(features[0]))]
+
+    def centred(j: int) -> list[float]:
+        row = [x - m for x, m in zip(features[j], mean, strict=True)]
+        length = math.sqrt(sum(x * x for x in row))
+        return [x / length for x in row]
+
+    best: dict[int, float] = {}
+    for j in mates:
+        if j != i and trusted[j]:
+            cosine = sum(a * b for a, b in zip(centred(i), centred(j), strict=True))
+            best[proxies[j]] = max(cosine, best.get(proxies[j], -2.0))
+    return best
+
+
 def looped_agreement(features: list[list[float]], proxies: list[int], cameras: list[int]) -> list[tuple[float, int]]:
     """Level and number of compared proxies of each image, one image after the other."""
     result = []
     for i, proxy in enumerate(proxies):
-        mates = [j for j in range(len(proxies)) if cameras[proxies[j]] == cameras[proxy]]
-        size = len(features[0])
-        mean = [sum(features[j][d] for j in mates) / len(mates) for d in range(size)]
-
-        def centred(j: int, mean: list[float] = mean) -> list[float]:
-            row = [x - m for x, m in zip(features[j], mean, strict=True)]
-            length = math.sqrt(sum(x * x for x in row))
-            return [x / length for x in row]
-
-        best: dict[int, float] = {}
-        for j in mates:
-            if j != i:
-                cosine = sum(a * b for a, b in zip(centred(i), centred(j), strict=True))
-                best[proxies[j]] = max(cosine, best.get(proxies[j], -2.0))
-        people = len({proxies[j] for j in mates})
+        best = looped_similarities(i, features, proxies, cameras, [True] * len(proxies))
+        people = len({other for other in proxies if cameras[other] == cameras[proxy]})
         if proxy not in best or people == 1:
             result.append((1.0, 0))
         else:
@@ -78,18 +85,23 @@ def looped_level(levels: list[float], steps: list[int], share: float) -> float:
     return found
 
 
-@given(
-    sizes=st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=5), min_size=1, max_size=3),
-    rows_at_once=st.integers(1, 9),
-    seed=st.integers(0, 2**31),
-)
-def test_agreement_equals_loops(sizes: list[list[int]], rows_at_once: int, seed: int) -> None:
-    rng = torch.Generator().manual_seed(seed)
+SIZES = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=5), min_size=1, max_size=3)
+"""Images of each proxy of each camera."""
+
+
+def drawn(sizes: list[list[int]], rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    """(M, 6) random unit features, (M,) proxies in random order, and the camera of every proxy."""
     cameras = [camera for camera, proxies in enumerate(sizes) for _ in proxies]
     counts = [count for proxies in sizes for count in proxies]
     proxies = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     proxies = proxies[torch.randperm(len(proxies), generator=rng)]
     features = F.normalize(torch.randn(len(proxies), 6, generator=rng, dtype=torch.float64), dim=1)
+    return features, proxies, cameras
+
+
+@given(sizes=SIZES, rows_at_once=st.integers(1, 9), seed=st.integers(0, 2**31))
+def test_agreement_equals_loops(sizes: list[list[int]], rows_at_once: int, seed: int) -> None:
+    features, proxies, cameras = drawn(sizes, torch.Generator().manual_seed(seed))
     before = features.clone()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ROWS_AT_ONCE", rows_at_once)

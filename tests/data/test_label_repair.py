@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ccafl_plugin.data import label_repair as module
 from ccafl_plugin.data.label_agreement import doubtful_labels
 from ccafl_plugin.data.label_repair import named_proxies, repaired_labels, smallest_lead
-from tests.data.test_label_agreement import CAMERAS, IMAGES, PEOPLE, planted
+from tests.data.test_label_agreement import CAMERAS, IMAGES, PEOPLE, SIZES, drawn, looped_similarities, planted
 
 
 def looped_names(
@@ -21,37 +21,17 @@ def looped_names(
 ) -> list[tuple[int, float]]:
     """Name and lead of each image, one image after the other."""
     result = []
-    for i, proxy in enumerate(proxies):
-        mates = [j for j in range(len(proxies)) if cameras[proxies[j]] == cameras[proxy]]
-        mean = [sum(features[j][d] for j in mates) / len(mates) for d in range(len(features[0]))]
-
-        def centred(j: int, mean: list[float] = mean) -> list[float]:
-            row = [x - m for x, m in zip(features[j], mean, strict=True)]
-            length = math.sqrt(sum(x * x for x in row))
-            return [x / length for x in row]
-
-        best: dict[int, float] = {}
-        for j in mates:
-            if j != i and trusted[j]:
-                cosine = sum(a * b for a, b in zip(centred(i), centred(j), strict=True))
-                best[proxies[j]] = max(cosine, best.get(proxies[j], -2.0))
+    for i in range(len(proxies)):
+        best = looped_similarities(i, features, proxies, cameras, trusted)
         order = sorted(best, key=lambda proxy: -best[proxy])
         result.append((order[0], best[order[0]] - best[order[1]]) if len(order) > 1 else (-1, 0.0))
     return result
 
 
-@given(
-    sizes=st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=5), min_size=1, max_size=3),
-    rows_at_once=st.integers(1, 9),
-    seed=st.integers(0, 2**31),
-)
+@given(sizes=SIZES, rows_at_once=st.integers(1, 9), seed=st.integers(0, 2**31))
 def test_names_equal_loops(sizes: list[list[int]], rows_at_once: int, seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
-    cameras = [camera for camera, proxies in enumerate(sizes) for _ in proxies]
-    counts = [count for proxies in sizes for count in proxies]
-    proxies = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    proxies = proxies[torch.randperm(len(proxies), generator=rng)]
-    features = F.normalize(torch.randn(len(proxies), 6, generator=rng, dtype=torch.float64), dim=1)
+    features, proxies, cameras = drawn(sizes, rng)
     trusted = torch.rand(len(proxies), generator=rng) < 0.7
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ROWS_AT_ONCE", rows_at_once)
