@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import NamedTuple
 
+import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor
 
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.seeds import generator
 
 WEIGHT_DECAY = 0.1  # the optimum is unique and found in few steps, with more dimensions than images too
-MAX_STEPS = 100
+MAX_STEPS = 200
+LARGEST_SLOPE = 1e-6  # where the search ends: no derivative of the loss is larger
 SMALLEST_DEVIATION = 1e-5  # beside the largest; numbers of a feature that vary less are not used
 
 
 class CameraPredictability(NamedTuple):
-    """Accuracy and chance; both are nan if fewer than two cameras can be evaluated."""
+    """Accuracy and chance; nan if fewer than two cameras can be evaluated, accuracy also if a feature is not finite."""
 
     accuracy: float  # share of images with a correctly predicted camera, mean over the cameras
     chance: float  # accuracy of a guess without the feature: 1 / number of cameras
@@ -39,7 +43,7 @@ def camera_predictability(
     cameras that lie between others.)
 
     Args:
-        features: (M, D) float, finite, on any device; the probe learns there, in float32.
+        features: (M, D) float, on any device; the probe learns there, in float64 (half of the images at a time).
         cameras: (M,) int64, any numbers.
         persons: (M,) int64; images with the same number are in the same half.
         seed: seed of the split.
@@ -61,10 +65,12 @@ def camera_predictability(
         return CameraPredictability(math.nan, math.nan)
     kept = torch.isin(cameras, judged.to(cameras))
     features, in_first = features.detach()[kept].float(), in_first[kept]
+    if not features.isfinite().all():
+        return CameraPredictability(math.nan, 1 / len(judged))
     labels = torch.searchsorted(judged.to(cameras), cameras[kept])
     right = torch.zeros_like(labels, dtype=torch.float64)
     for learn in (in_first, ~in_first):
-        predicted = _fit_and_predict(features[learn], labels[learn], features[~learn])
+        predicted = _fit_and_predict(features[learn].double(), labels[learn], features[~learn].double())
         right[~learn] = (predicted == labels[~learn]).double()
     return CameraPredictability(float((right * _equal_shares(labels)).sum()), 1 / len(judged))
 
@@ -83,26 +89,50 @@ def _halves(cameras: Tensor, persons: Tensor | None, seed: int) -> Tensor:
 
 
 def _fit_and_predict(learned: Tensor, labels: Tensor, judged: Tensor) -> Tensor:
-    """Labels of ``judged`` by logistic regression on ``learned``."""
+    """Labels of ``judged`` by logistic regression on ``learned``, both float64."""
     mean, deviation = learned.mean(dim=0), learned.std(dim=0, correction=0)
     # What varies by rounding only (a channel that never fires, less its mean) would be made as large as the rest, and
     # rounding differs from camera to camera.
     deviation = torch.where(deviation > SMALLEST_DEVIATION * deviation.max(), deviation, torch.inf)
-    learned, judged = (learned - mean) / deviation, (judged - mean) / deviation
-    shares = _equal_shares(labels).float()
-    weight = learned.new_zeros(int(labels.max()) + 1, learned.shape[1], requires_grad=True)
-    bias = learned.new_zeros(len(weight), requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=MAX_STEPS, line_search_fn="strong_wolfe")
+    coefficients = logistic_regression((learned - mean) / deviation, labels)
+    return torch.addmm(coefficients[:, -1], (judged - mean) / deviation, coefficients[:, :-1].T).argmax(dim=1)
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        errors = F.cross_entropy(F.linear(learned, weight, bias), labels, reduction="none")
-        total = errors @ shares + WEIGHT_DECAY / 2 * weight.square().sum()
-        total.backward()
-        return total
 
-    optimizer.step(loss)
-    return F.linear(judged, weight, bias).argmax(dim=1)
+def logistic_regression(features: Tensor, labels: Tensor) -> Tensor:
+    """Multinomial logistic regression in which all labels count equally, with ``WEIGHT_DECAY`` on the weights.
+
+    Args:
+        features: (n, D) float64, finite, standardised. (Rounding in float32 ends the search at derivatives of 1e-5.)
+        labels: (n,) int64, 0 to C - 1, each at least once.
+
+    Returns:
+        (C, D + 1) float64: weights and, in the last column, biases. A warning says if the optimum was not found.
+    """
+    shares = _equal_shares(labels)
+    rows = torch.arange(len(labels), device=labels.device)
+    shape = int(labels.max()) + 1, features.shape[1] + 1
+
+    def loss_and_slope(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        coefficients = torch.from_numpy(flat).view(shape).to(features)
+        weight, bias = coefficients[:, :-1], coefficients[:, -1]
+        log_odds = torch.addmm(bias, features, weight.T).log_softmax(dim=1)
+        loss = WEIGHT_DECAY / 2 * weight.square().sum() - shares @ log_odds[rows, labels]
+        errors = log_odds.exp()
+        errors[rows, labels] -= 1
+        errors *= shares[:, None]
+        slope = torch.cat([torch.addmm(weight, errors.T, features, beta=WEIGHT_DECAY), errors.sum(dim=0)[:, None]], 1)
+        return float(loss), slope.flatten().cpu().numpy()
+
+    start = np.zeros(shape[0] * shape[1])
+    options = {"maxiter": MAX_STEPS, "gtol": LARGEST_SLOPE, "ftol": 0.0}
+    found = minimize(loss_and_slope, start, method="L-BFGS-B", jac=True, options=options)
+    if not found.success:
+        slope = float(np.abs(found.jac).max())
+        warnings.warn(
+            f"The camera probe did not converge: after {found.nit} steps the largest derivative is {slope:.1e}.",
+            stacklevel=4,
+        )
+    return torch.from_numpy(found.x).view(shape).to(features)
 
 
 def _equal_shares(labels: Tensor) -> Tensor:

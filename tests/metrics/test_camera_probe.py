@@ -6,9 +6,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
-from ccafl_plugin.metrics.camera_probe import camera_predictability
+from ccafl_plugin.metrics import camera_probe
+from ccafl_plugin.metrics.camera_probe import WEIGHT_DECAY, camera_predictability, logistic_regression
 from ccafl_plugin.utils.errors import CCAFLError
 
 
@@ -128,6 +131,88 @@ def test_rounding_in_numbers_that_never_vary_is_not_read() -> None:
     accuracy = camera_predictability(torch.cat([features, rounding[:, None]], dim=1), cameras).accuracy
     assert accuracy == camera_predictability(features, cameras).accuracy
     assert camera_predictability(torch.cat([features, 1e9 * rounding[:, None]], dim=1), cameras).accuracy > 0.8
+
+
+def newton(features: Tensor, labels: Tensor) -> Tensor:
+    """What ``logistic_regression`` returns, by Newton's method with the whole matrix of second derivatives."""
+    count, dim = features.shape
+    classes = int(labels.max()) + 1
+    shares = [1 / classes / int((labels == label).sum()) for label in labels.tolist()]
+
+    def loss(flat: Tensor) -> Tensor:
+        weight, bias = flat.view(classes, dim + 1)[:, :dim], flat.view(classes, dim + 1)[:, dim]
+        total = WEIGHT_DECAY / 2 * (weight**2).sum()
+        for row in range(count):
+            log_odds = weight @ features[row] + bias
+            total = total - shares[row] * (log_odds[labels[row]] - log_odds.logsumexp(0))
+        return total
+
+    flat = torch.zeros(classes * (dim + 1), dtype=torch.float64)
+    for _ in range(50):
+        slope = torch.autograd.functional.jacobian(loss, flat)
+        if slope.abs().max() < 1e-9:
+            break
+        curvature = torch.autograd.functional.hessian(loss, flat)
+        step = torch.linalg.pinv(curvature, hermitian=True, rtol=1e-9) @ slope  # all biases may rise together
+        size = 1.0
+        while loss(flat - size * step) > loss(flat) + 1e-12:
+            size /= 2
+        flat = flat - size * step
+    assert slope.abs().max() < 1e-9
+    return flat.view(classes, dim + 1)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(2, 3), st.integers(1, 4), st.integers(0, 8), st.sampled_from([0.1, 1.0, 30.0]), st.integers(0, 99))
+def test_the_optimum_is_that_of_newtons_method(classes: int, dim: int, more: int, scale: float, seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    labels = torch.cat([torch.arange(classes), torch.randint(classes, (more,), generator=rng)])
+    features = scale * torch.randn(len(labels), dim, generator=rng, dtype=torch.float64)
+    assert torch.allclose(logistic_regression(features, labels), newton(features, labels), atol=2e-4)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("row", [0, 1])
+def test_features_that_are_not_finite_give_nan(bad: float, row: int) -> None:
+    features, cameras = problem(60, 4, 3, 3.0)
+    features[row, 2] = bad
+    accuracy, chance = camera_predictability(features, cameras)
+    assert math.isnan(accuracy)
+    assert chance == 1 / 3
+
+
+@pytest.mark.parametrize("scale", [1e20, 3e37, 1e-20])
+def test_scale_does_not_matter(scale: float, recwarn: pytest.WarningsRecorder) -> None:
+    features, cameras = problem(300, 8, 3, 1.0)
+    expected = camera_predictability(features, cameras).accuracy
+    assert 0.6 < expected < 1
+    assert camera_predictability(scale * features, cameras).accuracy == pytest.approx(expected, abs=1 / 300)
+    assert not recwarn.list
+
+
+def test_one_dimension_that_is_far_larger(recwarn: pytest.WarningsRecorder) -> None:
+    """Beside it nothing else is read, see ``SMALLEST_DEVIATION``; its own sign tells two of the cameras."""
+    features, cameras = problem(400, 8, 4, 3.0)
+    features[:, 5] = 1e20 * (cameras - 1.5 + 0.1 * features[:, 5].sign())
+    assert camera_predictability(features, cameras).accuracy > 0.9
+    assert not recwarn.list
+
+
+def test_constant_features_give_chance(recwarn: pytest.WarningsRecorder) -> None:
+    _, cameras = problem(90, 1, 3, 0.0)
+    assert camera_predictability(torch.full((90, 5), 0.3), cameras) == pytest.approx((1 / 3, 1 / 3))
+    assert not recwarn.list
+
+
+def test_more_dimensions_than_images(recwarn: pytest.WarningsRecorder) -> None:
+    assert camera_predictability(*problem(24, 500, 3, 3.0)).accuracy > 0.95
+    assert not recwarn.list
+
+
+def test_what_did_not_converge_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_probe, "MAX_STEPS", 1)
+    with pytest.warns(UserWarning, match=r"camera probe did not converge: after 1 steps the largest derivative is \d"):
+        assert camera_predictability(*problem(600, 32, 6, 3.0)).accuracy > 0.5
 
 
 def test_errors() -> None:
