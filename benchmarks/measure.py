@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -20,11 +21,17 @@ MOST_RUNS = 20
 
 
 def main(arguments: list[str]) -> None:
-    """NAME WAY SIZE DEVICE FOLDER: writes ``FOLDER/measured.json`` and a row's result as ``FOLDER/result.npz``."""
-    name, way, size, device, folder = arguments
+    """NAME WAY SIZE DEVICE FOLDER CHANGES: writes ``FOLDER/measured.json`` and a row's result as ``FOLDER/result.npz``.
+
+    CHANGES are entries of a report's size, as JSON.
+    """
+    name, way, size, device, folder, changes = arguments
     if way == "report":
-        report = REPORTS[name]
-        Path(folder, "measured.json").write_text(json.dumps(report.measure(**report.sizes[size], device=device)))
+        report, figures = REPORTS[name], []
+        for line in report.measure(**{**report.sizes[size], **json.loads(changes)}, device=device):
+            figures.append(line)
+            save(figures, Path(folder))
+        save(figures, Path(folder))
         return
     row = ROWS[name]
     problem = row.prepare(**row.size(size), device=device)
@@ -46,10 +53,18 @@ def main(arguments: list[str]) -> None:
     np.savez(Path(folder, "result.npz"), **first_result)
 
 
+def save(figures: list[Any], folder: Path) -> None:
+    """The lines that are there; whole, whenever the process is ended."""
+    part = folder / "measured.part"
+    part.write_text(json.dumps(figures))
+    part.replace(folder / "measured.json")
+
+
 def as_array(value: Any) -> np.ndarray:
     """A copy of a result on the host."""
     return value.detach().cpu().numpy().copy() if isinstance(value, torch.Tensor) else np.array(value)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # reports end what they have started
     main(sys.argv[1:])

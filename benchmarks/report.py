@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ class Report:
         title: what is done, at which size.
         explained: what the columns mean.
         sizes: ``full`` and ``quick`` arguments of ``measure``.
-        measure: does the work in a process of its own; takes a size's entries and ``device`` by name.
+        measure: does the work in a process of its own; takes a size's entries and ``device`` by name. Lines are saved
+            as it gives them, so a long one yields each when it is there.
         devices: where it can be measured.
     """
 
@@ -27,5 +28,5 @@ class Report:
     title: str
     explained: str
     sizes: Mapping[str, Mapping[str, Any]]
-    measure: Callable[..., Figures]
+    measure: Callable[..., Iterable[dict[str, Any]]]
     devices: tuple[str, ...] = ("cpu",)

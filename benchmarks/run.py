@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,11 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     from benchmarks.rows import ROWS
 
     names = (*ROWS, *REPORTS)
-    for name in options.only:
-        if name not in names:
-            print(f"--only: {name!r} is not a row. Choose from: {', '.join(names)}.", file=sys.stderr)
-            return 2
+    unknown = [name for name in options.only if name not in names]
+    if unknown:
+        print(f"--only: {unknown[0]!r} is not a row. Choose from: {', '.join(names)}.", file=sys.stderr)
+        return 2
     chosen = options.only or names
+    changes = read_changes(options.set, [report for name, report in REPORTS.items() if name in chosen])
     size = "quick" if options.quick else "full"
     results: dict[str, Any] = {
         "head": machine.describe(options.threads, options.device),
@@ -54,11 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
     for name, report in REPORTS.items():
         if name in chosen and options.device in report.devices:
             print(f"{name} ...", file=sys.stderr, flush=True)
-            results["reports"].append(measure_report(report, size, options))
-    if options.save:
-        write(results, Path(options.save))
+            own = {key: value for key, value in changes.items() if key in report.sizes[size]}
+            results["reports"].append(measure_report(report, size, options, own))
+            save(results, options)
+    save(results, options)
     print(table.make_table(results))
-    return 0 if all(row["passed"] for row in results["rows"]) else 1
+    return 0 if all(entry.get("passed", True) for entry in (*results["rows"], *results["reports"])) else 1
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -69,6 +72,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each process; all cores")
     parser.add_argument("--ours-only", action="store_true", help="leave the usual ways out; nothing is compared then")
+    parser.add_argument(
+        "--limit", type=float, metavar="SECONDS", help="end a report after so many; the lines it has are kept"
+    )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="entries of the reports' sizes, values as JSON"
+    )
     parser.add_argument("--save", metavar="FILE", help="write the results as data: benchmarks/results/DATE_NAME.json")
     parser.add_argument(
         "--show",
@@ -96,11 +105,57 @@ def update_readme() -> int:
     return 0
 
 
-def measure_report(report: Report, size: str, options: argparse.Namespace) -> dict[str, Any]:
-    """A report's figures."""
-    entry = {"name": report.name, "title": report.title, "explained": report.explained}
-    with in_own_process(report.name, "report", size, options) as folder:
-        return {**entry, "figures": json.loads(Path(folder, "measured.json").read_text())}
+def read_changes(given: list[str], reports: list[Report]) -> dict[str, Any]:
+    """What ``--set`` says.
+
+    Raises:
+        SystemExit: no chosen report has such an entry, or a value is not JSON.
+    """
+    changes: dict[str, Any] = {}
+    for word in given:
+        name, _, value = word.partition("=")
+        known = sorted({entry for report in reports for entry in report.sizes["full"]})
+        if name not in known:
+            raise SystemExit(f"--set: {name!r} is no entry of a chosen report's size: {', '.join(known)}.")
+        try:
+            changes[name] = json.loads(value)
+        except json.JSONDecodeError:
+            raise SystemExit(f"--set {name}: {value!r} is not JSON.") from None
+    return changes
+
+
+def measure_report(report: Report, size: str, options: argparse.Namespace, changes: dict[str, Any]) -> dict[str, Any]:
+    """A report's figures; those that are there if it fails or is ended by ``--limit``."""
+    entry: dict[str, Any] = {"name": report.name, "title": report.title, "explained": report.explained}
+    if changes:
+        entry["explained"] += " Here " + ", ".join(f"{key} {value}" for key, value in changes.items()) + "."
+    with tempfile.TemporaryDirectory() as folder:
+        child = subprocess.Popen(
+            command_of(report.name, "report", size, options, folder, changes),
+            env=environment_of(options),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            code = child.wait(options.limit)
+            ended = f" It failed (exit status {code}); what it had measured:" if code else ""
+        except subprocess.TimeoutExpired:
+            ended = f" Ended after {options.limit:.0f} s; what it had measured:"
+        finally:
+            end(child)
+        measured = Path(folder, "measured.json")
+        figures = json.loads(measured.read_text()) if measured.exists() else []
+    entry["explained"] += ended
+    return {**entry, "figures": figures, **({"passed": False} if ended else {})}
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ends a process; first by SIGTERM, upon which it ends those that it has started."""
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        if child.poll() is None:
+            child.send_signal(sent)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(10)
 
 
 def measure_row(row: Row, size: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -141,13 +196,25 @@ def measure(row: Row, way: str, size: str, options: argparse.Namespace) -> tuple
 @contextlib.contextmanager
 def in_own_process(name: str, way: str, size: str, options: argparse.Namespace) -> Iterator[str]:
     """Runs :mod:`benchmarks.measure`; gives the folder into which it has written."""
-    threads = dict.fromkeys(THREAD_VARIABLES, str(options.threads))
-    environment = {**os.environ, **threads}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "benchmarks.measure", name, way, size, options.device, folder]
-        subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        command = command_of(name, way, size, options, folder, {})
+        subprocess.run(command, env=environment_of(options), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         yield folder
+
+
+def command_of(
+    name: str, way: str, size: str, options: argparse.Namespace, folder: str, changes: dict[str, Any]
+) -> list[str]:
+    """The command line of :mod:`benchmarks.measure`."""
+    what = [name, way, size, options.device, folder, json.dumps(changes)]
+    return [sys.executable, "-m", "benchmarks.measure", *what]
+
+
+def environment_of(options: argparse.Namespace) -> dict[str, str]:
+    """The environment of a process that measures."""
+    threads = dict.fromkeys(THREAD_VARIABLES, str(options.threads))
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, **threads, "PYTHONPATH": path}
 
 
 def largest_difference(first: dict[str, Any], second: dict[str, Any]) -> float:
@@ -163,11 +230,20 @@ def largest_difference(first: dict[str, Any], second: dict[str, Any]) -> float:
     return float(max(differences, default=0.0))
 
 
-def write(results: dict[str, Any], path: Path) -> None:
-    """As JSON."""
+def save(results: dict[str, Any], options: argparse.Namespace) -> None:
+    """As JSON, if ``--save`` says so."""
+    if not options.save:
+        return
+    path = Path(options.save)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=1) + "\n")
 
 
+def end_on_signal() -> None:
+    """Lets SIGTERM end this process as an error does, so that it ends those that it has started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 if __name__ == "__main__":
+    end_on_signal()
     sys.exit(main())

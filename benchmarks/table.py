@@ -127,6 +127,8 @@ def _notes(row: Mapping[str, Any], where: str = "") -> list[str]:
 
 def _report(report: Mapping[str, Any]) -> str:
     figures = report["figures"]
+    if not figures:
+        return "(nothing)"
     lines = [[_seconds(value) if isinstance(value, float) else value for value in line.values()] for line in figures]
     is_number = [any(isinstance(line[name], (int, float)) for line in figures) for name in figures[0]]
     align = ["right" if right else "left" for right in is_number]

@@ -9,6 +9,7 @@ from benchmarks.reports import (
     images,
     imports,
     loading,
+    processes,
     stage2,
     stage2_memory,
 )
@@ -25,5 +26,6 @@ REPORTS: dict[str, Report] = {
         stage2.REPORT,
         stage2_memory.REPORT,
         loading.REPORT,
+        processes.REPORT,
     )
 }

@@ -6,7 +6,7 @@ import contextlib
 import io
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ import torchreid
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from benchmarks.report import Figures, Report
+from benchmarks.report import Report
 from benchmarks.training import synchronize
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.encoder_pass import ImageTransfer
@@ -104,7 +104,7 @@ def cost(batches: Iterable[dict[str, Any]], inputs: TrainingInput | None, device
     return Cost(loading / images, augmenting / images)
 
 
-def measure(images: int, rounds: int, device: str) -> Figures:
+def measure(images: int, rounds: int, device: str) -> Iterator[dict[str, Any]]:
     """Lines per kind of file and way; the ways take turns, and the fastest of the rounds counts.
 
     Args:
@@ -112,7 +112,6 @@ def measure(images: int, rounds: int, device: str) -> Figures:
         rounds: passes of every way.
         device: where batches are augmented, ``cpu`` or ``cuda``.
     """
-    lines: Figures = []
     place = torch.device(device)
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as folder:
@@ -129,8 +128,7 @@ def measure(images: int, rounds: int, device: str) -> Figures:
                 found.setdefault("bytes, from files", []).append(cost(inputs.loader, inputs, place))
                 in_memory = kept.from_memory(inputs.loader)
                 found.setdefault("bytes, from memory", []).append(cost(in_memory, inputs, place))
-        lines += [{"files": kind.title, "loader": way, **line(costs)} for way, costs in found.items()]
-    return lines
+        yield from ({"files": kind.title, "loader": way, **line(costs)} for way, costs in found.items())
 
 
 def line(costs: list[Cost]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 import torchreid
 from PIL import Image
 
-from benchmarks.report import Figures, Report
+from benchmarks.report import Report
 from benchmarks.training import synchronize
 from ccafl_plugin.config import arguments, load_config
 from ccafl_plugin.config.shipped_files import configs_folder
@@ -40,7 +41,7 @@ def write_pictures(root: Path, people: int, images: int) -> None:
 
 def measure(
     config: str, people: int, images: int, iterations: int, workers: tuple[int, ...], device: str, cpu: tuple[str, ...]
-) -> Figures:
+) -> Iterator[dict[str, Any]]:
     """Lines per number of workers and epoch: the start of the epoch, and its iterations.
 
     Args:
@@ -53,7 +54,6 @@ def measure(
         device: ``cpu`` or ``cuda``.
         cpu: settings that make the work small enough for a CPU.
     """
-    lines: Figures = []
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder), people, images)
         for number, memory in [*((number, None) for number in workers), (workers[-1], "0")]:
@@ -61,11 +61,10 @@ def measure(
             fixed += ["data.save_dir", folder, "ccafl.iters_per_epoch", str(iterations)]
             fixed += ["use_gpu", str(device == "cuda"), *(() if device == "cuda" else cpu)]
             fixed += [] if memory is None else ["ccafl.extraction_memory", memory]
-            lines += epochs(load_config(configs_folder() / config, fixed), device)
-    return lines
+            yield from epochs(load_config(configs_folder() / config, fixed), device)
 
 
-def epochs(config: Any, device: str) -> Figures:
+def epochs(config: Any, device: str) -> Iterator[dict[str, Any]]:
     """The first two epochs of a run, without the prompt stage; one epoch if no image stays in memory."""
     options.update(**arguments.option_values(config))
     torch.backends.cudnn.benchmark = device == "cuda"
@@ -73,7 +72,6 @@ def epochs(config: Any, device: str) -> Figures:
     model = building.build_model(config, manager)
     optimizer = torchreid.optim.build_optimizer(model, **arguments.optimizer_arguments(config))
     engine = building.build_engine(config, manager, model, optimizer, None)
-    lines: Figures = []
     for number in range(2 if config.ccafl.extraction_memory else 1):
         started = time.perf_counter()
         engine.start_epoch_of_terms()
@@ -84,8 +82,8 @@ def epochs(config: Any, device: str) -> Figures:
         kept = f"{config.ccafl.extraction_memory} MB"
         where = {"epoch": number + 1, "memory": kept, "workers": config.data.workers, "device": device}
         extracted = {"images/s": engine.labels.num_images / extraction, "waiting for images %": "-"}
-        lines += [{"work": "epoch's start", **where, **extracted}, {"work": "steps", **where, **trained}]
-    return lines
+        yield {"work": "epoch's start", **where, **extracted}
+        yield {"work": "steps", **where, **trained}
 
 
 def iterations_of(engine: Any, loader: Any, device: str) -> dict[str, float]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
-from benchmarks.report import Figures, Report
+from benchmarks.report import Report
 from benchmarks.training import (
     encoder_step,
     forget,
@@ -40,7 +41,18 @@ ON_CPU = ("fp32", "fp16, gradient_checkpointing", "fp16, accumulation 4")
 """What there is to see without a GPU, where everything is float32."""
 
 
-def measure(config: str, proxies: int, cameras: int, iterations: int, device: str, cpu: tuple[str, ...]) -> Figures:
+Lines = Iterator[dict[str, Any]]
+
+
+def measure(
+    config: str,
+    proxies: int,
+    cameras: int,
+    iterations: int,
+    device: str,
+    cpu: tuple[str, ...],
+    switches: Sequence[str] | None,
+) -> Lines:
     """One line per work and setting.
 
     Args:
@@ -50,49 +62,46 @@ def measure(config: str, proxies: int, cameras: int, iterations: int, device: st
         iterations: of each measurement.
         device: ``cpu`` or ``cuda``.
         cpu: settings that make the work small enough for a CPU.
+        switches: names in ``SWITCHES``, in this order; None: all, or those for a CPU.
     """
     size = () if device == "cuda" else cpu
     if device == "cpu":
         proxies, iterations = min(proxies, 24), 1
-    lines = _plain(config, proxies, cameras, iterations, device, size)
+    yield from _plain(config, proxies, cameras, iterations, device, size)
     forget()
-    for name, settings in SWITCHES.items():
-        if device == "cuda" or name in ON_CPU:
-            shown = name if device == "cuda" else name.replace("fp16", "fp32")
-            lines += _ours(shown, config, proxies, cameras, iterations, device, (*size, *settings))
-            forget()
-    return lines
+    for name in (SWITCHES if device == "cuda" else ON_CPU) if switches is None else switches:
+        shown = name if device == "cuda" else name.replace("fp16", "fp32")
+        yield from _ours(shown, config, proxies, cameras, iterations, device, (*size, *SWITCHES[name]))
+        forget()
 
 
-def _plain(config: str, proxies: int, cameras: int, iterations: int, device: str, size: tuple[str, ...]) -> Figures:
+def _plain(config: str, proxies: int, cameras: int, iterations: int, device: str, size: tuple[str, ...]) -> Lines:
     engine, given = make_engine(config, proxies, cameras, device, (*size, *PLAIN))
     pool_as_open_clip(engine)
-    data, lines = make_data(engine, given), []
+    data = make_data(engine, given)
     optimizer = torch.optim.Adam(engine.model.parameters(), lr=given.train.lr)
     for active in _first_and_last(engine, given):
         engine.active_terms = active
         timing = timed(lambda: plain_step(engine, optimizer, data), device, iterations, _warm_up(device))
         counted = waits(lambda: plain_step(engine, optimizer, data), device)
-        lines.append(_line(_step_name(engine), "plain loop, fp32", len(data["img"]), timing, device, None, counted))
-    lines.append(_extraction(engine, data, "plain loop, fp32", device, iterations, None))
-    return lines
+        yield _line(_step_name(engine), "plain loop, fp32", len(data["img"]), timing, device, None, counted)
+    yield _extraction(engine, data, "plain loop, fp32", device, iterations, None)
 
 
 def _ours(
     name: str, config: str, proxies: int, cameras: int, iterations: int, device: str, settings: tuple[str, ...]
-) -> Figures:
+) -> Lines:
     engine, given = make_engine(config, proxies, cameras, device, settings)
-    data, lines, images = make_data(engine, given), [], given.train.batch_size
+    data, images = make_data(engine, given), given.train.batch_size
     encoder = timed(lambda: encoder_step(engine, data), device, iterations, _warm_up(device)).seconds
     for active in _first_and_last(engine, given):
         engine.active_terms = active
         timing = timed(lambda: engine.forward_backward(data), device, iterations, _warm_up(device))
         counted = waits(lambda: engine.forward_backward(data), device)
-        lines.append(_line(_step_name(engine), name, images, timing, device, encoder, counted))
+        yield _line(_step_name(engine), name, images, timing, device, encoder, counted)
     if not given.ccafl.gradient_checkpointing and given.ccafl.accumulation == 1:
         precision = given.ccafl.precision if given.ccafl.amp else "fp32"
-        lines.append(_extraction(engine, data, name, device, iterations, precision))
-    return lines
+        yield _extraction(engine, data, name, device, iterations, precision)
 
 
 def _first_and_last(engine: Any, config: Any) -> list[Any]:
@@ -157,6 +166,7 @@ REPORT = Report(
             "cameras": 6,
             "iterations": 30,
             "cpu": ("train.batch_size", "8", "sampler.num_instances", "4"),
+            "switches": None,
         },
         "quick": {
             "config": "synthetic/ccafl_tiny.yaml",
@@ -164,6 +174,7 @@ REPORT = Report(
             "cameras": 3,
             "iterations": 1,
             "cpu": ("train.batch_size", "8", "sampler.num_instances", "4"),
+            "switches": None,
         },
     },
     measure=measure,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 
-from benchmarks.report import Figures, Report
+from benchmarks.report import Report
 from benchmarks.training import forget, make_data, make_engine, number, timed, windows
 from ccafl_plugin.config import load_config
 from ccafl_plugin.config.shipped_files import configs_folder
@@ -28,7 +31,9 @@ def shipped() -> list[str]:
     return [name for name in names if load_config(configs_folder() / name).loss.name == "ccafl"]
 
 
-def measure(configs: list[str] | None, iterations: int, settings: tuple[str, ...], device: str) -> Figures:
+def measure(
+    configs: list[str] | None, iterations: int, settings: tuple[str, ...], device: str
+) -> Iterator[dict[str, Any]]:
     """One line per configuration.
 
     Args:
@@ -37,16 +42,14 @@ def measure(configs: list[str] | None, iterations: int, settings: tuple[str, ...
         settings: KEY VALUE pairs that change the configurations.
         device: ``cuda``; a CPU has nothing to tell but runs through.
     """
-    lines: Figures = []
     for name in shipped() if configs is None else configs:
         is_clip = load_config(configs_folder() / name).model.name in BACKBONES
-        line: dict[str, object] = {"configuration": name}
+        line: dict[str, Any] = {"configuration": name}
         for switch, pairs in SWITCHES.items():
             possible = is_clip or "ccafl.gradient_checkpointing" not in pairs
             peak = peak_mb(name, (*settings, *pairs), iterations, device) if possible else None
             line[f"{switch} MB"] = number(peak)
-        lines.append(line)
-    return lines
+        yield line
 
 
 def peak_mb(name: str, settings: tuple[str, ...], iterations: int, device: str) -> int | None:

@@ -137,7 +137,7 @@ def test_every_association_at_every_size():
 
 def test_images_are_loaded_in_four_ways():
     """The ways of the engine have an augmentation of their own, and torchreid's has not."""
-    lines = images.measure(images=3, rounds=1, device="cpu")
+    lines = list(images.measure(images=3, rounds=1, device="cpu"))
     assert [line["files"] for line in lines] == [kind.title for kind in images.KINDS for _ in range(4)]
     for line in lines:
         assert line["loading, images/s"] > 0

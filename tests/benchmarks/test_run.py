@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 
 import numpy as np
 import pytest
 
-from benchmarks import run, table
+from benchmarks import measure, run, table
+from benchmarks.report import Report
 from benchmarks.run import largest_difference, main
 
 
@@ -97,11 +100,11 @@ def test_a_difference_above_the_tolerance_fails(usual, code, shown, monkeypatch,
 def test_what_is_measured_where_the_usual_way_is_impossible(monkeypatch, capsys):
     asked = []
 
-    def measure(row, way, size, options):
+    def measured_now(row, way, size, options):
         asked.append((way, size))
         return measured(1.0), {"x": np.array(0.0)}
 
-    monkeypatch.setattr(run, "measure", measure)
+    monkeypatch.setattr(run, "measure", measured_now)
     assert main(["--only", "evaluate_features"]) == 0
     assert asked == [("ours", "full"), ("bound", "full"), ("ours", "usual"), ("usual", "usual")]
     assert "would need 15 GB. The two are compared at queries 1500" in capsys.readouterr().out
@@ -121,3 +124,46 @@ def test_what_is_measured_where_the_usual_way_is_impossible(monkeypatch, capsys)
 def test_largest_difference(first, second, expected):
     arrays = [{name: np.array(value) for name, value in given.items()} for given in (first, second)]
     assert largest_difference(*arrays) == expected
+
+
+def test_a_report_that_is_ended_keeps_its_lines(tmp_path, monkeypatch, capsys):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import json, sys, time\nfrom pathlib import Path\n"
+        "Path(sys.argv[-2], 'measured.json').write_text(json.dumps([{'work': json.loads(sys.argv[-1])}]))\n"
+        "time.sleep(600 if '--hang' in sys.argv else 0)\nsys.exit(3)\n"
+    )
+    hang = ["--hang"]
+    monkeypatch.setattr(
+        run, "command_of", lambda *given: [sys.executable, program, *hang, given[4], json.dumps(given[5])]
+    )
+    file = tmp_path / "results.json"
+    given = ["--quick", "--only", "stage2", "--set", "iterations=7", 'switches=["fp16"]', "--save", str(file)]
+    started = time.monotonic()
+    assert main([*given, "--limit", "3"]) == 1
+    assert time.monotonic() - started < 30
+    hang.clear()
+    ended = json.loads(file.read_text())["reports"][0]
+    assert ended["figures"] == [{"work": {"iterations": 7, "switches": ["fp16"]}}]
+    assert ended["explained"].endswith(" Here iterations 7, switches ['fp16']. Ended after 3 s; what it had measured:")
+    assert main(given) == 1
+    assert "It failed (exit status 3); what it had measured:" in capsys.readouterr().out
+    with pytest.raises(
+        SystemExit, match=r"--set: 'itrations' is no entry of a chosen report's size: cameras, config, "
+    ):
+        main(["--only", "stage2", "--set", "itrations=7"])
+    with pytest.raises(SystemExit, match=r"--set iterations: 'many' is not JSON\."):
+        main(["--only", "stage2", "--set", "iterations=many"])
+
+
+def test_lines_are_saved_as_they_come(tmp_path, monkeypatch):
+    def lines(number, device):
+        for line in range(number):
+            yield {"line": line, "device": device}
+            saved.append(json.loads((tmp_path / "measured.json").read_text()))
+
+    saved = []
+    report = Report("r", "R", "Why.", {"full": {"number": 9}}, lines)
+    monkeypatch.setitem(measure.REPORTS, "r", report)
+    measure.main(["r", "report", "full", "cpu", str(tmp_path), '{"number": 2}'])
+    assert saved == [[{"line": line, "device": "cpu"} for line in range(count)] for count in (1, 2)]

@@ -58,7 +58,7 @@ def test_a_step_is_timed_after_its_warm_up():
 
 def test_steps_and_extraction():
     small = {**stage2.REPORT.sizes["quick"], "cpu": SMALL}
-    lines = stage2.measure(**small, device="cpu")
+    lines = list(stage2.measure(**small, device="cpu"))
     works = ["step: icdl, 8 images, cpu", "step: alignment, ical, inter, 8 images, cpu", "extraction, 8 images, cpu"]
     expected = [("plain loop, fp32", work) for work in works] + [("fp32", work) for work in works]
     expected += [
@@ -85,7 +85,7 @@ def test_memory_runs_through():
 
 
 def test_loading():
-    lines = loading.measure(**loading.REPORT.sizes["quick"], device="cpu")
+    lines = list(loading.measure(**loading.REPORT.sizes["quick"], device="cpu"))
     assert [(line["epoch"], line["memory"]) for line in lines[::2]] == [(1, "2048 MB"), (2, "2048 MB"), (1, "0 MB")]
     assert [line["work"] for line in lines] == ["epoch's start", "steps"] * 3
     assert all(0 < line["waiting for images %"] < 100 for line in lines[1::2])
