@@ -1,12 +1,15 @@
-"""Data loaders over the same batches as another loader, with another content."""
+"""Data loaders over the same batches as another loader, with another content, and over images in files."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torchreid
 from torch.utils.data import DataLoader
+
+from ccafl_plugin.data.image_reading import start_worker
 
 
 def loader_like(
@@ -56,3 +59,22 @@ def with_transform(loader: DataLoader[Any], transform: Any) -> DataLoader[Any]:
     dataset: Any = copy.copy(loader.dataset)
     dataset.transform = transform
     return loader_like(loader, dataset)
+
+
+def loader_of_images(datamanager: Any, paths: Sequence[str], batch_size: int) -> DataLoader[Any]:
+    """A loader of images in files, in their order, as a test reads them.
+
+    Args:
+        datamanager: torchreid's ``ImageDataManager``; it has the test transform and the number of data workers.
+        paths: image files.
+        batch_size: number of images in a batch.
+    """
+    entries = [(path, 0, 0, 0) for path in paths]
+    return DataLoader(
+        torchreid.data.ImageDataset(
+            entries, entries, entries, transform=datamanager.transform_te, mode="query", verbose=False
+        ),
+        batch_size=batch_size,
+        num_workers=datamanager.train_loader.num_workers,
+        worker_init_fn=start_worker,
+    )

@@ -16,13 +16,12 @@ import torch.nn.functional as F
 import torchreid
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
 from ccafl_plugin.config import arguments
 from ccafl_plugin.data.crop_choice import spread
 from ccafl_plugin.data.dataset_checks import check_sources
-from ccafl_plugin.data.image_reading import start_worker
+from ccafl_plugin.data.loaders import loader_of_images
 from ccafl_plugin.engine import manifests
 from ccafl_plugin.engine.extraction import extract
 from ccafl_plugin.engine.state import MAIN
@@ -155,16 +154,7 @@ class RebuiltRun:
 
     def loader(self, paths: Sequence[str]) -> Any:
         """Batches of the images, in their order, with the test transform."""
-        entries = [(path, 0, 0, 0) for path in paths]
-        dataset = torchreid.data.ImageDataset(
-            entries, entries, entries, transform=self.datamanager.transform_te, mode="query", verbose=False
-        )
-        return DataLoader(
-            dataset,
-            batch_size=self.config.test.batch_size,
-            num_workers=self.datamanager.train_loader.num_workers,
-            worker_init_fn=start_worker,
-        )
+        return loader_of_images(self.datamanager, paths, self.config.test.batch_size)
 
 
 @contextlib.contextmanager

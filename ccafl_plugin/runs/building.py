@@ -14,6 +14,7 @@ from ccafl_plugin.config import arguments
 from ccafl_plugin.data.dataset_checks import check_queries
 from ccafl_plugin.data.label_noise import LabelNoise
 from ccafl_plugin.data.list_check import check_batches, check_classes, check_labels, left_out_lines
+from ccafl_plugin.data.loaders import loader_of_images
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.data.whole_files import check_readable
 from ccafl_plugin.engine import ImageCCAFLEngine
@@ -22,6 +23,7 @@ from ccafl_plugin.engine.model_outputs import try_out
 from ccafl_plugin.engine.supervision import Supervision
 from ccafl_plugin.integration.data_manager import damage_training_set
 from ccafl_plugin.models import is_clip
+from ccafl_plugin.models.folded_norms import ENOUGH_IMAGES, are_folded, restore
 from ccafl_plugin.models.trained_weights import load_weights
 from ccafl_plugin.runs.data_report import nothing_twice
 from ccafl_plugin.runs.dataset_door import named_datasets
@@ -124,6 +126,7 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
     if config.model.load_weights:
         compare_with_description(config)
         load_weights(model, config.model.load_weights)
+        _restore_norms(config, datamanager, model)
     if config.ccafl.compile:
         model.compile_image_encoder()
     if device.type == "cuda" and torch.cuda.device_count() > 1 and num_processes() == 1:
@@ -132,6 +135,19 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
             f"--nproc_per_node={torch.cuda.device_count()} tools/train.py with the same arguments (docs/scaling.md)."
         )
     return model
+
+
+def _restore_norms(config: CfgNode, datamanager: Any, model: nn.Module) -> None:
+    """Gives folded batch norms the statistics of training images, evenly over the list; no label is read."""
+    if config.test.evaluate or config.model.resume or not are_folded(model):
+        return
+    train = datamanager.train_loader.dataset.train
+    paths = [entry[0] for entry in train[:: -(-len(train) // ENOUGH_IMAGES)]]
+    restore(model, (batch["img"] for batch in loader_of_images(datamanager, paths, config.test.batch_size)))
+    print(
+        f"The batch norms of {config.model.load_weights} were folded into its layers. They have the statistics of "
+        f"{len(paths)} training images now, so that training goes on from the features of this file."
+    )
 
 
 def _check_pretrained(config: CfgNode, model: nn.Module) -> None:

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchreid
 from torch import nn
-from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
-from ccafl_plugin.data.image_reading import start_worker
+from ccafl_plugin.data.loaders import loader_of_images
 from ccafl_plugin.data.own_pairs import LabelledPairs, read_pairs
 from ccafl_plugin.engine.extraction import extract, unit_features
 from ccafl_plugin.metrics.verification import accept_rates, pair_auc
@@ -42,12 +40,7 @@ def evaluate_pairs(model: nn.Module, datamanager: Any, pairs: LabelledPairs) -> 
         numbers of pairs and images: ``same``, ``different``, ``images``, ``trained_on`` (images that are also in the
         training list).
     """
-    entries = [(path, 0, 0, 0) for path in pairs.images]
-    dataset = torchreid.data.ImageDataset(
-        entries, entries, entries, transform=datamanager.transform_te, mode="query", verbose=False
-    )
-    workers = datamanager.train_loader.num_workers
-    loader = DataLoader(dataset, batch_size=100, num_workers=workers, worker_init_fn=start_worker)
+    loader = loader_of_images(datamanager, pairs.images, batch_size=100)
     device = next(model.parameters()).device
     features = extract(loader, unit_features(model.eval()), device).cpu()
     first, second = features[pairs.places].unbind(dim=1)

@@ -1,0 +1,99 @@
+"""Batch norms whose statistics were folded into the layers before them, as programs that export a model do.
+
+Such a batch norm has mean 0, variance 1 and weight 1; only its bias is its own. In eval mode the model is the one that
+was exported. In training mode it is another one, because batch norms then normalise what is normalised already: its
+features change at once, and the first iterations destroy what the weights know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+ENOUGH_IMAGES = 2048
+"""Images that give the statistics: a channel of the first layers is seen a million times, one of the last 2048."""
+
+
+def are_folded(model: nn.Module) -> bool:
+    """Whether all batch norms of a model are folded; False for a model without any, and for one of random weights.
+
+    Args:
+        model: with its weights.
+    """
+    norms = _norms_of(model)
+    neutral = all(
+        bool((mean == 0).all() and (variance == 1).all() and (norm.weight == 1).all()) for norm, mean, variance in norms
+    )
+    return neutral and any(bool(norm.bias.any()) for norm, _, _ in norms if norm.bias is not None)
+
+
+@torch.no_grad()
+def restore(model: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Gives folded batch norms the statistics of images, in place. In eval mode the model's features stay the same.
+
+    A norm's mean and variance become those of its inputs; weight and bias take the change back.
+
+    Args:
+        model: a model that :func:`are_folded` accepts; it is left in eval mode.
+        batches: images, (B, 3, H, W) float each, that go through the model in eval mode.
+    """
+    norms = _norms_of(model)
+    sums = {norm: _Sums(norm.num_features) for norm, _, _ in norms}
+    hooks = [norm.register_forward_pre_hook(lambda of, inputs: sums[of].add(inputs[0])) for norm in sums]
+    device = next(model.parameters()).device
+    model.eval()
+    try:
+        for images in batches:
+            model(images.to(device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for norm, running_mean, running_variance in norms:
+        if not sums[norm].count:  # no part of a forward pass
+            continue
+        mean, variance = (each.to(norm.weight) for each in sums[norm].mean_and_variance())
+        scale = norm.weight / (running_variance + norm.eps).sqrt()
+        if norm.bias is not None:
+            norm.bias.add_((mean - running_mean) * scale)
+        norm.weight.copy_(scale * (variance + norm.eps).sqrt())
+        running_mean.copy_(mean)
+        running_variance.copy_(variance)
+
+
+def _norms_of(model: nn.Module) -> list[tuple[_BatchNorm, Tensor, Tensor]]:
+    """Batch norms with weights and running statistics, with these: mean and variance, (D,) each."""
+    return [
+        (module, module.running_mean, module.running_var)
+        for module in model.modules()
+        if isinstance(module, _BatchNorm) and module.affine
+        if module.running_mean is not None and module.running_var is not None
+    ]
+
+
+class _Sums:
+    """Sums of a norm's inputs by channel, (D,) float64 on the CPU.
+
+    Args:
+        channels: number D.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.count = 0
+        self.total = torch.zeros(channels, dtype=torch.float64)
+        self.squares = torch.zeros(channels, dtype=torch.float64)
+
+    def add(self, inputs: Tensor) -> None:
+        """Adds a batch, (B, D) or (B, D, ...)."""
+        dims = [dim for dim in range(inputs.ndim) if dim != 1]
+        count = inputs.numel() // inputs.shape[1]
+        variance, mean = (each.double().cpu() for each in torch.var_mean(inputs.float(), dims, correction=0))
+        self.count += count
+        self.total += count * mean
+        self.squares += count * (variance + mean.square())
+
+    def mean_and_variance(self) -> tuple[Tensor, Tensor]:
+        mean = self.total / self.count
+        return mean, (self.squares / self.count - mean.square()).clamp_min(0)
