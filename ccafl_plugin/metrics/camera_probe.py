@@ -70,7 +70,7 @@ def camera_predictability(
     labels = torch.searchsorted(judged.to(cameras), cameras[kept])
     right = torch.zeros_like(labels, dtype=torch.float64)
     for learn in (in_first, ~in_first):
-        predicted = _fit_and_predict(features[learn].double(), labels[learn], features[~learn].double())
+        predicted = _fit_and_predict(features[learn], labels[learn], features[~learn])
         right[~learn] = (predicted == labels[~learn]).double()
     return CameraPredictability(float((right * _equal_shares(labels)).sum()), 1 / len(judged))
 
@@ -89,13 +89,14 @@ def _halves(cameras: Tensor, persons: Tensor | None, seed: int) -> Tensor:
 
 
 def _fit_and_predict(learned: Tensor, labels: Tensor, judged: Tensor) -> Tensor:
-    """Labels of ``judged`` by logistic regression on ``learned``, both float64."""
-    mean, deviation = learned.mean(dim=0), learned.std(dim=0, correction=0)
+    """Labels of ``judged`` by logistic regression on ``learned``."""
+    deviation, mean = torch.std_mean(learned.double(), dim=0, correction=0)
     # What varies by rounding only (a channel that never fires, less its mean) would be made as large as the rest, and
     # rounding differs from camera to camera.
     deviation = torch.where(deviation > SMALLEST_DEVIATION * deviation.max(), deviation, torch.inf)
-    coefficients = logistic_regression((learned - mean) / deviation, labels)
-    return torch.addmm(coefficients[:, -1], (judged - mean) / deviation, coefficients[:, :-1].T).argmax(dim=1)
+    coefficients = logistic_regression(torch.sub(learned, mean).div_(deviation), labels)
+    standardised = torch.sub(judged, mean).div_(deviation)
+    return torch.addmm(coefficients[:, -1], standardised, coefficients[:, :-1].T).argmax(dim=1)
 
 
 def logistic_regression(features: Tensor, labels: Tensor) -> Tensor:
