@@ -254,8 +254,8 @@ def finish(config: CfgNode, engine: Any, started: float) -> None:
         pair_scores = evaluate_pairs(engine.model, engine.datamanager, pairs)
         print("\n".join(pair_lines(pairs.file, pair_scores)))
     if not config.test.evaluate:
+        write_weights(config, engine.model, engine.datamanager)  # first: they are there if anything below fails
         facts = results.summary(config, engine, time.monotonic() - started)
-        write_weights(config, engine.model, engine.datamanager)
         # Last: where there are results, the run is finished.
         results.write(config.data.save_dir, facts | ({} if pair_scores is None else {"pairs": pair_scores}))
 

@@ -14,6 +14,7 @@ from ccafl_plugin.config import load_config
 from ccafl_plugin.runs import results
 from ccafl_plugin.runs.torchreid_engines import SoftmaxEngine
 from ccafl_plugin.runs.train_command import main
+from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.provenance import code_digest, digest_of
 from tests.engine.small_runs import CAMERAS, IDENTITIES, IMAGES, make_manager, write_pictures
 
@@ -98,6 +99,19 @@ def test_the_probe_behind_what_the_test_takes_out(root: Path, tmp_path: Path) ->
     assert set(plain) == {"accuracy", "chance"}
     assert {name: tested[name] for name in plain} == plain
     assert 0 <= tested["as_tested"] < plain["accuracy"]
+
+
+def test_weights_are_written_before_anything_is_measured(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> dict:
+        raise CCAFLError("no measurement")
+
+    monkeypatch.setattr(results, "summary", fails)
+    more = ["loss.name", "softmax", "train.max_epoch", "0"]
+    assert main(["--root", str(root), *SMALL, "data.save_dir", str(tmp_path), *more]) == 1
+    assert (tmp_path / "weights.safetensors").is_file()
+    assert results.read(tmp_path) is None
 
 
 def assert_camera_pairs(written: dict) -> None:
