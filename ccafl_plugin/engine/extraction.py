@@ -19,8 +19,9 @@ from ccafl_plugin.data.image_reading import served, start_worker
 from ccafl_plugin.data.loaders import loader_like
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.encoder_pass import ImageTransfer, autocast
-from ccafl_plugin.utils.distributed import gather_rows, num_processes, own_share, send_shares, unwrap
+from ccafl_plugin.utils.distributed import gather_rows, num_processes, own_share, unwrap
 from ccafl_plugin.utils.dtypes import convolutions_like_products
+from ccafl_plugin.utils.machine_memory import MachineBytes
 from ccafl_plugin.utils.progress import watched
 
 MB = 2**20
@@ -38,9 +39,9 @@ class TrainingImages:
         datamanager: torchreid's ``ImageDataManager``; it has the training images, the test transform and the batch
             size.
         labels: labels of the manager's training list.
-        memory: MB that the images may take in each process, H x W x 3 bytes each; 0: they are read again every time.
+        memory: MB that the images may take on each machine, H x W x 3 bytes each; 0: they are read again every time.
         shared: whether the processes of a run share the work: each reads and encodes every W-th image, and all of them
-            call :meth:`encode` at the same time. If images are kept, each gets those that the others have read.
+            call :meth:`encode` at the same time. If images are kept, the processes of a machine keep them together.
 
     Attributes:
         paths: (M,) the images' paths, in their order.
@@ -121,17 +122,20 @@ class TrainingImages:
             yield from ({"img": images} for images in self._kept[self._own].split(self.loader.batch_size or 1))
             return
         kept: Tensor | None = None
+        of_machine: MachineBytes | None = None
         first = 0
         for batch in self.loader:
             images = batch["img"]
             if first == 0 and images.dtype == torch.uint8 and self._fits(images[0].nbytes):
-                kept = images.new_empty(len(self.paths), *images.shape[1:])
+                shape = len(self.paths), *images.shape[1:]
+                of_machine = MachineBytes(shape) if self.shared else None
+                kept = images.new_empty(shape) if of_machine is None else of_machine.rows
             if kept is not None:
                 kept[self._own][first : first + len(images)] = images
             first += len(images)
             yield batch
-        if kept is not None and self.shared:
-            send_shares(kept)
+        if of_machine is not None:
+            of_machine.complete()
         self._kept = kept
 
     def _fits(self, size: int) -> bool:

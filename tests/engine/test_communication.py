@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ccafl_plugin.engine.shared_gradients import SharedGradients
-from tests.engine.small_runs import HEIGHT, IDENTITIES, WIDTH, make_engine
+from tests.engine.small_runs import IDENTITIES, make_engine
 from tests.pages import REPOSITORY
 from tests.ranks import in_ranks
 
@@ -75,7 +75,7 @@ def test_bytes_of_an_epoch(pictures: Path, tmp_path: Path) -> None:
     outputs = steps * 4 * batch * (sizes["D"] + sizes["E"])
     assert counts["gathered"] == outputs + 4 * images * sizes["D"] + 4 * images * sizes["E"]  # and stage 1
     assert counts["summed"] == 4 * 2 * sizes["norms"]  # running statistics, once an epoch
-    assert counts["sent"] == sizes["parts"] + sizes["prompts"] + 3 * images * HEIGHT * WIDTH  # those that are kept
+    assert counts["sent"] == sizes["parts"] + sizes["prompts"]  # images are kept in common
 
 
 def test_the_numbers_of_the_page() -> None:
@@ -95,7 +95,7 @@ def test_the_numbers_of_the_page() -> None:
         "pseudo identities": 8 * proxies,
         "features of a test (19 281 images)": 4 * 19281 * dim,
         "weights at the start": 4 * trained,
-        "images that are kept (`ccafl.extraction_memory`)": 3 * images * 256 * 128,
+        "images that are kept (`ccafl.extraction_memory`), between machines": 3 * images * 256 * 128,
         "embeddings and prompts of stage 1": 4 * images * embedding + 4 * proxies * (4 * 512 + embedding),
     }
     for name, bytes_sent in expected.items():
