@@ -98,6 +98,12 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine short work takes ten seconds and would print lines among those that a test reads."""
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+
+
+@pytest.fixture(autouse=True)
 def default_options() -> Iterator[None]:
     """Each test starts from, and leaves, the default options."""
     options.reset()

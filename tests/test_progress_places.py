@@ -22,6 +22,12 @@ from tests.runs.small_commands import SMALL
 from tests.terminals import on_pseudo_terminal
 
 
+@pytest.fixture(autouse=True)
+def shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests show no progress, see ``tests/conftest.py``."""
+    monkeypatch.delenv("TQDM_DISABLE")
+
+
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
     """Work -> how many there were; at the end each has counted to its total."""

@@ -18,6 +18,12 @@ from tests.children import in_child
 from tests.terminals import Terminal, on_pseudo_terminal
 
 
+@pytest.fixture(autouse=True)
+def shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests show no progress, see ``tests/conftest.py``."""
+    monkeypatch.delenv("TQDM_DISABLE")
+
+
 class Clock:
     def __init__(self) -> None:
         self.seconds = 0.0
