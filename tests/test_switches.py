@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from ccafl_plugin.models.towers import ImageTower
+from ccafl_plugin.models.image_tower import ImageTower
 from ccafl_plugin.runs.train_command import main
 from tests.layouts import write_market1501
 

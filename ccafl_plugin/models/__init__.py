@@ -4,7 +4,8 @@ Importing this package does not import open_clip; building a model does. The mod
 
 - ``clip``: the model that torchreid gets, and the list of backbones;
 - ``open_clip_models``: any encoder of open_clip by name; ``timm_tower``: those that come from timm;
-- ``towers``: the image encoders; ``attention_pooling`` and ``positions`` are parts of them;
+- ``image_tower``: the base of the image encoders; ``towers``: the encoders; ``attention_pooling`` and ``positions`` are
+  parts of them;
 - ``pooling``: GeM and batch norm, from a feature map to the retrieval feature;
 - ``prompts``: the text encoder and the learnable prompts;
 - ``pretrained``: CLIP's weights, downloaded or from a file; ``token_rows`` stores only some token embeddings in a file;
@@ -19,9 +20,9 @@ Importing this package does not import open_clip; building a model does. The mod
 """
 
 from ccafl_plugin.models.clip import BACKBONES, Backbone, ClipReID, build_clip, is_clip, reads_prompts
+from ccafl_plugin.models.image_tower import check_compile
 from ccafl_plugin.models.pooling import GeM, NeckBatchNorm
 from ccafl_plugin.models.prompts import PromptLearner, TextEncoder, check_prompt_length
-from ccafl_plugin.models.towers import check_compile
 
 __all__ = [
     "BACKBONES",

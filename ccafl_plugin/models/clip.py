@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ccafl_plugin.models.activation import GELU_KEY, activation_of, set_activation
+from ccafl_plugin.models.image_tower import ImageTower
 from ccafl_plugin.models.open_clip_models import build_parts, is_open_clip, takes_prompts
 from ccafl_plugin.models.pooling import NeckBatchNorm
 from ccafl_plugin.models.pretrained import load_pretrained
 from ccafl_plugin.models.prompts import TextEncoder
-from ccafl_plugin.models.towers import ImageTower, ResNetTower, ViTTower
+from ccafl_plugin.models.towers import ResNetTower, ViTTower
 from ccafl_plugin.utils.dtypes import at_least_float32
 from ccafl_plugin.utils.errors import unknown_name
 
@@ -154,7 +155,7 @@ class ClipReID(nn.Module):
         """(B, 3, height, width) float -> see the class.
 
         With ``return_featuremaps``, which torchreid's ``visualize_actmap.py`` asks for, the result is (B, C, h, w)
-        float32 in both modes: :meth:`~ccafl_plugin.models.towers.ImageTower.feature_maps`.
+        float32 in both modes: :meth:`~ccafl_plugin.models.image_tower.ImageTower.feature_maps`.
         """
         if return_featuremaps:
             return at_least_float32(self.image_encoder.feature_maps(images))

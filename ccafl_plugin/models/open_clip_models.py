@@ -14,10 +14,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from ccafl_plugin.models.activation import activation_of
+from ccafl_plugin.models.image_tower import ImageTower
 from ccafl_plugin.models.pretrained import NOT_NEEDED, WEIGHTS_KEY, WITHOUT_WEIGHTS, download, read_weights
 from ccafl_plugin.models.prompts import TextEncoder, WholeTextEncoder
 from ccafl_plugin.models.timm_tower import TimmTower, native_grid
-from ccafl_plugin.models.towers import ImageTower, ResNetTower, ViTTower
+from ccafl_plugin.models.towers import ResNetTower, ViTTower
 from ccafl_plugin.utils.errors import CCAFLError
 
 PREFIX = "open_clip/"

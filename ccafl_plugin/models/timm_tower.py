@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ccafl_plugin.models.feature_maps import as_map, output_of
+from ccafl_plugin.models.image_tower import ImageTower, Stage
 from ccafl_plugin.models.positions import Grid
-from ccafl_plugin.models.towers import ImageTower, Stage
 from ccafl_plugin.utils.errors import CCAFLError
 
 CONVOLUTION_STRIDE = 32
@@ -22,7 +22,7 @@ class TimmTower(ImageTower):
 
     Positions of transformers are resized by timm (``set_input_size``), for the first batch and for state dicts; later
     batches must have the size of the first. Encoders without patches take any size. Arguments as in
-    :class:`~ccafl_plugin.models.towers.ImageTower`.
+    :class:`~ccafl_plugin.models.image_tower.ImageTower`.
 
     Raises:
         CCAFLError: an encoder whose head pools by itself: it has no feature before its embedding.
