@@ -19,7 +19,7 @@ from ccafl_plugin.features.onnx_extractor import OnnxExtractor
 from ccafl_plugin.features.reading_ahead import reading_threads
 from ccafl_plugin.features.zoo import ZOO
 from ccafl_plugin.metrics import CameraStatistics
-from ccafl_plugin.metrics.camera_normalization import Cameras
+from ccafl_plugin.metrics.features_with_cameras import Cameras
 from ccafl_plugin.models.described_model import FeatureModel, build_described, feature_dims
 from ccafl_plugin.models.named_weights import file_of_weights, read_weights_file
 from ccafl_plugin.models.weights_description import FEATURES, WeightsDescription

@@ -4,7 +4,8 @@
 - ``rerank``: k-reciprocal re-ranking; ``all_pairs``, ``nearest``, ``neighbours`` and ``reciprocal`` are its parts;
 - ``random_ranking``: scores of a random ranking; ``camera_probe``: how well a probe predicts the camera;
 - ``complexity``: parameters and multiply-adds of a model; ``watched_scores``: all scores of an evaluation;
-- ``camera_normalization``, ``camera_neighbours``, ``camera_pairs``: evaluation that uses cameras.
+- ``camera_normalization``, ``camera_neighbours``, ``camera_pairs``: evaluation that uses cameras;
+  ``features_with_cameras`` checks what the first is given.
 """
 
 from ccafl_plugin.metrics.camera_neighbours import CameraNeighbours

@@ -10,15 +10,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from ccafl_plugin.metrics.features_with_cameras import (
+    Cameras,
+    camera_names,
+    camera_of_each,
+    check_features,
+    listed,
+    unit_rows,
+)
 from ccafl_plugin.utils.camera_moments import (
     FLOOR,
     TEST_MODES,
@@ -40,8 +47,6 @@ NAME = "camera_statistics"
 
 ROWS_AT_ONCE = 8192
 """Rows that are held in float64 where cameras don't divide them."""
-
-Cameras: TypeAlias = Tensor | NDArray[Any] | Sequence[int] | Sequence[str]
 
 
 class UnknownCameraWarning(UserWarning):
@@ -121,11 +126,11 @@ class CameraStatistics:
             CCAFLError: no images, no cameras, shapes that don't fit, features that aren't finite, an unknown mode.
         """
         check_mode("camera normalisation", mode, TEST_MODES)
-        names = _camera_of_each(features, cameras)
+        names = camera_of_each(features, cameras)
         if not len(names):
             raise CCAFLError("camera normalisation: there are no images to take statistics of.")
         found, camera = np.unique(names, return_inverse=True)
-        parts = [moments(_unit_rows(features, camera == number)) for number in range(len(found))]
+        parts = [moments(unit_rows(features, camera == number)) for number in range(len(found))]
         return cls(
             cameras=tuple(found.tolist()),
             counts=torch.tensor([part.images for part in parts]),
@@ -154,7 +159,7 @@ class CameraStatistics:
         """
         if self.mode == "erase":
             return self._erase(features)
-        names = _camera_of_each(features, cameras)
+        names = camera_of_each(features, cameras)
         self.check(features.shape[1])
         places = {name: place for place, name in enumerate(self.cameras)}
         own = self._moments()
@@ -167,14 +172,14 @@ class CameraStatistics:
                 unknown.append(name)
             of = pulled(own[places[name]], everything) if name in places else everything
             members = names == name
-            rows = _unit_rows(features, members)
+            rows = unit_rows(features, members)
             rows = without(rows, of, self.mode)
             if self.mode == "mean_std":
                 rows[:, ~varies] = 0
             result[torch.from_numpy(members)] = torch.from_numpy(scaled_to_unit_length(rows)).to(result.dtype)
         if unknown:
             warnings.warn(
-                f"camera normalisation: no statistics of {_listed(unknown)}, only of {_listed(self.cameras)}; images "
+                f"camera normalisation: no statistics of {listed(unknown)}, only of {listed(self.cameras)}; images "
                 "of the former get the statistics of all cameras.",
                 UnknownCameraWarning,
                 stacklevel=2,
@@ -211,9 +216,9 @@ class CameraStatistics:
         if dataset and self.dataset and dataset != self.dataset:
             raise CCAFLError(f"{what}: of the cameras of {self.dataset}, but the images are of {dataset}.")
         if cameras is not None:
-            given = np.unique(_names(cameras)).tolist()
+            given = np.unique(camera_names(cameras)).tolist()
             if given and not set(given) & set(self.cameras):
-                raise CCAFLError(f"{what}: of {_listed(self.cameras)}, but the images are of {_listed(given)}.")
+                raise CCAFLError(f"{what}: of {listed(self.cameras)}, but the images are of {listed(given)}.")
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """All that :meth:`from_tensors` needs, named so that it can stand among the tensors of a weights file.
@@ -278,7 +283,7 @@ class CameraStatistics:
         return cls.from_tensors(tensors, metadata, f"{what}: {str(path)!r}")
 
     def _erase(self, features: Tensor) -> Tensor:
-        _check_features(features)
+        check_features(features)
         self.check(features.shape[1])
         own = self._moments()
         everything = united(own)
@@ -286,46 +291,10 @@ class CameraStatistics:
         result = torch.empty(features.shape, dtype=torch.promote_types(features.dtype, torch.float32))
         for first in range(0, len(features), ROWS_AT_ONCE):
             some = features[first : first + ROWS_AT_ONCE]
-            rows = without_directions(_unit_rows(some, np.ones(len(some), dtype=bool)), centre, basis)
+            rows = without_directions(unit_rows(some, np.ones(len(some), dtype=bool)), centre, basis)
             result[first : first + len(some)] = torch.from_numpy(scaled_to_unit_length(rows)).to(result.dtype)
         return result.to(features.device)
 
     def _moments(self) -> list[Moments]:
         rows = zip(self.counts.tolist(), self.mean.double().numpy(), self.variance.double().numpy(), strict=True)
         return [Moments(count, mean, variance) for count, mean, variance in rows]
-
-
-def _camera_of_each(features: Tensor, cameras: Cameras | None) -> NDArray[Any]:
-    """(M,) camera names, checked against the features."""
-    if cameras is None:
-        raise CCAFLError("camera normalisation needs to know the camera of each image; give cameras, or leave it off.")
-    names = _names(cameras)
-    if features.ndim != 2 or names.shape != tuple(features.shape[:1]):
-        raise CCAFLError(
-            f"camera normalisation needs features (M, D) and cameras (M,), got {tuple(features.shape)} and "
-            f"{names.shape}."
-        )
-    _check_features(features)
-    return names
-
-
-def _check_features(features: Tensor) -> None:
-    if features.ndim != 2:
-        raise CCAFLError(f"camera normalisation needs features (M, D), got {tuple(features.shape)}.")
-    if not bool(torch.isfinite(features).all()):
-        raise CCAFLError("camera normalisation: some features are not finite. Check them for NaN.")
-
-
-def _names(cameras: Cameras) -> NDArray[Any]:
-    return np.asarray(cameras.cpu() if isinstance(cameras, Tensor) else cameras)
-
-
-def _unit_rows(features: Tensor, members: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(n, D) a copy of some rows, of length 1."""
-    chosen = features.detach()[torch.from_numpy(members).to(features.device)]
-    return scaled_to_unit_length(chosen.cpu().double().numpy())
-
-
-def _listed(cameras: Sequence[int] | Sequence[str]) -> str:
-    """Such as camera 3, or cameras 3, 4."""
-    return f"camera{'s' * (len(cameras) != 1)} {', '.join(map(str, cameras))}"
