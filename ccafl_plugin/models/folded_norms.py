@@ -1,6 +1,6 @@
 """Batch norms whose statistics were folded into the layers before them, as programs that export a model do.
 
-Such a batch norm has mean 0, variance 1 and weight 1; only its bias is its own. In eval mode the model is the one that
+Such a batch norm has mean 0, variance 1 (some programs: 1 - eps) and weight 1; only its bias is its own. In eval mode the model is the one that
 was exported. In training mode it is another one, because batch norms then normalise what is normalised already: its
 features change at once, and the first iterations destroy what the weights know.
 """
@@ -18,16 +18,14 @@ ENOUGH_IMAGES = 2048
 
 
 def are_folded(model: nn.Module) -> bool:
-    """Whether all batch norms of a model are folded; False for a model without any, and for one of random weights.
+    """Whether most batch norms of a model are folded; False for a model without any, and for one of random weights.
 
     Args:
         model: with its weights.
     """
-    norms = _norms_of(model)
-    neutral = all(
-        bool((mean == 0).all() and (variance == 1).all() and (norm.weight == 1).all()) for norm, mean, variance in norms
-    )
-    return neutral and any(bool(norm.bias.any()) for norm, _, _ in norms if norm.bias is not None)
+    folded = _folded_norms(model)
+    all_norms = sum(isinstance(module, _BatchNorm) for module in model.modules())
+    return 2 * len(folded) > all_norms and any(bool(norm.bias.any()) for norm, _, _ in folded if norm.bias is not None)
 
 
 @torch.no_grad()
@@ -37,10 +35,10 @@ def restore(model: nn.Module, batches: Iterable[Tensor]) -> None:
     A norm's mean and variance become those of its inputs; weight and bias take the change back.
 
     Args:
-        model: a model that :func:`are_folded` accepts; it is left in eval mode.
+        model: a model that :func:`are_folded` accepts; it is left in eval mode. Its other batch norms stay as they are.
         batches: images, (B, 3, H, W) float each, that go through the model in eval mode.
     """
-    norms = _norms_of(model)
+    norms = _folded_norms(model)
     sums = {norm: _Sums(norm.num_features) for norm, _, _ in norms}
     hooks = [norm.register_forward_pre_hook(lambda of, inputs: sums[of].add(inputs[0])) for norm in sums]
     device = next(model.parameters()).device
@@ -63,14 +61,21 @@ def restore(model: nn.Module, batches: Iterable[Tensor]) -> None:
         running_variance.copy_(variance)
 
 
-def _norms_of(model: nn.Module) -> list[tuple[_BatchNorm, Tensor, Tensor]]:
-    """Batch norms with weights and running statistics, with these: mean and variance, (D,) each."""
-    return [
-        (module, module.running_mean, module.running_var)
-        for module in model.modules()
-        if isinstance(module, _BatchNorm) and module.affine
-        if module.running_mean is not None and module.running_var is not None
-    ]
+def _folded_norms(model: nn.Module) -> list[tuple[_BatchNorm, Tensor, Tensor]]:
+    """Batch norms that only add their bias, with their running statistics: mean and variance, (D,) each."""
+    found = []
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and module.affine:
+            mean, variance = module.running_mean, module.running_var
+            if mean is not None and variance is not None and _is_neutral(module, mean, variance):
+                found.append((module, mean, variance))
+    return found
+
+
+def _is_neutral(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> bool:
+    """Whether a norm's scale is 1 but for eps; a variance of 1 - eps makes it 1 exactly."""
+    alike = [bool((each - 1).abs().max() <= 2 * norm.eps) for each in (norm.weight, variance)]
+    return all(alike) and not bool(mean.any())
 
 
 class _Sums:

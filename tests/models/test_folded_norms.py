@@ -34,18 +34,18 @@ def norms_of(model: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
 
 
 @torch.no_grad()
-def folded(model: nn.Sequential) -> nn.Sequential:
-    """The same model with neutral batch norms, as an export has it."""
+def folded(model: nn.Sequential, exact: bool = False) -> nn.Sequential:
+    """The same model with neutral batch norms, as an export has it; ``exact``: variances are 1 - eps, not 1."""
     model = copy.deepcopy(model)
     for layer, norm in itertools.pairwise(model):
         if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
             scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-            neutral = (1 + norm.eps) ** 0.5  # of a norm with variance 1
+            neutral = 1.0 if exact else (1 + norm.eps) ** 0.5
             layer.weight *= (scale * neutral).view(-1, *[1] * (layer.weight.ndim - 1))
             layer.bias.copy_((layer.bias - norm.running_mean) * scale * neutral)
             norm.weight.fill_(1)
             norm.running_mean.zero_()
-            norm.running_var.fill_(1)
+            norm.running_var.fill_(1 - norm.eps if exact else 1)
     return model
 
 
@@ -54,8 +54,9 @@ def images(count: int = 64, seed: int = 1) -> Tensor:
     return 3 + 2 * torch.randn(count, 3, 9, 7, dtype=torch.float64)
 
 
-def test_features_stay_and_training_starts_from_them() -> None:
-    exported = folded(small_net())
+@pytest.mark.parametrize("exact", [False, True])
+def test_features_stay_and_training_starts_from_them(exact: bool) -> None:
+    exported = folded(small_net(), exact)
     expected = exported(images())
     torch.testing.assert_close(expected, small_net()(images()))
     assert are_folded(exported)
@@ -77,17 +78,17 @@ def test_statistics_are_those_of_all_inputs_whatever_the_batches() -> None:
     torch.testing.assert_close(exported[1].running_var, first.var(dim=(0, 2, 3), correction=0), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["random", "trained", "none", "one of them"])
+@pytest.mark.parametrize("kind", ["random", "trained", "none", "two of three"])
 def test_other_models_are_left_alone(kind: str) -> None:
     model: nn.Module = small_net()
     if kind == "random":
         model = torchreid.models.build_model("osnet_x0_25", 4, pretrained=False)
     if kind == "none":
         model = nn.Linear(3, 2)
-    if kind == "one of them":
-        trained = model[4]
+    if kind == "two of three":
+        trained = model
         model = folded(small_net())
-        model[4] = trained
+        model[1], model[9] = trained[1], trained[9]
     assert not are_folded(model)
 
 
@@ -101,3 +102,16 @@ def test_a_channel_that_never_fires_and_a_norm_that_no_image_reaches() -> None:
     torch.testing.assert_close(exported(images()), expected)
     assert all(bool(norm.weight.isfinite().all()) for norm in norms_of(exported))
     assert bool((exported[3].unused.running_mean == 0).all())
+
+
+def test_a_norm_that_was_not_folded_stays() -> None:
+    """In an OSNet from an ONNX file, all batch norms but the last one are folded."""
+    exported, trained = folded(small_net()), small_net()[9]
+    exported[8], exported[9] = small_net()[8], trained
+    assert are_folded(exported)
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    expected = exported(images())
+    restore(exported, images(seed=2).split(16))
+    torch.testing.assert_close(exported(images()), expected)
+    assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
+    assert not are_folded(exported)
