@@ -1,8 +1,8 @@
 """Batch norms whose statistics were folded into the layers before them, as programs that export a model do.
 
-Such a batch norm has mean 0, variance 1 (some programs: 1 - eps) and weight 1; only its bias is its own. In eval mode the model is the one that
-was exported. In training mode it is another one, because batch norms then normalise what is normalised already: its
-features change at once, and the first iterations destroy what the weights know.
+Such a batch norm has mean 0, variance 1 (some programs: 1 - eps) and weight 1; only its bias is its own. In eval mode
+the model is the one that was exported. In training mode it is another one, because batch norms then normalise what is
+normalised already: its features change at once, and the first iterations destroy what the weights know.
 """
 
 from __future__ import annotations
