@@ -2,8 +2,9 @@
 
 The modules in reading order:
 
-- ``ccafl_engine``: ``ImageCCAFLEngine``, what it overrides of torchreid's engine, and one iteration
-  (``forward_backward``);
+- ``ccafl_engine``: ``ImageCCAFLEngine``, how it is built, and a run's beginning and epochs; what it overrides of
+  torchreid's engine besides is in its base classes: ``term_iterations`` (one iteration: ``forward_backward``),
+  ``checkpointed_engine``, ``shared_evaluation``, ``scored_engine``;
 - ``epoch_start``: the start of an epoch; ``extraction`` computes the features, ``supervision`` the pseudo identities;
 - ``association_report``: reports on an association, with and without true identities;
 - ``encoder_pass``: the encoder's forward and backward pass; ``model_outputs`` brings all models' outputs into one form;
@@ -13,7 +14,7 @@ The modules in reading order:
 - ``state``: everything that a checkpoint contains; ``checkpointing`` writes and reads it, ``checkpoints`` and
   ``manifests`` handle the files, ``earlier_runs`` what was in the folder before, ``same_settings`` compares optimizers
   and schedules;
-- ``scored_engine``: the scores of tests;
+- ``scored_engine``: the scores of tests; ``shared_evaluation`` shares the tests among processes;
 - ``effective_settings``: the settings with which a run really trains.
 
 Losses are in ``losses``, the terms around them in ``terms``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -23,21 +23,20 @@ from ccafl_plugin.engine.epoch_start import EpochStart
 from ccafl_plugin.engine.extraction import TrainingImages
 from ccafl_plugin.engine.gradient_check import GradientCheck
 from ccafl_plugin.engine.label_filter import LabelFilter
-from ccafl_plugin.engine.loss_report import LossReport, check_finite, weighted_losses
 from ccafl_plugin.engine.model_outputs import Promise, promised_outputs
 from ccafl_plugin.engine.process_agreement import check_agreement, check_alike
-from ccafl_plugin.engine.shared_evaluation import SharedTests
 from ccafl_plugin.engine.shared_loading import NoWriter
 from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.engine.state import MAIN, TrainingState
 from ccafl_plugin.engine.supervision import Supervision, check_ids
 from ccafl_plugin.engine.term_checks import check_terms
+from ccafl_plugin.engine.term_iterations import TermIterations
 from ccafl_plugin.engine.text_side import TextSide
 from ccafl_plugin.engine.training_input import TrainingInput
 from ccafl_plugin.models.joined_norms import join_batch_norms
 from ccafl_plugin.optim import fuse_steps
 from ccafl_plugin.options import options
-from ccafl_plugin.terms import PAPER_TERMS, TERMS, Batch, Setup, Term, check_windows, order_by_needs
+from ccafl_plugin.terms import PAPER_TERMS, TERMS, Setup, Term, check_windows, order_by_needs
 from ccafl_plugin.utils.distributed import (
     average_statistics,
     check_initialised,
@@ -54,7 +53,7 @@ from ccafl_plugin.utils.seeds import pin_global_state
 from ccafl_plugin.utils.stopping import shielded
 
 
-class ImageCCAFLEngine(SharedTests):
+class ImageCCAFLEngine(TermIterations):
     """Trains a model with a list of terms; the training loop, evaluation and logging are torchreid's.
 
     Args:
@@ -208,7 +207,6 @@ class ImageCCAFLEngine(SharedTests):
             "input": [datamanager.height, datamanager.width],
             "proxies": self.labels.num_proxies,
         }
-        self._saved: tuple[int, str] | None = None
         self.checkpoints = Checkpointing(self.state, architecture, keep, frozenset(keep_epochs))
 
     def _bind_terms(self, promise: Promise) -> None:
@@ -251,7 +249,6 @@ class ImageCCAFLEngine(SharedTests):
                 from_first(lambda: held.enter_context(locked(save_dir)))
             self._run(save_dir, max_epoch, start_epoch, **settings)
 
-    @convolutions_like_products()
     def _run(self, save_dir: str, max_epoch: int, start_epoch: int, **settings: Any) -> None:
         if not settings.get("test_only", False):
             self._begin(save_dir, max_epoch, start_epoch)
@@ -262,6 +259,7 @@ class ImageCCAFLEngine(SharedTests):
         finally:
             self._saved = None
 
+    @convolutions_like_products()  # as ``run`` of the base class
     def _begin(self, save_dir: str, max_epoch: int, start_epoch: int) -> None:
         """Checks the terms, prints the settings, moves old checkpoints away, and runs stage 1 if needed."""
         check_windows(self.terms, range(start_epoch, max_epoch))
@@ -328,50 +326,6 @@ class ImageCCAFLEngine(SharedTests):
         groups = enumerate(self.optimizer.param_groups)
         self._write("Learning_rate", {group.get("name", f"group_{i}"): group["lr"] for i, group in groups})
 
-    def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
-        """One iteration; torchreid's loop averages, prints and logs the returned numbers."""
-        is_last = self.batch_idx + 1 == getattr(self, "num_batches", 0)  # then the epoch is saved before the run ends
-        with shielded(stop=not is_last):
-            return self._iterate(data)
-
-    def _iterate(self, data: dict[str, Any]) -> dict[str, float]:
-        batch = self.make_batch(data)  # the encoder runs here, once; terms only read
-        for term in self.active_terms:
-            term.step_own(batch)  # the proxy classifier learns from detached features before ICAL reads it
-        parts = {term.name: term.loss(batch) for term in self.active_terms}
-        losses = weighted_losses(parts, self.active_terms)
-        # The transfer of its numbers, and of the verdict on the last step, overlaps with the backward pass.
-        report = LossReport(parts, losses, self.gradients.verdict)
-        if losses:  # empty if no term can learn from any image of the batch
-            self.optimizer.zero_grad(set_to_none=True)
-            self.encoder.backward(self.state.scaler.scale(torch.stack(losses).sum()))
-        numbers = report.read()
-        check_finite(numbers, self.epoch, self.batch_idx)  # before any parameter of the encoder changes
-        if report.skipped is not None:
-            self.gradients.take(report.skipped, self.epoch, self.batch_idx)
-        if losses:
-            self.gradients.step(self.optimizer, self.state.scaler)
-        for term in self.active_terms:
-            term.update(batch)  # memories are written here and nowhere else
-        return numbers
-
-    def make_batch(self, data: dict[str, Any]) -> Batch:
-        """Runs the encoder once; its outputs are float32, without the images that the label filter leaves out."""
-        proxies = self.labels.proxies_of(data["dsetid"], data["camid"], data["pid"])
-        images = self.input(data["img"], self.encoder.transfer, self.epoch, self.batch_idx, len(proxies))
-        outputs = self.encoder.forward(images, len(proxies))
-        if self.label_filter is not None:
-            rows, proxies = self.label_filter.of_batch(data["impath"], proxies)
-            outputs = outputs if rows is None else outputs.of(rows.to(self.device))
-        return Batch(
-            raw=outputs.raw,
-            features=outputs.features,
-            embeddings=outputs.embeddings,
-            logits=outputs.logits,
-            proxies=proxies,
-            classes=self.class_of_proxy[proxies],
-        )
-
     def two_stepped_transfer_learning(
         self, epoch: int, fixbase_epoch: int, open_layers: Any, model: nn.Module | None = None
     ) -> None:
@@ -384,37 +338,6 @@ class ImageCCAFLEngine(SharedTests):
     def extract_features(self, input: Tensor) -> Any:
         """The model's features of test images, computed on the model's device."""
         return super().extract_features(input.to(self.device, non_blocking=True))
-
-    # --- checkpoints --------------------------------------------------------------------------------------------
-
-    def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:  # noqa: ARG002
-        """Writes a checkpoint of :attr:`state` in torchreid's format, with a manifest.
-
-        A run that has been tested since its last epoch ended writes only the scores, into the manifest.
-
-        Args:
-            epoch: the finished epoch, from 0; -1 after stage 1.
-            rank1: Rank-1 of the last test.
-            save_dir: folder of the run.
-            is_best: kept for torchreid's signature, without effect; scores are those of the last epoch.
-        """
-        self.state.rank1 = float(rank1)
-        if self._saved == (epoch, save_dir):
-            self.checkpoints.note_scores(epoch + 1, save_dir)
-        else:
-            self.checkpoints.save(epoch + 1, save_dir)
-
-    def resume(
-        self, path: str, to_train: bool = True, check: Callable[[Mapping[str, Any]], object] | None = None
-    ) -> int:
-        """Continues from a checkpoint; see :meth:`Checkpointing.resume`."""
-        with quiet_unless_first():
-            return self.checkpoints.resume(path, to_train, check)
-
-    def branch(self, path: str) -> int:
-        """Continues from a checkpoint of another run; see :meth:`Checkpointing.branch`."""
-        with quiet_unless_first():
-            return self.checkpoints.branch(path)
 
     def _write(self, group: str, values: Mapping[str, float]) -> None:
         """Writes numbers of an epoch for TensorBoard."""

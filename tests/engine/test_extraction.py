@@ -52,11 +52,12 @@ def test_the_engine_starts_its_epochs_with_the_same(pictures: Path, tmp_path: Pa
 
 
 def test_features_are_not_computed_in_tf32(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch's default lets convolutions use it: in an engine's run, in a test, and in a program's own extraction."""
+    """torch's default lets convolutions use it: in stage 1, in training, in a test, in a program's own extraction."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    engine = make_engine(pictures, terms=make_terms({"inter": (0, -1)}))
+    engine = make_engine(pictures, terms=make_terms({"alignment": (0, -1)}))
     seen: list[bool] = []
-    hook = engine.model.register_forward_pre_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    encoder = engine.model.image_encoder
+    hook = encoder.register_forward_pre_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
     engine.run(save_dir=str(tmp_path), max_epoch=1)
     engine.run(save_dir=str(tmp_path), test_only=True)
     training_features(engine.datamanager, engine.model, engine.labels)
