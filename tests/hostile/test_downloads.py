@@ -20,8 +20,9 @@ from ccafl_plugin.integration.weights import ADDRESSED, NAMED, google_file, hub_
 from ccafl_plugin.runs.train_command import main
 from ccafl_plugin.utils import downloads
 from ccafl_plugin.utils.errors import CCAFLError
+from tests.hostile.file_contents import RAN, good, saved
 from tests.hostile.server import Answer, StandIn, stand_in
-from tests.hostile.weight_files import CODE, RAN, good, saved
+from tests.hostile.weight_files import CODE
 from tests.layouts import write_market1501
 
 

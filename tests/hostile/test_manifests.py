@@ -15,7 +15,8 @@ import torch
 
 from ccafl_plugin.engine import checkpoints, earlier_runs
 from ccafl_plugin.utils.errors import CCAFLError
-from tests.hostile.weight_files import CODE, RAN, saved
+from tests.hostile.file_contents import RAN, saved
+from tests.hostile.weight_files import CODE
 
 
 def save(folder: Path, epoch: int, keep: int = 5) -> Path:

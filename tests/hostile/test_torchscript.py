@@ -14,8 +14,8 @@ from ccafl_plugin.models.checkpoint_file import read_file
 from ccafl_plugin.models.pretrained import read_weights
 from ccafl_plugin.models.trained_weights import load_weights
 from ccafl_plugin.utils.errors import CCAFLError
+from tests.hostile.file_contents import rezipped
 from tests.hostile.watching import watched
-from tests.hostile.weight_files import rezipped
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
 

@@ -21,8 +21,9 @@ from ccafl_plugin.models.checkpoint_file import read_file, read_part
 from ccafl_plugin.models.pretrained import read_weights
 from ccafl_plugin.models.trained_weights import load_weights
 from ccafl_plugin.utils.errors import CCAFLError
+from tests.hostile.file_contents import RAN, good, nested, old_tar, saved, stream, with_pickle
 from tests.hostile.watching import watched
-from tests.hostile.weight_files import ALL, RAN, good, nested, old_tar, saved, stream, with_pickle
+from tests.hostile.weight_files import ALL
 
 ROUTES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "model.load_weights": ("model.load_weights", lambda path: load_weights(nn.Linear(4, 3), path)),

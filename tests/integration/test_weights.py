@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from ccafl_plugin.options import options
 from ccafl_plugin.utils.errors import CCAFLError
-from tests.hostile.weight_files import RAN, Touch
+from tests.hostile.file_contents import RAN, Touch
 
 
 def net(seed: int = 0) -> nn.Module:

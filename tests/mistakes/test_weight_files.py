@@ -13,7 +13,8 @@ import torch
 import torchreid
 from torch import nn
 
-from tests.hostile.weight_files import ALL, good, saved
+from tests.hostile.file_contents import good, saved
+from tests.hostile.weight_files import ALL
 from tests.mistakes.conftest import Refused
 
 CHOSEN = (

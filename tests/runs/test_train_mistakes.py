@@ -15,7 +15,7 @@ import torchreid
 
 from ccafl_plugin.runs.train_command import main
 from ccafl_plugin.terms import Term
-from tests.hostile.weight_files import RAN, Touch
+from tests.hostile.file_contents import RAN, Touch
 from tests.layouts import write_market1501
 from tests.layouts_torchreid import REPOSITORY
 
