@@ -6,7 +6,6 @@ import argparse
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +16,6 @@ from ccafl_plugin.suites.outcomes import Outcomes
 from ccafl_plugin.suites.results_file import ResultsFile
 from ccafl_plugin.suites.run_plan import Plan, make_plan
 from ccafl_plugin.suites.suite import Suite
-from ccafl_plugin.suites.suite_command import with_seeds
 from ccafl_plugin.suites.suite_file import load_suite
 from ccafl_plugin.suites.suite_table import make_table
 from ccafl_plugin.utils.files import written_line
@@ -59,7 +57,7 @@ IN_README = {
 
 
 def outcomes_of(name: str, results: Path | None = None) -> Outcomes:
-    """Reads the results of a suite from its file; while some seeds are still to be run, those that are complete.
+    """Reads the results of a suite from its file; rows may lack seeds.
 
     Raises:
         NothingToShow: there is none.
@@ -67,25 +65,15 @@ def outcomes_of(name: str, results: Path | None = None) -> Outcomes:
     file = (results or RESULTS) / f"{name}.json"
     if not file.exists():
         raise NothingToShow(f"there is no {file}: tools/suite.py {name}.yaml --results {file} makes it.")
-    lines = ResultsFile(file)
     suite, plan = _planned(name)
-    measured = Outcomes.of_plan(suite, plan, lines)
-    lacking = {seed for (_, _, seed), run in plan.run_of.items() if lines.find(run) is None}
-    whole = tuple(seed for seed in suite.seeds if seed not in lacking)
-    if not whole or not lacking:
-        return measured
-    named = [", ".join(map(str, seeds)) for seeds in (whole, suite.seeds)]
-    note = f"So far with seed {named[0]}; the suite has seeds {named[1]}."
-    suite, plan = _planned(name, whole)
-    return Outcomes.of_plan(replace(suite, notes=(*suite.notes, note)), plan, lines)
+    return Outcomes.of_plan(suite, plan, ResultsFile(file))
 
 
 @functools.cache
-def _planned(name: str, seeds: tuple[int, ...] = ()) -> tuple[Suite, Plan]:
-    """A suite with some of its seeds, or all, and its plan; reading all of its configurations takes seconds."""
+def _planned(name: str) -> tuple[Suite, Plan]:
+    """A suite and its plan; reading all of its configurations takes seconds."""
     suite = load_suite(ROOT / "configs" / "suites" / f"{name}.yaml")
-    suite = with_seeds(suite, seeds) if seeds else suite
-    return suite, make_plan(suite, ROOT / "no folders of runs" / name, None, [])
+    return suite, make_plan(suite, ROOT / "no folders of runs" / name, check_files=False)
 
 
 def _table(name: str) -> Callable[[Path], str]:
@@ -105,7 +93,12 @@ def has_figures(outcomes: Outcomes) -> bool:
 def whole_suites() -> list[str]:
     """Suites with results of all their rows with one seed or more; other suites are not shown."""
     names = sorted(file.stem for file in RESULTS.glob("*.json"))
-    return [name for name in names if not outcomes_of(name).missing]
+    return [name for name in names if has_all_rows(outcomes_of(name))]
+
+
+def has_all_rows(outcomes: Outcomes) -> bool:
+    """True if each row has results with at least one seed."""
+    return {row.name for row in outcomes.suite.shown} <= {row for row, _, _ in outcomes.measured}
 
 
 def documents() -> list[Document]:

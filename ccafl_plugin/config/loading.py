@@ -23,13 +23,16 @@ BASE_KEY = "base"
 PUBLISHED_KEY = "published"
 
 
-def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **overrides: Any) -> CfgNode:
+def load_config(
+    file: str | Path | None = None, pairs: Sequence[str] = (), *, check_files: bool = True, **overrides: Any
+) -> CfgNode:
     """Loads, merges and checks a configuration.
 
     Args:
         file: a YAML file. Its key ``base`` may name another file on which it is based (relative to its folder); its key
             ``published`` may name the publication of its values.
         pairs: KEY VALUE KEY VALUE ..., which override the file.
+        check_files: whether files that the configuration names, such as weights, must exist.
         **overrides: ``sources``, ``targets``, ``transforms`` and ``root``, which override both if they are not None.
 
     Returns:
@@ -57,7 +60,7 @@ def load_config(file: str | Path | None = None, pairs: Sequence[str] = (), **ove
         if value is not None:
             _assign(config, f"data.{name}", value, where="")
     _take_own_normalisation(config, given)
-    check_config(config)
+    check_config(config, check_files)
     config.freeze()
     return config
 

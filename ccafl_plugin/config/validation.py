@@ -70,17 +70,20 @@ def allowed_names() -> dict[str, Callable[[], list[str]]]:
     }
 
 
-def check_config(config: CfgNode) -> None:
+def check_config(config: CfgNode, check_files: bool = True) -> None:
     """Checks names, ranges, files and settings that depend on each other.
 
     Args:
         config: the merged tree.
+        check_files: whether files that it names must exist.
 
     Raises:
         CCAFLError: the first mistake found.
     """
     with named_by_keys():
         _check(config)
+        if check_files:
+            _check_files(config)
 
 
 def _check(config: CfgNode) -> None:
@@ -93,7 +96,6 @@ def _check(config: CfgNode) -> None:
                 architecture(name)  # says what is wrong with it
             elif name not in allowed():
                 raise unknown_name(key, name, allowed())
-    _check_files(config)
     if config.test.visrank and not config.test.evaluate:
         raise CCAFLError("test.visrank: ranked lists are only drawn with test.evaluate True. Set it, or this to False.")
     if config.sampler.train_sampler in SAMPLERS:

@@ -73,7 +73,9 @@ class Plan:
     run_of: dict[Key, Run]
 
 
-def make_plan(suite: Suite, out: Path, root: str | None = None, pairs: Sequence[str] = ()) -> Plan:
+def make_plan(
+    suite: Suite, out: Path, root: str | None = None, pairs: Sequence[str] = (), check_files: bool = True
+) -> Plan:
     """Plans the runs of a suite.
 
     Args:
@@ -81,6 +83,7 @@ def make_plan(suite: Suite, out: Path, root: str | None = None, pairs: Sequence[
         out: folder of all runs. A run gets ``out/ROW/seed-N``, or with several datasets ``out/ROW/DATASET/seed-N``.
         root: data root; None: the root in the configurations.
         pairs: KEY VALUE KEY VALUE ..., which override all settings in the suite.
+        check_files: whether files that a configuration names, such as weights, must exist; not needed to show results.
 
     Raises:
         CCAFLError: a configuration is invalid, or a row branches from a run whose settings differ before the branch.
@@ -99,7 +102,7 @@ def make_plan(suite: Suite, out: Path, root: str | None = None, pairs: Sequence[
         for dataset in suite.datasets or (None,):
             name = dataset.name if dataset is not None else ""
             for row in order:
-                config = _configuration(suite, row, dataset, seed, root, pairs)
+                config = _configuration(suite, row, dataset, seed, root, pairs, check_files)
                 digest = digest_of(settings_of(config))
                 place = out / _slug(row.name) / (_slug(name) if len(suite.datasets) > 1 else "") / f"seed-{seed}"
                 run = planned.get(digest)
@@ -129,14 +132,20 @@ def _with_sources(suite: Suite, by_name: dict[str, Row]) -> list[Row]:
 
 
 def _configuration(
-    suite: Suite, row: Row, dataset: Dataset | None, seed: int, root: str | None, pairs: Sequence[str]
+    suite: Suite,
+    row: Row,
+    dataset: Dataset | None,
+    seed: int,
+    root: str | None,
+    pairs: Sequence[str],
+    check_files: bool,
 ) -> CfgNode:
     overrides = {**row.overrides, "train.seed": seed}
     if dataset is not None:
         overrides |= {"data.sources": dataset.sources, "data.targets": dataset.targets}
     words = [word for key, value in overrides.items() for word in (key, as_word(value))]
     try:
-        return load_config(row.config, [*words, *pairs], root=root)
+        return load_config(row.config, [*words, *pairs], check_files=check_files, root=root)
     except CCAFLError as error:
         raise CCAFLError(f"{suite.name}: row {row.name!r}: {error}") from error
 

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None, start: Launcher = launch) -> int:
         suite = load_suite(find_suite(given.suite), quick=given.quick)
         suite = with_seeds(suite, given.seeds) if given.seeds else suite
         out = Path(given.out or f"log/suites/{suite.name}")
-        plan = make_plan(suite, out, given.root, given.opts)
+        plan = make_plan(suite, out, given.root, given.opts, check_files=not given.table)
         file = ResultsFile(given.results) if given.results else None
         runner = Runner(plan, jobs=given.jobs, file=file, start=start)
         make_table(Outcomes.of_plan(suite, plan, file), given.format, given.columns)  # checks the names before the runs

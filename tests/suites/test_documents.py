@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ccafl_plugin.suites.generated_pages import NothingToShow, with_part
+from ccafl_plugin.suites.suite_table import make_table
 from tools import suite_tables as suites
 from tools.suite_tables import FIGURES, RESULTS, documents, outcomes_of
 
@@ -28,7 +29,7 @@ def test_no_document_has_a_place_for_other_suites():
         assert {(name.rpartition("/")[2], suite) for suite in marked} <= shown
 
 
-def test_a_suite_with_missing_runs_is_not_shown(monkeypatch, tmp_path):
+def test_a_suite_without_one_of_its_rows_is_not_shown(monkeypatch, tmp_path):
     kept = (suites.RESULTS / "synthetic_choices.json").read_text(encoding="utf-8").splitlines(keepends=True)
     monkeypatch.setattr(suites, "RESULTS", tmp_path)
     file = tmp_path / "synthetic_choices.json"
@@ -37,16 +38,15 @@ def test_a_suite_with_missing_runs_is_not_shown(monkeypatch, tmp_path):
         assert suites.whole_suites() == expected
 
 
-def test_complete_seeds_are_shown_while_others_are_missing(monkeypatch, tmp_path):
+def test_a_row_without_one_of_its_seeds_says_so(monkeypatch, tmp_path):
     lines = (suites.RESULTS / "synthetic_association.json").read_text(encoding="utf-8").splitlines(keepends=True)
-    gone = next(index for index, line in enumerate(lines) if '"seed": 2' in line)
+    gone = next(i for i, line in enumerate(lines) if '"row": "margin"' in line and '"seed": 2' in line)
     (tmp_path / "synthetic_association.json").write_text("".join(lines[:gone] + lines[gone + 1 :]), encoding="utf-8")
     monkeypatch.setattr(suites, "RESULTS", tmp_path)
     assert suites.whole_suites() == ["synthetic_association"]
-    outcomes = outcomes_of("synthetic_association")
-    assert outcomes.suite.seeds == (1, 3)
-    assert outcomes.suite.notes[-1] == "So far with seed 1, 3; the suite has seeds 1, 2, 3."
-    assert {seed for _, _, seed in outcomes.found} == {1, 3}
+    table = make_table(outcomes_of("synthetic_association"))
+    assert table.count("2 of 3") == 1 and table.count("3 of 3") == 3
+    assert "- Not run yet: margin, seed 2" in table
 
 
 def test_every_axis_has_its_figure():
