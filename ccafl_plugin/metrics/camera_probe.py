@@ -16,7 +16,7 @@ from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.seeds import generator
 
 WEIGHT_DECAY = 0.1  # the optimum is unique and found in few steps, with more dimensions than images too
-MAX_STEPS = 200
+MAX_STEPS = 500  # about ten are usual, and up to some hundred if most numbers of a feature say the same
 LARGEST_SLOPE = 1e-6  # where the search ends: no derivative of the loss is larger
 SMALLEST_DEVIATION = 1e-5  # beside the largest; numbers of a feature that vary less are not used
 
@@ -111,29 +111,40 @@ def logistic_regression(features: Tensor, labels: Tensor) -> Tensor:
     """
     shares = _equal_shares(labels)
     rows = torch.arange(len(labels), device=labels.device)
-    shape = int(labels.max()) + 1, features.shape[1] + 1
+    classes, (count, dim) = int(labels.max()) + 1, features.shape
+    # Many numbers of a feature may say the same, and then the loss is far steeper in some directions than in others.
+    # The search is for weight @ root, in which the loss is about equally curved in all of them around 0.
+    curvature = (features.T @ features).div_(classes * count)
+    curvature.diagonal().add_(WEIGHT_DECAY)
+    root = torch.linalg.cholesky(curvature)
+
+    def coefficients(flat: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+        sought = torch.from_numpy(flat).view(classes, dim + 1).to(features)
+        weight = torch.linalg.solve_triangular(root, sought[:, :-1], upper=False, left=False)
+        return weight, sought[:, -1] * classes**0.5
 
     def loss_and_slope(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        coefficients = torch.from_numpy(flat).view(shape).to(features)
-        weight, bias = coefficients[:, :-1], coefficients[:, -1]
+        weight, bias = coefficients(flat)
         log_odds = torch.addmm(bias, features, weight.T).log_softmax(dim=1)
         loss = WEIGHT_DECAY / 2 * weight.square().sum() - shares @ log_odds[rows, labels]
         errors = log_odds.exp()
         errors[rows, labels] -= 1
         errors *= shares[:, None]
-        slope = torch.cat([torch.addmm(weight, errors.T, features, beta=WEIGHT_DECAY), errors.sum(dim=0)[:, None]], 1)
+        of_weight = torch.addmm(weight, errors.T, features, beta=WEIGHT_DECAY)
+        of_weight = torch.linalg.solve_triangular(root.T, of_weight, upper=True, left=False)
+        slope = torch.cat([of_weight, errors.sum(dim=0)[:, None] * classes**0.5], dim=1)
         return float(loss), slope.flatten().cpu().numpy()
 
-    start = np.zeros(shape[0] * shape[1])
     options = {"maxiter": MAX_STEPS, "gtol": LARGEST_SLOPE, "ftol": 0.0}
-    found = minimize(loss_and_slope, start, method="L-BFGS-B", jac=True, options=options)
+    found = minimize(loss_and_slope, np.zeros(classes * (dim + 1)), method="L-BFGS-B", jac=True, options=options)
     if not found.success:
         slope = float(np.abs(found.jac).max())
         warnings.warn(
             f"The camera probe did not converge: after {found.nit} steps the largest derivative is {slope:.1e}.",
             stacklevel=4,
         )
-    return torch.from_numpy(found.x).view(shape).to(features)
+    weight, bias = coefficients(found.x)
+    return torch.cat([weight, bias[:, None]], dim=1)
 
 
 def _equal_shares(labels: Tensor) -> Tensor:

@@ -209,6 +209,15 @@ def test_more_dimensions_than_images(recwarn: pytest.WarningsRecorder) -> None:
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("count", [40, 600])
+def test_numbers_that_all_say_the_same(count: int, recwarn: pytest.WarningsRecorder) -> None:
+    """The loss is thousands of times steeper along their sum than in all other directions."""
+    features, cameras = problem(count, 1, 6, 3.0)
+    many = features * torch.randn(1, 1024, generator=torch.Generator().manual_seed(1))
+    assert camera_predictability(many, cameras).accuracy > 0.5
+    assert not recwarn.list
+
+
 def test_what_did_not_converge_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_probe, "MAX_STEPS", 1)
     with pytest.warns(UserWarning, match=r"camera probe did not converge: after 1 steps the largest derivative is \d"):
