@@ -1,10 +1,12 @@
-"""Trains by ``ccafl-train``'s own code, alone or as one process of a group: python -m benchmarks.group_training JOB.
+"""Trains by ``ccafl-train``'s own code, alone or as one process of a group, as :func:`be_process` of a new process.
 
-``torchrun`` starts it for a group. The job is a JSON file:
+No files of the run are written. The job is a JSON file:
 
+- ``device``: ``cpu`` or ``cuda``.
 - ``backend``: of the group; null for none.
 - ``runs``: what is trained, one after the other: ``name``, ``file`` of the configuration, ``settings``.
-- ``folder``: for results: ``NAME.PROCESS.json``, and ``NAME.pt`` with the weights, as soon as a run is finished. Runs
+- ``folder``: for ``NAME.PROCESS.steps`` (:mod:`benchmarks.steps`), and for results: ``NAME.PROCESS.json``, and
+  ``NAME.pt`` with the weights, as soon as a run is finished. Runs
   whose results lie there are left out, so a job that failed can be started again behind the failure.
 """
 
@@ -15,6 +17,7 @@ import functools
 import gc
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -25,10 +28,14 @@ from typing import Any
 import torch
 
 import ccafl_plugin  # noqa: F401  before torchreid
+from benchmarks import steps
+from benchmarks.random_weights import repeated_draws
 from benchmarks.training import synchronize
 from ccafl_plugin.config import load_config
 from ccafl_plugin.engine import ImageCCAFLEngine
-from ccafl_plugin.runs import train_command
+from ccafl_plugin.engine.checkpointing import Checkpointing
+from ccafl_plugin.engine.text_side import TextSide
+from ccafl_plugin.runs import building, train_command
 from ccafl_plugin.utils.distributed import unwrap
 
 
@@ -79,39 +86,52 @@ class Watch:
     @contextlib.contextmanager
     def on(self) -> Iterator[None]:
         """Context in which the engine is watched."""
-        watched = {"start_epoch_of_terms": self._start, "forward_backward": self._step, "train": self._train}
+        watched: list[tuple[Any, str, Callable[..., Any]]] = [
+            (ImageCCAFLEngine, "start_epoch_of_terms", self._start),
+            (ImageCCAFLEngine, "forward_backward", self._step),
+            (ImageCCAFLEngine, "train", self._train),
+            (ImageCCAFLEngine, "test", named("test")),
+            (TextSide, "learn", named("stage 1")),
+            (building, "build_model", build_quickly),
+            # Files, and torch's report on the system: they take longer than all that is measured.
+            *((Checkpointing, name, leave_out) for name in ("save", "note_scores")),
+            *((train_command, name, leave_out) for name in ("write_config_and_system", "finish")),
+        ]
         with contextlib.ExitStack() as stack:
-            for name, watch in watched.items():
-                function = getattr(ImageCCAFLEngine, name)
-                stack.callback(setattr, ImageCCAFLEngine, name, function)
-                setattr(ImageCCAFLEngine, name, through(watch, function))
+            for owner, name, watch in watched:
+                function = getattr(owner, name)
+                stack.callback(setattr, owner, name, function)
+                setattr(owner, name, through(watch, function))
             yield
 
     def _start(self, start: Callable[..., None], engine: Any) -> None:
         if self.first_weights is None:
             self.first_weights = weights_of(engine.model)
         synchronize(self.device)
+        steps.step(f"start of epoch {engine.epoch + 1}")
         began = time.perf_counter()
         start(engine)
         synchronize(self.device)
         self.starts.append(time.perf_counter() - began)
 
     def _step(self, step: Callable[..., dict[str, float]], engine: Any, data: Any) -> dict[str, float]:
-        first, steps = engine.num_batches // 4, self.steps
+        first, sums = engine.num_batches // 4, self.steps
+        if engine.batch_idx < 2:
+            steps.step(f"epoch {engine.epoch + 1}: {('first iteration', 'iterations')[engine.batch_idx]}")
         if engine.batch_idx == first:
             synchronize(self.device)
             self._began = time.perf_counter()
         elif engine.batch_idx > first:
-            steps["between"] += time.perf_counter() - self._ended
+            sums["between"] += time.perf_counter() - self._ended
         numbers = step(engine, data)
         self._ended = time.perf_counter()
         self.losses.append(dict(numbers))
         if engine.batch_idx >= first:
-            steps["number"] += 1
-            steps["images"] += len(data["pid"])
+            sums["number"] += 1
+            sums["images"] += len(data["pid"])
         if engine.batch_idx + 1 == engine.num_batches:
             synchronize(self.device)
-            steps["seconds"] += time.perf_counter() - self._began
+            sums["seconds"] += time.perf_counter() - self._began
         return numbers
 
     def _train(self, train: Callable[..., None], engine: Any, *given: Any, **named: Any) -> None:
@@ -125,10 +145,33 @@ def through(watch: Callable[..., Any], method: Callable[..., Any]) -> Callable[.
     """A method that calls ``watch(method, self, ...)``."""
 
     @functools.wraps(method)
-    def called(engine: Any, *given: Any, **named: Any) -> Any:
-        return watch(method, engine, *given, **named)
+    def called(*given: Any, **named: Any) -> Any:
+        return watch(method, *given, **named)
 
     return called
+
+
+def named(step: str) -> Callable[..., Any]:
+    """Calls a method in a step of this name."""
+
+    def call(method: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        steps.step(step)
+        return method(*given, **named)
+
+    return call
+
+
+def build_quickly(build: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """Builds a model whose random weights are there within a moment, equal in all processes."""
+    steps.step("model")
+    with repeated_draws():
+        model = build(*given, **named)
+    steps.step("engine")
+    return model
+
+
+def leave_out(*_: Any, **__: Any) -> None:
+    """Instead of a method."""
 
 
 def weights_of(model: Any) -> torch.Tensor:
@@ -145,6 +188,8 @@ def statistics_of(model: Any) -> torch.Tensor:
 def train(run: dict[str, Any], folder: Path, device: str) -> None:
     """One run; writes what was measured."""
     number = int(os.environ.get("RANK", "0"))
+    steps.follow(folder / f"{run['name']}.{number}.steps")
+    steps.step("data")
     place = folder / f"{run['name']}.run"
     config = load_config(run["file"], [*run["settings"], "data.save_dir", str(place)])
     if device == "cuda":
@@ -167,20 +212,43 @@ def write(file: Path, found: Any) -> None:
     part.replace(file)
 
 
-def main(job_file: str) -> int:
-    """Trains what is left of a job."""
-    job = json.loads(Path(job_file).read_text())
+def be_process(job_file: str, environment: dict[str, str], log: str) -> None:
+    """Trains what is left of a job, in a process of its own, and ends it.
+
+    Args:
+        job_file: see above.
+        environment: variables, those of ``torchrun`` among them for a group.
+        log: a file for all that is printed.
+    """
+    stream = open(log, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  until the process ends
+    os.dup2(stream.fileno(), 1)
+    os.dup2(stream.fileno(), 2)
+    sys.stdout = sys.stderr = stream
+    code = 1
+    try:
+        os.environ.update(environment)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or torch.get_num_threads()))
+        code = train_all(json.loads(Path(job_file).read_text()))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)  # without waiting for other processes
+
+
+def train_all(job: dict[str, Any]) -> int:
+    """Trains what is left of a job; 1 if a run has failed, with which it ends."""
     folder, device, backend = Path(job["folder"]), job["device"], job["backend"]
-    (folder / f"{os.getpid()}.pid").touch()
+    number = os.environ.get("RANK", "0")
     if device == "cuda":
         torch.cuda.set_device(0)
+        torch.zeros(1, device=device)
     if backend is not None:
         torch.distributed.init_process_group(backend)
         if torch.distributed.get_world_size() == 1:
             take_one_for_several()
-    code = 0
     for run in job["runs"]:
-        name, number = run["name"], os.environ.get("RANK", "0")
+        name = run["name"]
         if (folder / f"{name}.{number}.json").exists() or list(folder.glob(f"{name}.*.error")):
             continue
         try:
@@ -188,16 +256,9 @@ def main(job_file: str) -> int:
         except BaseException as error:
             (folder / f"{name}.{number}.error").write_text(f"{type(error).__name__}: {error}")
             traceback.print_exc()
-            code = 1
-            break  # the group, or the GPU, may be broken; the job is started again for what is left
+            return 1  # the group, or the GPU, may be broken; the job is started again for what is left
         gc.collect()
         torch._dynamo.reset()  # noqa: SLF001  as training.forget
         if device == "cuda":
             torch.cuda.empty_cache()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # without waiting for other processes
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    return 0

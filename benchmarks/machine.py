@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import platform
+import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,6 @@ PACKAGES = ("torch", "numpy", "scipy", "torchreid", "open_clip_torch", "ccafl_pl
 
 def describe(threads: int, device: str) -> dict[str, Any]:
     """Machine, threads, wait policy, load and versions."""
-    import torch
-
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": processor(),
@@ -24,10 +24,22 @@ def describe(threads: int, device: str) -> dict[str, Any]:
         "threads": threads,
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "not set"),
         "load before": round(os.getloadavg()[0], 2),
-        "GPU": torch.cuda.get_device_name() if device == "cuda" else "none",
+        "GPU": gpu() if device == "cuda" else "none",
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
     }
+
+
+def gpu() -> str:
+    """The GPU's name, without a context on it if its driver's command is there: that takes seconds and memory."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        named = subprocess.run(command, capture_output=True, check=True, text=True, timeout=20).stdout.splitlines()
+        if named:
+            return named[0].strip()
+    import torch
+
+    return torch.cuda.get_device_name()
 
 
 def processor() -> str:

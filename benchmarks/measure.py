@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import steps
 from benchmarks.peak_memory import peak, resident, start_counting
 from benchmarks.reports import REPORTS
 from benchmarks.rows import ROWS
@@ -28,9 +29,12 @@ def main(arguments: list[str]) -> None:
     name, way, size, device, folder, changes = arguments
     if way == "report":
         report, figures = REPORTS[name], []
+        steps.follow(Path(folder, steps.NAME))
         for line in report.measure(**{**report.sizes[size], **json.loads(changes)}, device=device):
             figures.append(line)
             save(figures, Path(folder))
+            steps.step("the next line")
+        steps.step("the end")
         save(figures, Path(folder))
         return
     row = ROWS[name]

@@ -6,10 +6,12 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # also when called as benchmarks/run.py
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of this process and those it starts
 
-from benchmarks import cost_table, machine, table  # noqa: E402
+from benchmarks import children, cost_table, machine, steps, table  # noqa: E402
 from benchmarks.report import THREAD_VARIABLES, Report  # noqa: E402
 from benchmarks.row import Row  # noqa: E402
 from ccafl_plugin.suites import generated_pages  # noqa: E402
+
+SECONDS_TO_END = 5.0
+"""Of ``--within``, kept for ending the last report, saving and printing."""
+MEMORY_FOR_FILES = 8 * 2**30
+"""Bytes."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.readme:
         return update_readme()
+    started = time.monotonic()
+    children.start_importing(environment_of(options))  # while this process imports the same
     from benchmarks.reports import REPORTS
     from benchmarks.rows import ROWS
 
@@ -41,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"--only: {unknown[0]!r} is not a row. Choose from: {', '.join(names)}.", file=sys.stderr)
         return 2
     chosen = options.only or names
+    limits = read_limits(options.limit, [name for name in chosen if name in REPORTS])
     changes = read_changes(options.set, [report for name, report in REPORTS.items() if name in chosen])
     size = "quick" if options.quick else "full"
     results: dict[str, Any] = {
@@ -53,14 +63,17 @@ def main(arguments: list[str] | None = None) -> int:
         if name in chosen and (row.on_gpu or options.device == "cpu"):
             print(f"{name} ...", file=sys.stderr, flush=True)
             results["rows"].append(measure_row(row, size, options))
-    for name, report in REPORTS.items():
-        if name in chosen and options.device in report.devices:
-            print(f"{name} ...", file=sys.stderr, flush=True)
-            own = {key: value for key, value in changes.items() if key in report.sizes[size]}
-            results["reports"].append(measure_report(report, size, options, own))
-            save(results, options)
-    save(results, options)
-    print(table.make_table(results))
+    try:
+        for report in (REPORTS[name] for name in chosen if name in REPORTS):
+            if options.device in report.devices:
+                print(f"{report.name} ...", file=sys.stderr, flush=True)
+                own = {key: value for key, value in changes.items() if key in report.sizes[size]}
+                left = float("inf") if options.within is None else options.within - (time.monotonic() - started)
+                limit = min(limits.get(report.name, float("inf")), left - SECONDS_TO_END)
+                measure_report(report, size, options, own, limit, results)
+    finally:  # a signal, too
+        save(results, options)
+        print(table.make_table(results), flush=True)
     return 0 if all(entry.get("passed", True) for entry in (*results["rows"], *results["reports"])) else 1
 
 
@@ -73,8 +86,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each process; all cores")
     parser.add_argument("--ours-only", action="store_true", help="leave the usual ways out; nothing is compared then")
     parser.add_argument(
-        "--limit", type=float, metavar="SECONDS", help="end a report after so many; the lines it has are kept"
+        "--limit",
+        nargs="+",
+        default=[],
+        metavar="SECONDS",
+        help="end a report after so many; the lines it has are kept. NAME=SECONDS: for one report",
     )
+    parser.add_argument("--within", type=float, metavar="SECONDS", help="end all after so many, in the same way")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="entries of the reports' sizes, values as JSON"
     )
@@ -124,38 +142,88 @@ def read_changes(given: list[str], reports: list[Report]) -> dict[str, Any]:
     return changes
 
 
-def measure_report(report: Report, size: str, options: argparse.Namespace, changes: dict[str, Any]) -> dict[str, Any]:
-    """A report's figures; those that are there if it fails or is ended by ``--limit``."""
-    entry: dict[str, Any] = {"name": report.name, "title": report.title, "explained": report.explained}
-    if changes:
-        entry["explained"] += " Here " + ", ".join(f"{key} {value}" for key, value in changes.items()) + "."
-    with tempfile.TemporaryDirectory() as folder:
-        child = subprocess.Popen(
-            command_of(report.name, "report", size, options, folder, changes),
-            env=environment_of(options),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-        )
+def read_limits(given: list[str], reports: list[str]) -> dict[str, float]:
+    """Seconds for each report that has a limit, from ``--limit``.
+
+    Raises:
+        SystemExit: it is no number, or no chosen report has such a name.
+    """
+    limits: dict[str, float] = {}
+    for word in sorted(given, key=lambda word: "=" in word):  # the general one first
+        name, _, value = word.rpartition("=")
+        if name and name not in reports:
+            raise SystemExit(f"--limit: {name!r} is not a chosen report: {', '.join(reports)}.")
         try:
-            code = child.wait(options.limit)
-            ended = f" It failed (exit status {code}); what it had measured:" if code else ""
-        except subprocess.TimeoutExpired:
-            ended = f" Ended after {options.limit:.0f} s; what it had measured:"
+            limits |= dict.fromkeys([name] if name else reports, float(value))
+        except ValueError:
+            raise SystemExit(f"--limit: {value!r} is no number of seconds.") from None
+    return limits
+
+
+def measure_report(
+    report: Report,
+    size: str,
+    options: argparse.Namespace,
+    changes: dict[str, Any],
+    limit: float,
+    results: dict[str, Any],
+) -> None:
+    """Appends a report's figures to ``results["reports"]``, and saves them whenever there is a new line.
+
+    A report that fails, is ended after ``limit`` seconds, or by a signal to this process, keeps the lines that it has,
+    and says in which step it was.
+    """
+    explained = report.explained
+    if changes:
+        explained += " Here " + ", ".join(f"{key} {value}" for key, value in changes.items()) + "."
+    entry: dict[str, Any] = {"name": report.name, "title": report.title, "explained": explained, "figures": []}
+    results["reports"].append(entry)
+    if limit <= 0:
+        entry |= {"explained": f"{explained} Not started: no time was left.", "passed": False}
+        save(results, options)
+        return
+    with tempfile.TemporaryDirectory(dir=scratch(options), ignore_cleanup_errors=True) as folder:
+        place, ended = Path(folder), " It was ended by a signal"
+        began = time.monotonic()
+        steps.note(place / steps.NAME, "import")
+        arguments = [report.name, "report", size, options.device, folder, json.dumps(changes)]
+        child = children.start(arguments, environment_of(options), place)
+        try:
+            while child.is_alive() and time.monotonic() - began < limit:
+                child.join(min(0.2, limit))
+                if collect(entry, place):
+                    save(results, options)
+            if child.is_alive():
+                ended = f" Ended after {limit:.0f} s"
+            else:
+                ended = f" It failed (exit status {child.exitcode})" if child.exitcode else ""
         finally:
-            end(child)
-        measured = Path(folder, "measured.json")
-        figures = json.loads(measured.read_text()) if measured.exists() else []
-    entry["explained"] += ended
-    return {**entry, "figures": figures, **({"passed": False} if ended else {})}
+            done = steps.read(place / steps.NAME)
+            entry["steps"] = [[step.name, round(step.seconds, 2)] for step in done]
+            if ended:
+                entry["explained"] += f"{ended}, {steps.where(done)}. What it had measured:"
+                entry["passed"] = False
+            save(results, options)  # at once: whoever ends this process may not wait
+            children.end(child)
+            collect(entry, place)
+            save(results, options)
 
 
-def end(child: subprocess.Popen[bytes]) -> None:
-    """Ends a process; first by SIGTERM, upon which it ends those that it has started."""
-    for sent in (signal.SIGTERM, signal.SIGKILL):
-        if child.poll() is None:
-            child.send_signal(sent)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(10)
+def collect(entry: dict[str, Any], folder: Path) -> bool:
+    """Reads the lines that a report has written; whether there are new ones."""
+    measured = folder / "measured.json"
+    before = len(entry["figures"])
+    if measured.exists():
+        entry["figures"] = json.loads(measured.read_text())
+    return len(entry["figures"]) > before
+
+
+def scratch(options: argparse.Namespace) -> str | None:
+    """Folder for temporary files; in memory on a machine with a GPU, whose disk may be slow when it is new."""
+    memory = Path("/dev/shm")
+    if options.device == "cpu" or "TMPDIR" in os.environ or not os.access(memory, os.W_OK):
+        return None
+    return str(memory) if shutil.disk_usage(memory).free > MEMORY_FOR_FILES else None
 
 
 def measure_row(row: Row, size: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -197,17 +265,9 @@ def measure(row: Row, way: str, size: str, options: argparse.Namespace) -> tuple
 def in_own_process(name: str, way: str, size: str, options: argparse.Namespace) -> Iterator[str]:
     """Runs :mod:`benchmarks.measure`; gives the folder into which it has written."""
     with tempfile.TemporaryDirectory() as folder:
-        command = command_of(name, way, size, options, folder, {})
+        command = [sys.executable, "-m", "benchmarks.measure", name, way, size, options.device, folder, "{}"]
         subprocess.run(command, env=environment_of(options), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         yield folder
-
-
-def command_of(
-    name: str, way: str, size: str, options: argparse.Namespace, folder: str, changes: dict[str, Any]
-) -> list[str]:
-    """The command line of :mod:`benchmarks.measure`."""
-    what = [name, way, size, options.device, folder, json.dumps(changes)]
-    return [sys.executable, "-m", "benchmarks.measure", *what]
 
 
 def environment_of(options: argparse.Namespace) -> dict[str, str]:

@@ -14,6 +14,8 @@ import torchreid
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.random_weights import repeated_draws
+from benchmarks.steps import step as begin_step
 from ccafl_plugin.config import arguments, load_config
 from ccafl_plugin.config.shipped_files import configs_folder
 from ccafl_plugin.engine import ImageCCAFLEngine
@@ -24,6 +26,9 @@ from ccafl_plugin.runs import building
 from ccafl_plugin.terms import Batch, EpochState, Term
 from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.dtypes import uses_tf32
+
+ENOUGH_SECONDS = 4.0
+"""For the iterations of a measurement."""
 
 
 class Pictures(Dataset):
@@ -69,7 +74,10 @@ def make_engine(
         width=config.data.width,
         num_train_pids=pictures.train[-1][1] + 1,
     )
-    model = building.build_model(config, manager)
+    begin_step("model")
+    with repeated_draws():
+        model = building.build_model(config, manager)
+    begin_step("engine and memories")
     optimizer = torchreid.optim.build_optimizer(model, **arguments.optimizer_arguments(config))
     engine = building.build_engine(config, manager, model, optimizer, None)
     generator, dim = torch.Generator().manual_seed(1), engine.checkpoints.architecture["feature_dim"]
@@ -157,10 +165,26 @@ class Timing(NamedTuple):
     peak_mb: int | None  # on a GPU, all that tensors take; None without one
 
 
-def timed(step: Callable[[], Any], device: str, iterations: int, warm_up: int = 0) -> Timing:
-    """Mean over iterations that follow each other as in a run; the device is waited for at the end only."""
-    for _ in range(warm_up):
+def timed(step: Callable[[], Any], device: str, iterations: int, warm_up: int = 0, what: str = "") -> Timing:
+    """Mean over iterations that follow each other as in a run; the device is waited for at the end only.
+
+    Args:
+        step: an iteration.
+        device: ``cpu`` or ``cuda``.
+        iterations: at most, if there is a warm-up: fewer, but at least three, if they would take above
+            ``ENOUGH_SECONDS`` by the warm-up's last one.
+        warm_up: iterations before them.
+        what: name of the steps in :mod:`benchmarks.steps`.
+    """
+    for number in range(warm_up):
+        begin_step(f"{what}: {'first iteration' if number == 0 else 'warm-up'}")
+        began = time.perf_counter()
         step()
+        synchronize(device)
+        most = int(ENOUGH_SECONDS / max(time.perf_counter() - began, 1e-9))
+        if number + 1 == warm_up > 1:  # a single one has the libraries' choices of kernels in it
+            iterations = min(iterations, max(most, 3))
+    begin_step(f"{what}: {iterations} iterations")
     synchronize(device)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -24,6 +24,7 @@ REPORTS: dict[str, Report] = {
         identities.MANY,
         images.REPORT,
         stage2.REPORT,
+        stage2.OTHER_SWITCHES,
         stage2_memory.REPORT,
         loading.REPORT,
         processes.REPORT,

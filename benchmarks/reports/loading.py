@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ import torch
 import torchreid
 from PIL import Image
 
+from benchmarks.random_weights import repeated_draws
 from benchmarks.report import Report
+from benchmarks.steps import step
 from benchmarks.training import synchronize
 from ccafl_plugin.config import arguments, load_config
 from ccafl_plugin.config.shipped_files import configs_folder
@@ -27,16 +31,23 @@ FOLDERS = {"bounding_box_train": 1, "query": 1001, "bounding_box_test": 1001}  #
 
 def write_pictures(root: Path, people: int, images: int) -> None:
     """Market-1501's folders, names and sizes: JPEG of 128 x 64 pixels, every person before every camera."""
-    for folder, first in FOLDERS.items():
-        place = root / "market1501" / "Market-1501-v15.09.15" / folder
-        place.mkdir(parents=True)
-        for person in range(first, first + (people if first == 1 else 2)):
-            for camera in range(1, CAMERAS + 1):
-                for image in range(images if first == 1 else 1):
-                    pixels = np.random.default_rng([person, camera, image]).integers(0, 255, (16, 8, 3), np.uint8)
-                    picture = Image.fromarray(pixels).resize((64, 128), Image.Resampling.BICUBIC)
-                    name = f"{person:04d}_c{camera}s1_{image:06d}_{int(folder != 'query'):02d}.jpg"
-                    picture.save(place / name, quality=95)
+
+    def write(place: Path, person: int, camera: int, image: int) -> None:
+        pixels = np.random.default_rng([person, camera, image]).integers(0, 255, (16, 8, 3), np.uint8)
+        picture = Image.fromarray(pixels).resize((64, 128), Image.Resampling.BICUBIC)
+        name = f"{person:04d}_c{camera}s1_{image:06d}_{int(place.name != 'query'):02d}.jpg"
+        picture.save(place / name, quality=95)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        written = []
+        for folder, first in FOLDERS.items():
+            place = root / "market1501" / "Market-1501-v15.09.15" / folder
+            place.mkdir(parents=True)
+            persons = range(first, first + (people if first == 1 else 2))
+            for where in itertools.product(persons, range(1, CAMERAS + 1), range(images if first == 1 else 1)):
+                written.append(pool.submit(write, place, *where))
+        for each in written:
+            each.result()
 
 
 def measure(
@@ -55,6 +66,7 @@ def measure(
         cpu: settings that make the work small enough for a CPU.
     """
     with tempfile.TemporaryDirectory() as folder:
+        step("files")
         write_pictures(Path(folder), people, images)
         for number, memory in [*((number, None) for number in workers), (workers[-1], "0")]:
             fixed = ["data.root", folder, "data.workers", str(number or os.cpu_count()), "model.pretrained", "False"]
@@ -68,21 +80,27 @@ def epochs(config: Any, device: str) -> Iterator[dict[str, Any]]:
     """The first two epochs of a run, without the prompt stage; one epoch if no image stays in memory."""
     options.update(**arguments.option_values(config))
     torch.backends.cudnn.benchmark = device == "cuda"
+    step("data")
     manager = building.build_data_manager(config)
-    model = building.build_model(config, manager)
+    step("model")
+    with repeated_draws():
+        model = building.build_model(config, manager)
+    step("engine")
     optimizer = torchreid.optim.build_optimizer(model, **arguments.optimizer_arguments(config))
     engine = building.build_engine(config, manager, model, optimizer, None)
     for number in range(2 if config.ccafl.extraction_memory else 1):
+        step(f"start of epoch {number + 1}")
         started = time.perf_counter()
         engine.start_epoch_of_terms()
         synchronize(device)
         extraction = time.perf_counter() - started
-        with engine.input.of_epoch(engine.train_loader, engine.epoch_start.images, number) as loader:
-            trained = iterations_of(engine, loader, device)
         kept = f"{config.ccafl.extraction_memory} MB"
         where = {"epoch": number + 1, "memory": kept, "workers": config.data.workers, "device": device}
         extracted = {"images/s": engine.labels.num_images / extraction, "waiting for images %": "-"}
         yield {"work": "epoch's start", **where, **extracted}
+        step(f"iterations of epoch {number + 1}")
+        with engine.input.of_epoch(engine.train_loader, engine.epoch_start.images, number) as loader:
+            trained = iterations_of(engine, loader, device)
         yield {"work": "steps", **where, **trained}
 
 
@@ -117,9 +135,9 @@ REPORT = Report(
     sizes={
         "full": {
             "config": "market1501/ccafl_rn50.yaml",
-            "people": 200,
+            "people": 100,
             "images": 4,
-            "iterations": 60,
+            "iterations": 40,
             "workers": (4, 0),
             "cpu": (
                 *("model.name", "clip_tiny", "data.height", "64", "data.width", "32", "ccafl.iters_per_epoch", "4"),

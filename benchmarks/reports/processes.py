@@ -5,11 +5,9 @@ NCCL refuses two processes on one GPU, so the group of two sends CUDA tensors by
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
+import multiprocessing
+import socket
 import sys
 import tempfile
 import time
@@ -19,11 +17,14 @@ from typing import Any, NamedTuple
 
 import torch
 
+from benchmarks.group_training import be_process
 from benchmarks.report import Report
 from benchmarks.reports.loading import write_pictures
+from benchmarks.steps import note, read, step, where
 from ccafl_plugin.config.shipped_files import configs_folder
 
-ROOT = Path(__file__).resolve().parents[2]
+NETWORK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
+"""All processes are on this machine, which may know no name of itself."""
 PRECISIONS = {"fp32": ("ccafl.amp", "False"), "fp16": ("ccafl.precision", "fp16"), "bf16": ("ccafl.precision", "bf16")}
 BOTH_KINDS = (
     # The terms of the first and of the last epochs of a run, in two epochs. Identities are given: an association is
@@ -53,14 +54,15 @@ class Way(NamedTuple):
 
 
 def ways(device: str) -> list[Way]:
-    """What is compared. The first way has the runs that show how far the same training differs from itself."""
-    alone = {"": (), ", again": (), ", other kernels": ("ccafl.channels_last", "False")}
+    """What is compared. The last way has the runs that show how far the same training differs from itself."""
+    repeats: dict[str, tuple[str, ...]] = {", again": (), ", other kernels": ("ccafl.channels_last", "False")}
     several = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     named = "NCCL" if device == "cuda" else "gloo"
     return [
-        Way(BASE, 0, None, alone),
+        Way(BASE, 0, None, {"": ()}),
         Way("two processes, gloo", 2, "gloo", {"": ()}),
         Way(f"group of one, {named}", 1, several, {"": ()}),
+        Way(BASE, 0, None, repeats),
     ]
 
 
@@ -94,9 +96,12 @@ def measure(
     """
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
+        torch.set_num_threads(1)  # threads that have run keep forked processes from having theirs
+        step("files")
         write_pictures(folder, people, images)
         fixed = ["data.root", place, "use_gpu", str(device == "cuda"), "model.pretrained", "False", "train.seed", "1"]
-        fixed += ["train.batch_size", str(batch), "ccafl.iters_per_epoch", str(iterations), *BOTH_KINDS]
+        fixed += ["train.batch_size", str(batch), "test.batch_size", str(batch), *BOTH_KINDS]
+        fixed += ["ccafl.iters_per_epoch", str(iterations)]
         fixed += ["train.print_freq", "1000", *settings, *(() if device == "cuda" else cpu)]
         file = str(configs_folder() / config)
         for way in ways(device):
@@ -131,33 +136,35 @@ def run_of(what: str, precision: str, file: str, settings: Sequence[str]) -> dic
 
 def train(way: Way, runs: list[dict[str, Any]], folder: Path, device: str, seconds: float) -> Iterator[dict[str, Any]]:
     """Starts the processes, again behind a failure, and gives each run's line when it has ended."""
-    job = folder / f"{way.name.replace(' ', '_').replace(',', '')}.job.json"
+    job = folder / f"{runs[0]['name']}.job"
     job.write_text(json.dumps({"backend": way.backend, "runs": runs, "folder": str(folder), "device": device}))
-    command = [sys.executable, "-m"]
-    if way.processes:
-        command += ["torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
-        command += ["--nproc_per_node", str(way.processes), "-m"]
-    command += ["benchmarks.group_training", str(job)]
     ends, waiting, tries = time.monotonic() + seconds, list(runs), 0
     while waiting and tries <= len(runs) and time.monotonic() < ends:
         tries += 1
-        with open(job.with_suffix(f".{tries}.log"), "w+", encoding="utf-8") as log:
-            child = subprocess.Popen(
-                command, cwd=ROOT, env=environment(), stdout=log, stderr=log, start_new_session=True
-            )
-            try:
-                while True:
-                    ended = child.poll() is not None
-                    while waiting and is_finished(waiting[0], way, folder):
-                        yield line_of(waiting.pop(0), way, folder)
-                    if ended or time.monotonic() > ends:
-                        break
-                    time.sleep(0.1)
-            finally:
-                end(child, folder)
-            if waiting and not list(folder.glob(f"{waiting[0]['name']}.*.error")):
-                late = "" if child.returncode is None or time.monotonic() < ends else f"not ended after {seconds:.0f} s"
-                (folder / f"{waiting[0]['name']}.0.error").write_text(late or last_line(log))
+        log, doing = Path(f"{job}.{tries}.log"), folder / f"{waiting[0]['name']}.0.steps"
+        log.touch()
+        doing.unlink(missing_ok=True)
+        note(doing, "device and group")
+        children = start(way, job, log)
+        try:
+            while True:
+                ended = not any(child.is_alive() for child in children) or any(child.exitcode for child in children)
+                while waiting and is_finished(waiting[0], way, folder):
+                    yield line_of(waiting.pop(0), way, folder)
+                if ended or time.monotonic() > ends:
+                    break
+                time.sleep(0.1)
+        finally:
+            now = time.time()
+            for child in children:
+                child.kill()
+                child.join()
+            if waiting:
+                done = read(folder / f"{waiting[0]['name']}.0.steps", now)
+                step(f"{waiting[0]['name']} ({where(done)})")
+        if waiting and not list(folder.glob(f"{waiting[0]['name']}.*.error")):
+            late = f"not ended after {seconds:.0f} s, {where(done)}"
+            (folder / f"{waiting[0]['name']}.0.error").write_text(last_line(log) if ended else late)
         if waiting:
             yield line_of(waiting.pop(0), way, folder)
     for run in waiting:
@@ -165,28 +172,28 @@ def train(way: Way, runs: list[dict[str, Any]], folder: Path, device: str, secon
         yield line_of(run, way, folder)
 
 
-def environment() -> dict[str, str]:
-    """All processes are on this machine, which may know no name of itself."""
-    given = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**given, **os.environ, "PYTHONPATH": path}
+def start(way: Way, job: Path, log: Path) -> list[Any]:
+    """The processes of a way. They are forked where that is safe, so they have nothing to import."""
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    world = max(way.processes, 1)
+    group = {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1"}
+    group["MASTER_PORT"] = str(free_port())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    children = []
+    for number in range(world):
+        own = {**group, "RANK": str(number), "LOCAL_RANK": "0"} if way.processes else {}  # one GPU for all
+        child = context.Process(target=be_process, args=(str(job), {**NETWORK, **own}, str(log)))
+        child.start()
+        children.append(child)
+    return children
 
 
-def end(child: subprocess.Popen[Any], folder: Path) -> None:
-    """Ends a process that has not ended, and those that ``torchrun`` has started, which have sessions of their own."""
-    started = [int(file.stem) for file in folder.glob("*.pid")]
-    if child.poll() is None:
-        for process in started:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        child.send_signal(signal.SIGTERM)
-        try:
-            child.wait(3)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-    for file in folder.glob("*.pid"):
-        file.unlink()
+def free_port() -> int:
+    """A port of this machine that nobody uses."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
 
 
 def is_finished(run: dict[str, Any], way: Way, folder: Path) -> bool:
@@ -194,10 +201,9 @@ def is_finished(run: dict[str, Any], way: Way, folder: Path) -> bool:
     return all((folder / f"{run['name']}.{number}.json").exists() for number in range(max(way.processes, 1)))
 
 
-def last_line(log: Any) -> str:
+def last_line(log: Path) -> str:
     """The last line that says something of an error."""
-    log.seek(0)
-    lines = [line.strip() for line in log if line.strip()]
+    lines = [line.strip() for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line or line.startswith("error:")]
     return (errors or lines or ["ended without a word"])[-1][:300]
 
@@ -278,14 +284,14 @@ REPORT = Report(
     sizes={
         "full": {
             "config": "market1501/ccafl_rn50.yaml",
-            "people": 48,
+            "people": 32,  # 768 images: batches of one size, whose kernels cuDNN chooses once
             "images": 4,
-            "iterations": 12,
+            "iterations": 8,
             "batch": 128,
             "precisions": ("fp32", "fp16"),
             "settings": (),
-            "cpu": (*SMALL, "train.batch_size", "8"),
-            "seconds": 120.0,
+            "cpu": (*SMALL, "train.batch_size", "8", "test.batch_size", "8"),
+            "seconds": 60.0,
             "compile_seconds": 0.0,
         },
         "quick": {

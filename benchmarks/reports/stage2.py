@@ -31,11 +31,11 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "fp16": (),
     "bf16": ("ccafl.precision", "bf16"),
     "fp16, channels_last False": ("ccafl.channels_last", "False"),
-    "fp16, compile": ("ccafl.compile", "True"),
-    "bf16, compile": ("ccafl.precision", "bf16", "ccafl.compile", "True"),
     "fp16, gradient_checkpointing": ("ccafl.gradient_checkpointing", "True"),
     "fp16, accumulation 4": ("ccafl.accumulation", "4"),
     "fp16, both": ("ccafl.gradient_checkpointing", "True", "ccafl.accumulation", "4"),
+    "fp16, compile": ("ccafl.compile", "True"),  # minutes
+    "bf16, compile": ("ccafl.precision", "bf16", "ccafl.compile", "True"),
 }
 ON_CPU = ("fp32", "fp16, gradient_checkpointing", "fp16, accumulation 4")
 """What there is to see without a GPU, where everything is float32."""
@@ -52,6 +52,7 @@ def measure(
     device: str,
     cpu: tuple[str, ...],
     switches: Sequence[str] | None,
+    plain: bool,
 ) -> Lines:
     """One line per work and setting.
 
@@ -63,13 +64,15 @@ def measure(
         device: ``cpu`` or ``cuda``.
         cpu: settings that make the work small enough for a CPU.
         switches: names in ``SWITCHES``, in this order; None: all, or those for a CPU.
+        plain: whether the plain loop comes first.
     """
     size = () if device == "cuda" else cpu
     if device == "cpu":
         proxies, iterations = min(proxies, 24), 1
-    yield from _plain(config, proxies, cameras, iterations, device, size)
-    forget()
-    for name in (SWITCHES if device == "cuda" else ON_CPU) if switches is None else switches:
+    if plain:
+        yield from _plain(config, proxies, cameras, iterations, device, size)
+        forget()
+    for name in (SWITCHES if device == "cuda" else ON_CPU) if switches is None or device == "cpu" else switches:
         shown = name if device == "cuda" else name.replace("fp16", "fp32")
         yield from _ours(shown, config, proxies, cameras, iterations, device, (*size, *SWITCHES[name]))
         forget()
@@ -82,7 +85,7 @@ def _plain(config: str, proxies: int, cameras: int, iterations: int, device: str
     optimizer = torch.optim.Adam(engine.model.parameters(), lr=given.train.lr)
     for active in _first_and_last(engine, given):
         engine.active_terms = active
-        timing = timed(lambda: plain_step(engine, optimizer, data), device, iterations, _warm_up(device))
+        timing = timed(lambda: plain_step(engine, optimizer, data), device, iterations, _warm_up(device), "plain loop")
         counted = waits(lambda: plain_step(engine, optimizer, data), device)
         yield _line(_step_name(engine), "plain loop, fp32", len(data["img"]), timing, device, None, counted)
     yield _extraction(engine, data, "plain loop, fp32", device, iterations, None)
@@ -93,10 +96,10 @@ def _ours(
 ) -> Lines:
     engine, given = make_engine(config, proxies, cameras, device, settings)
     data, images = make_data(engine, given), given.train.batch_size
-    encoder = timed(lambda: encoder_step(engine, data), device, iterations, _warm_up(device)).seconds
+    encoder = timed(lambda: encoder_step(engine, data), device, iterations, _warm_up(device), "encoder").seconds
     for active in _first_and_last(engine, given):
         engine.active_terms = active
-        timing = timed(lambda: engine.forward_backward(data), device, iterations, _warm_up(device))
+        timing = timed(lambda: engine.forward_backward(data), device, iterations, _warm_up(device), name)
         counted = waits(lambda: engine.forward_backward(data), device)
         yield _line(_step_name(engine), name, images, timing, device, encoder, counted)
     if not given.ccafl.gradient_checkpointing and given.ccafl.accumulation == 1:
@@ -126,7 +129,7 @@ def _extraction(engine: Any, data: Any, name: str, device: str, iterations: int,
         else:
             extract([data] * iterations, encode, engine.device, dtype)
 
-    timing = timed(run, device, 1, min(1, _warm_up(device)))
+    timing = timed(run, device, 1, min(1, _warm_up(device)), "extraction")
     engine.set_model_mode("train")
     timing = timing._replace(seconds=timing.seconds / iterations)
     return _line("extraction", name, len(data["img"]), timing, device, None, None)
@@ -146,8 +149,8 @@ def _line(work: str, name: str, images: int, timing: Any, device: str, encoder: 
 
 
 def _warm_up(device: str) -> int:
-    """Iterations for cuDNN's choices, torch.compile and the allocator; a CPU needs none."""
-    return 5 if device == "cuda" else 0
+    """Iterations for cuDNN's choices, torch.compile and the allocator, one to see the time; a CPU needs none."""
+    return 3 if device == "cuda" else 0
 
 
 REPORT = Report(
@@ -166,7 +169,8 @@ REPORT = Report(
             "cameras": 6,
             "iterations": 30,
             "cpu": ("train.batch_size", "8", "sampler.num_instances", "4"),
-            "switches": None,
+            "switches": ("fp16", "fp32", "bf16"),
+            "plain": True,
         },
         "quick": {
             "config": "synthetic/ccafl_tiny.yaml",
@@ -175,8 +179,25 @@ REPORT = Report(
             "iterations": 1,
             "cpu": ("train.batch_size", "8", "sampler.num_instances", "4"),
             "switches": None,
+            "plain": True,
         },
     },
     measure=measure,
     devices=("cpu", "cuda"),
+)
+
+OTHER_SWITCHES = Report(
+    name="stage2_switches",
+    title=f"{REPORT.title}, further settings",
+    explained=REPORT.explained,
+    sizes={
+        "full": {
+            **REPORT.sizes["full"],
+            "switches": tuple(name for name in SWITCHES if name not in REPORT.sizes["full"]["switches"]),
+            "plain": False,
+        },
+        "quick": {**REPORT.sizes["quick"], "switches": ("fp16, accumulation 4",), "plain": False},
+    },
+    measure=measure,
+    devices=("cuda",),
 )
