@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-PRELOADED = ["benchmarks.measure", "open_clip"]
-"""Modules; models import open_clip when the first one is built."""
+PRELOADED = ["benchmarks.measure", "open_clip", "torch._dynamo"]
+"""Modules; the last two are otherwise imported by the first model and the first optimizer."""
 
 SECONDS_TO_END = 3.0
 """Between SIGTERM, upon which a process ends what it has started, and SIGKILL."""

@@ -27,7 +27,7 @@ from ccafl_plugin.terms import Batch, EpochState, Term
 from ccafl_plugin.utils.distributed import unwrap
 from ccafl_plugin.utils.dtypes import uses_tf32
 
-ENOUGH_SECONDS = 4.0
+ENOUGH_SECONDS = 2.5
 """For the iterations of a measurement."""
 
 

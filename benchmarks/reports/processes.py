@@ -136,6 +136,7 @@ def run_of(what: str, precision: str, file: str, settings: Sequence[str]) -> dic
 
 def train(way: Way, runs: list[dict[str, Any]], folder: Path, device: str, seconds: float) -> Iterator[dict[str, Any]]:
     """Starts the processes, again behind a failure, and gives each run's line when it has ended."""
+    step(way.name)
     job = folder / f"{runs[0]['name']}.job"
     job.write_text(json.dumps({"backend": way.backend, "runs": runs, "folder": str(folder), "device": device}))
     ends, waiting, tries = time.monotonic() + seconds, list(runs), 0

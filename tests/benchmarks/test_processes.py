@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from benchmarks.group_training import Several, write
 from benchmarks.reports import processes
 from benchmarks.reports.loading import write_pictures
 from benchmarks.reports.processes import COLUMNS, Way, differences, is_finished, line_of, train, ways
+from benchmarks.steps import note, read
 from ccafl_plugin.config.shipped_files import configs_folder
 from tests.children import in_child
 from tests.ranks import in_ranks
@@ -69,55 +70,76 @@ def test_a_line(tmp_path):
     assert failed["error"] == "CCAFLError: no more" and failed["images/s"] == "-" and list(failed) == list(line)
 
 
-PROGRAM = """
-import json, os, sys, time
-from pathlib import Path
-job = json.loads(Path(sys.argv[-1]).read_text())
-folder = Path(job["folder"])
-for run in job["runs"]:
-    file = folder / f"{run['name']}.0.json"
-    if file.exists() or list(folder.glob(f"{run['name']}.*.error")):
-        continue
-    if run["name"] == "dies":
-        os._exit(print("RuntimeError: the GPU is gone", flush=True) or 3)
-    if run["name"] == "raises":
-        (folder / "raises.0.error").write_text("ValueError: a part")
-        sys.exit(1)
-    if run["name"] == "hangs":
-        (folder / f"{os.getpid()}.pid").touch()
-        (folder / "hanging").write_text(str(os.getpid()))
-        time.sleep(600)
-    steps = {"seconds": 1.0, "images": 8, "number": 1, "between": 0.0}
-    file.write_text(json.dumps({"losses": [], "starts": [1.0], "steps": steps, "peak_mb": None}))
-"""
+def program(job_file, environment, log):
+    """Instead of :func:`benchmarks.group_training.be_process`."""
+    job = json.loads(Path(job_file).read_text())
+    folder = Path(job["folder"])
+    for run in job["runs"]:
+        name = run["name"]
+        if (folder / f"{name}.0.json").exists() or list(folder.glob(f"{name}.*.error")):
+            continue
+        if name == "dies":
+            Path(log).write_text("RuntimeError: the GPU is gone\n")
+            os._exit(3)
+        if name == "raises":
+            (folder / "raises.0.error").write_text("ValueError: a part")
+            os._exit(1)
+        if name == "hangs":
+            note(folder / "hangs.0.steps", "epoch 1: first iteration")
+            (folder / "hanging").write_text(str(os.getpid()))
+            time.sleep(600)
+        steps = {"seconds": 1.0, "images": 8, "number": 1, "between": 0.0}
+        write(folder / f"{name}.0.json", {"losses": [], "starts": [1.0], "steps": steps, "peak_mb": None})
+    os._exit(0)
 
 
 def test_a_failure_leaves_the_other_lines(tmp_path, monkeypatch):
     """A run that raises, one that ends its process, and one that hangs; those between them are measured."""
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    start = processes.subprocess.Popen
-    monkeypatch.setattr(
-        processes.subprocess, "Popen", lambda command, **given: start([sys.executable, program, command[-1]], **given)
-    )
+    monkeypatch.setattr(processes, "be_process", program)
     names = ["first", "raises", "second", "dies", "third", "hangs", "last"]
     runs = [{"name": name, "what": name, "precision": "fp32"} for name in names]
     began = time.monotonic()
     lines = list(train(Way("way", 0, None, {}), runs, tmp_path, "cpu", 3.0))
     assert time.monotonic() - began < 30
     assert [line["training"] for line in lines] == names
-    assert [line["error"] for line in lines] == [
-        *("-", "ValueError: a part", "-", "RuntimeError: the GPU is gone", "-"),
-        *("not ended after 3 s", "not started"),
-    ]
+    errors = [line["error"] for line in lines]
+    assert errors[:5] == ["-", "ValueError: a part", "-", "RuntimeError: the GPU is gone", "-"]
+    assert errors[5].startswith("not ended after 3 s, in 'epoch 1: first iteration' for ")
+    assert errors[6] == "not started"
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "hanging").read_text()), 0)
 
 
+def environment_is_written(job_file, environment, log):
+    Path(f"{job_file}.{environment.get('RANK', 'alone')}").write_text(json.dumps(environment))
+    os._exit(0)
+
+
+def test_what_processes_are_told(tmp_path, monkeypatch):
+    """All are on one machine and share its one GPU; a process alone is told of no group."""
+    monkeypatch.setattr(processes, "be_process", environment_is_written)
+    for way in (Way("alone", 0, None, {}), Way("two", 2, "gloo", {})):
+        children = processes.start(way, tmp_path / way.name, tmp_path / "log")
+        for child in children:
+            child.join()
+        assert len(children) == max(way.processes, 1)
+    assert "RANK" not in json.loads((tmp_path / "alone.alone").read_text())
+    first, second = (json.loads((tmp_path / f"two.{number}").read_text()) for number in range(2))
+    assert (first.pop("RANK"), second.pop("RANK")) == ("0", "1")
+    assert first == second
+    assert [first[name] for name in ("WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR")] == ["2", "0", "127.0.0.1"]
+
+
 def test_what_is_compared():
-    assert [(way.processes, way.backend) for way in ways("cpu")] == [(0, None), (2, "gloo"), (1, "gloo")]
+    assert [(way.processes, way.backend) for way in ways("cpu")] == [(0, None), (2, "gloo"), (1, "gloo"), (0, None)]
     assert ways("cuda")[2].backend == "cpu:gloo,cuda:nccl"
-    assert list(ways("cuda")[0].repeats) == ["", ", again", ", other kernels"]
+    assert list(ways("cuda")[0].repeats) == [""]
+    assert list(ways("cuda")[3].repeats) == [", again", ", other kernels"]
+
+
+EPOCH = (("start of epoch", ""), ("epoch", ": first iteration"), ("epoch", ": iterations"))
+STEPS = ["data", "model", "engine", "stage 1"]
+STEPS += [f"{of} {number}{what}" for number in (1, 2) for of, what in EPOCH] + ["test"]
 
 
 def test_a_group_of_one_trains_as_no_group_does(tmp_path):
@@ -150,6 +172,8 @@ def test_a_group_of_one_trains_as_no_group_does(tmp_path):
     line = line_of(group, Way("group", 1, "gloo", {}), tmp_path)
     assert line["images/s"] > 0 and line["ms per step"] > 0
     assert [line[name] for name in ("losses, all", "weights", "batch norms", "error")] == [*["0.0e+00"] * 3, "-"]
+    assert [step.name for step in read(tmp_path / "group_fp32.0.steps")] == STEPS
+    assert not list((tmp_path / "group_fp32.run").glob("*.pt*"))
     losses = json.loads((tmp_path / "group_fp32.0.json").read_text())["losses"]
     assert len(losses) == 4
     assert {name.split("/")[0] for name in losses[0]} == {"loss", "proxy_classifier", "icdl"}
@@ -161,7 +185,7 @@ def test_two_processes():
     """The whole report; on a CPU, batch norms see shares, so two processes are not equal to one."""
     lines = list(processes.measure(**processes.REPORT.sizes["quick"], device="cpu"))
     assert [line["error"] for line in lines] == ["-"] * 5
-    assert [line["weights"] == "0.0e+00" for line in lines] == [True, True, False, False, True]
+    assert [line["weights"] == "0.0e+00" for line in lines] == [True, False, True, True, False]
 
 
 def test_the_group_is_taken_for_several(monkeypatch):

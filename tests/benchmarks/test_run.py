@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -12,6 +10,12 @@ import pytest
 from benchmarks import measure, run, table
 from benchmarks.report import Report
 from benchmarks.run import largest_difference, main
+
+
+@pytest.fixture(autouse=True)
+def no_second_import(monkeypatch):
+    """Reports are not measured here, so nothing needs to import for them."""
+    monkeypatch.setattr(run.children, "start_importing", lambda environment: None)
 
 
 def test_one_row(tmp_path, capsys):
@@ -124,36 +128,6 @@ def test_what_is_measured_where_the_usual_way_is_impossible(monkeypatch, capsys)
 def test_largest_difference(first, second, expected):
     arrays = [{name: np.array(value) for name, value in given.items()} for given in (first, second)]
     assert largest_difference(*arrays) == expected
-
-
-def test_a_report_that_is_ended_keeps_its_lines(tmp_path, monkeypatch, capsys):
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import json, sys, time\nfrom pathlib import Path\n"
-        "Path(sys.argv[-2], 'measured.json').write_text(json.dumps([{'work': json.loads(sys.argv[-1])}]))\n"
-        "time.sleep(600 if '--hang' in sys.argv else 0)\nsys.exit(3)\n"
-    )
-    hang = ["--hang"]
-    monkeypatch.setattr(
-        run, "command_of", lambda *given: [sys.executable, program, *hang, given[4], json.dumps(given[5])]
-    )
-    file = tmp_path / "results.json"
-    given = ["--quick", "--only", "stage2", "--set", "iterations=7", 'switches=["fp16"]', "--save", str(file)]
-    started = time.monotonic()
-    assert main([*given, "--limit", "3"]) == 1
-    assert time.monotonic() - started < 30
-    hang.clear()
-    ended = json.loads(file.read_text())["reports"][0]
-    assert ended["figures"] == [{"work": {"iterations": 7, "switches": ["fp16"]}}]
-    assert ended["explained"].endswith(" Here iterations 7, switches ['fp16']. Ended after 3 s; what it had measured:")
-    assert main(given) == 1
-    assert "It failed (exit status 3); what it had measured:" in capsys.readouterr().out
-    with pytest.raises(
-        SystemExit, match=r"--set: 'itrations' is no entry of a chosen report's size: cameras, config, "
-    ):
-        main(["--only", "stage2", "--set", "itrations=7"])
-    with pytest.raises(SystemExit, match=r"--set iterations: 'many' is not JSON\."):
-        main(["--only", "stage2", "--set", "iterations=many"])
 
 
 def test_lines_are_saved_as_they_come(tmp_path, monkeypatch):
