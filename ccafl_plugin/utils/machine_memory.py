@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import platform
 import tempfile
@@ -38,10 +39,12 @@ class MachineBytes:
         first = machines.index(platform.node())
         is_first = first == process_number() and machines.count(platform.node()) > 1
         file = _new_file(size) if is_first else None
-        mapped = _mapped(from_all(file)[first], size)
-        opened = from_all(mapped is not None)
-        if file is not None:
-            os.unlink(file)
+        try:
+            mapped = _mapped(from_all(file)[first], size)
+            opened = from_all(mapped is not None)
+        finally:  # also if another process has died meanwhile
+            if file is not None:
+                os.unlink(file)
         self.is_shared = all(each for each, machine in zip(opened, machines, strict=True) if machine == platform.node())
         self._is_whole = self.is_shared and len(set(machines)) == 1
         own = mapped if mapped is not None and self.is_shared else torch.empty(size, dtype=torch.uint8)
@@ -56,23 +59,33 @@ class MachineBytes:
 
 def _new_file(size: int) -> str | None:
     """A new file of so many bytes in the machine's shared memory; None if there is no room for it."""
-    name = None
     try:
         file, name = tempfile.mkstemp(prefix="ccafl-images-", dir=SHARED_MEMORY)
-        try:
-            os.posix_fallocate(file, 0, size)  # a file that is only as long would end the process that fills it
-        finally:
-            os.close(file)
     except OSError:
-        if name is not None:
-            os.unlink(name)
         return None
-    return name
+    has_room = False
+    try:
+        os.posix_fallocate(file, 0, size)  # a file that is only as long would end the process that fills it
+        has_room = True
+    except (AttributeError, OSError):  # macOS has no such function
+        pass
+    finally:
+        os.close(file)
+        if not has_room:
+            os.unlink(name)
+    return name if has_room else None
 
 
 def _mapped(file: str | None, size: int) -> Tensor | None:
-    """(size,) uint8, the content of a file; None if there is none, or if this process can't open it."""
+    """(size,) uint8, the content of a file; None if there is none, or if this process can't open it.
+
+    A container can have the name of another one and shared memory of its own, so the file must not be created here, as
+    ``torch.from_file`` does.
+    """
+    if file is None:
+        return None
     try:
-        return None if file is None else torch.from_file(file, shared=True, size=size, dtype=torch.uint8)
-    except (OSError, RuntimeError):
+        with open(file, "r+b") as opened:
+            return torch.frombuffer(mmap.mmap(opened.fileno(), size), dtype=torch.uint8)
+    except (OSError, ValueError):
         return None

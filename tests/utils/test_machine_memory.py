@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import pytest
 import torch
+import torch.multiprocessing  # makes the pickler take tensors
 
 from ccafl_plugin.utils import machine_memory
 from ccafl_plugin.utils.distributed import from_all, own_share
@@ -59,7 +62,7 @@ def test_machines_send_their_rows_to_each_other(tmp_path: Path, folder: Path) ->
     assert left_files(folder) == []
 
 
-@pytest.mark.parametrize("kind", ["no folder", "no room", "not opened"])
+@pytest.mark.parametrize("kind", ["no folder", "no room", "no function", "not opened"])
 def test_without_shared_memory_each_has_its_own(
     kind: str, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +73,8 @@ def test_without_shared_memory_each_has_its_own(
         folder.rmdir()
     if kind == "no room":
         monkeypatch.setattr(os, "posix_fallocate", full)
+    if kind == "no function":
+        monkeypatch.delattr(os, "posix_fallocate")
 
     def run(rank: int) -> tuple[bool, bool, bool]:
         if kind == "not opened" and rank == 1:
@@ -78,6 +83,47 @@ def test_without_shared_memory_each_has_its_own(
 
     assert in_ranks(2, run, tmp_path / "run") == [(True, False, True), (True, False, False)]
     assert left_files(folder) == []
+
+
+def test_containers_of_one_name_have_memory_of_their_own(tmp_path: Path, folder: Path) -> None:
+    """As two containers on the network of one host: the same name, and /dev/shm of each."""
+    other = tmp_path / "shm of the other"
+    other.mkdir()
+    mapped = machine_memory._mapped
+
+    def run(rank: int) -> tuple[bool, bool, bool]:
+        if rank == 1:
+            machine_memory._mapped = lambda file, size: mapped(file and str(other / Path(file).name), size)
+        return filled()
+
+    assert in_ranks(2, run, tmp_path / "run") == [(True, False, True), (True, False, False)]
+    assert left_files(folder) == left_files(other) == []
+
+
+@pytest.mark.parametrize("at", ["names", "opening"])
+def test_nothing_is_left_when_another_process_dies(at: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+
+    def broken(value: object) -> list[object]:
+        calls.append(value)
+        if len(calls) == (2 if at == "names" else 3):
+            assert left_files(folder)
+            raise RuntimeError("Connection closed by peer")
+        return [value, value]
+
+    monkeypatch.setattr(machine_memory, "from_all", broken)
+    with pytest.raises(RuntimeError, match="closed"):
+        MachineBytes(SHAPE)
+    assert left_files(folder) == []
+
+
+def test_shared_rows_can_be_sent_to_other_programs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As to data workers that are not forked; these get a copy."""
+    monkeypatch.setattr(machine_memory, "from_all", lambda value: [value, value])
+    memory = MachineBytes(SHAPE)
+    memory.rows[:] = EXPECTED
+    assert memory.is_shared
+    assert torch.equal(pickle.loads(ForkingPickler.dumps(memory.rows)), EXPECTED)
 
 
 def test_nothing_is_left_of_a_killed_process(tmp_path: Path, folder: Path) -> None:
