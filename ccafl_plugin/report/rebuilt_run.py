@@ -69,7 +69,7 @@ class RebuiltRun:
     def __init__(self, run: RecordedRun, config: CfgNode) -> None:
         self.run, self.config = run, config
         self.datamanager: Any = building.build_data_manager(config)
-        self.model: nn.Module = building.build_model(config, self.datamanager).eval()
+        self.model: nn.Module = building.build_model(config, self.datamanager, to_train=False).eval()
 
     @property
     def device(self) -> torch.device:

@@ -86,8 +86,14 @@ def _check_images(config: CfgNode, datamanager: Any) -> None:
                 print(line)
 
 
-def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
-    """Builds the model with its weights, on its device: the process's own GPU, or the CPU."""
+def build_model(config: CfgNode, datamanager: Any, to_train: bool = True) -> nn.Module:
+    """Builds the model with its weights, on its device: the process's own GPU, or the CPU.
+
+    Args:
+        config: a checked configuration.
+        datamanager: of :func:`build_data_manager`.
+        to_train: whether the model may be trained, if the configuration trains.
+    """
     ccafl = config.loss.name == "ccafl"
     clip = is_clip(config.model.name)
     loss = config.loss.name if not ccafl or clip else "triplet"
@@ -126,7 +132,8 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
     if config.model.load_weights:
         compare_with_description(config)
         load_weights(model, config.model.load_weights)
-        _restore_norms(config, datamanager, model)
+        if to_train and not (config.test.evaluate or config.model.resume or config.ccafl.branch_from):
+            _restore_norms(config, datamanager, model)
     if config.ccafl.compile:
         model.compile_image_encoder()
     if device.type == "cuda" and torch.cuda.device_count() > 1 and num_processes() == 1:
@@ -139,7 +146,7 @@ def build_model(config: CfgNode, datamanager: Any) -> nn.Module:
 
 def _restore_norms(config: CfgNode, datamanager: Any, model: nn.Module) -> None:
     """Gives folded batch norms the statistics of training images, evenly over the list; no label is read."""
-    if config.test.evaluate or config.model.resume or not are_folded(model):
+    if not are_folded(model):
         return
     train = datamanager.train_loader.dataset.train
     paths = [entry[0] for entry in train[:: -(-len(train) // ENOUGH_IMAGES)]]

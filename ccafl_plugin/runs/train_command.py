@@ -242,19 +242,20 @@ def run(config: CfgNode) -> None:
 
 
 def finish(config: CfgNode, engine: Any, started: float) -> None:
-    """Evaluates pairs, and writes weights and results.
+    """Writes weights, evaluates pairs, and writes results.
 
     Args:
         config: of the run.
         engine: after its run.
         started: when the run began, by ``time.monotonic``.
     """
+    if not config.test.evaluate:
+        write_weights(config, engine.model, engine.datamanager)  # first: they are there if anything below fails
     pairs, pair_scores = pairs_of(config), None
     if pairs is not None:
         pair_scores = evaluate_pairs(engine.model, engine.datamanager, pairs)
         print("\n".join(pair_lines(pairs.file, pair_scores)))
     if not config.test.evaluate:
-        write_weights(config, engine.model, engine.datamanager)  # first: they are there if anything below fails
         facts = results.summary(config, engine, time.monotonic() - started)
         # Last: where there are results, the run is finished.
         results.write(config.data.save_dir, facts | ({} if pair_scores is None else {"pairs": pair_scores}))

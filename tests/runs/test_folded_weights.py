@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 import torchreid
 from torch import nn
+
+from ccafl_plugin.models.folded_norms import are_folded
+from ccafl_plugin.report.rebuilt_run import rebuilt
+from ccafl_plugin.report.recorded_run import RecordedRun
+from ccafl_plugin.runs import building
 
 OSNET = (
     "model.name", "osnet_x0_25", "model.pretrained", "False", "ccafl.terms.icdl.weight_alignment", "0.0",
@@ -16,7 +22,9 @@ OSNET = (
 FOLDED = "were folded into its layers. They have the statistics of 54 training images now"
 
 
-def test_training_restores_them_and_a_test_takes_them_as_they_are(command: Callable, tmp_path: Path) -> None:
+def test_training_restores_them_and_a_test_takes_them_as_they_are(
+    command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = torchreid.models.build_model("osnet_x0_25", 4, pretrained=False)
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d | nn.BatchNorm1d):
@@ -33,3 +41,14 @@ def test_training_restores_them_and_a_test_takes_them_as_they_are(command: Calla
     code, out, err = command(*weights, "test.evaluate", "True")
     assert code == 0, err
     assert FOLDED not in out
+    log, branch = tmp_path / "log", tmp_path / "branch"
+    code, out, err = command(*weights, "ccafl.branch_from", str(log), "data.save_dir", str(branch))
+    assert code == 0, err
+    assert FOLDED not in out
+
+    def fails(*_: object) -> None:
+        raise AssertionError("a report does not train")
+
+    monkeypatch.setattr(building, "_restore_norms", fails)
+    with rebuilt(RecordedRun.read(log)) as again:
+        assert are_folded(again.model)

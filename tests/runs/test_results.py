@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torchreid
 
 from ccafl_plugin.config import load_config
-from ccafl_plugin.runs import results
+from ccafl_plugin.runs import results, train_command
 from ccafl_plugin.runs.torchreid_engines import SoftmaxEngine
 from ccafl_plugin.runs.train_command import main
 from ccafl_plugin.utils.errors import CCAFLError
@@ -101,13 +102,18 @@ def test_the_probe_behind_what_the_test_takes_out(root: Path, tmp_path: Path) ->
     assert 0 <= tested["as_tested"] < plain["accuracy"]
 
 
+@pytest.mark.parametrize("of", ["results", "pairs"])
 def test_weights_are_written_before_anything_is_measured(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> dict:
         raise CCAFLError("no measurement")
 
-    monkeypatch.setattr(results, "summary", fails)
+    if of == "results":
+        monkeypatch.setattr(results, "summary", fails)
+    else:
+        monkeypatch.setattr(train_command, "pairs_of", lambda _: SimpleNamespace(file="pairs.csv"))
+        monkeypatch.setattr(train_command, "evaluate_pairs", fails)
     more = ["loss.name", "softmax", "train.max_epoch", "0"]
     assert main(["--root", str(root), *SMALL, "data.save_dir", str(tmp_path), *more]) == 1
     assert (tmp_path / "weights.safetensors").is_file()
