@@ -132,8 +132,7 @@ def build_model(config: CfgNode, datamanager: Any, to_train: bool = True) -> nn.
     if config.model.load_weights:
         compare_with_description(config)
         load_weights(model, config.model.load_weights)
-        if to_train and not (config.test.evaluate or config.model.resume or config.ccafl.branch_from):
-            _restore_norms(config, datamanager, model)
+        _restore_norms(config, datamanager, model, to_train)
     if config.ccafl.compile:
         model.compile_image_encoder()
     if device.type == "cuda" and torch.cuda.device_count() > 1 and num_processes() == 1:
@@ -144,9 +143,10 @@ def build_model(config: CfgNode, datamanager: Any, to_train: bool = True) -> nn.
     return model
 
 
-def _restore_norms(config: CfgNode, datamanager: Any, model: nn.Module) -> None:
+def _restore_norms(config: CfgNode, datamanager: Any, model: nn.Module, to_train: bool) -> None:
     """Gives folded batch norms the statistics of training images, evenly over the list; no label is read."""
-    if not are_folded(model):
+    begins = not (config.test.evaluate or config.model.resume or config.ccafl.branch_from)
+    if not (to_train and begins and are_folded(model)):
         return
     train = datamanager.train_loader.dataset.train
     paths = [entry[0] for entry in train[:: -(-len(train) // ENOUGH_IMAGES)]]

@@ -49,6 +49,6 @@ def test_training_restores_them_and_a_test_takes_them_as_they_are(
     def fails(*_: object) -> None:
         raise AssertionError("a report does not train")
 
-    monkeypatch.setattr(building, "_restore_norms", fails)
+    monkeypatch.setattr(building, "restore", fails)
     with rebuilt(RecordedRun.read(log)) as again:
         assert are_folded(again.model)
