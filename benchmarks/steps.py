@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 NAME = "steps.txt"
+LONG = 0.5
+"""Seconds of a step that is listed by its name."""
 _files: list[Path] = []  # the one that this process writes; none: steps are not noted
 
 
@@ -49,9 +51,11 @@ def read(file: Path, until: float | None = None) -> list[Step]:
 
 
 def where(steps: list[Step]) -> str:
-    """The step in which a process was ended, and those before it; empty without any."""
+    """The step in which a process was ended, and those before it that took long; empty without any."""
     if not steps:
         return ""
     *before, last = steps
-    listed = ", ".join(f"{name} {seconds:.1f}" for name, seconds in before)
-    return f"in {last.name!r} for {last.seconds:.1f} s" + (f"; before it, in s: {listed}" if before else "")
+    listed = [f"{name} {seconds:.1f}" for name, seconds in before if seconds >= LONG]
+    rest = sum(seconds for _, seconds in before if seconds < LONG)
+    listed += [f"shorter steps {rest:.1f}"] if rest else []
+    return f"in {last.name!r} for {last.seconds:.1f} s" + (f"; before it, in s: {', '.join(listed)}" if before else "")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks.report import Report
+from benchmarks.steps import step as begin_step
 from benchmarks.training import (
     Timing,
     encoder_step,
@@ -89,6 +90,7 @@ def _plain(config: str, proxies: int, cameras: int, iterations: int, device: str
     for active in _first_and_last(engine, given):
         engine.active_terms = active
         timing = timed(lambda: plain_step(engine, optimizer, data), device, iterations, _warm_up(device), "plain loop")
+        begin_step("plain loop: waits")
         counted = waits(lambda: plain_step(engine, optimizer, data), device)
         yield _line(_step_name(engine), "plain loop, fp32", len(data["img"]), timing, device, None, counted)
     yield _extraction(engine, data, "plain loop, fp32", device, iterations, None)
@@ -104,6 +106,7 @@ def _ours(
     for active in _first_and_last(engine, given):
         engine.active_terms = active
         timing = timed(lambda: engine.forward_backward(data), device, iterations, _warm_up(device), name)
+        begin_step(f"{name}: waits")
         counted = waits(lambda: engine.forward_backward(data), device)
         yield _line(_step_name(engine), name, images, timing, device, encoder, counted)
     if not given.ccafl.gradient_checkpointing and given.ccafl.accumulation == 1:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from benchmarks.report import Report
-from benchmarks.steps import step as begin_step
 from benchmarks.training import forget, make_data, make_engine, number, timed, windows
 from ccafl_plugin.config import load_config
 from ccafl_plugin.config.shipped_files import configs_folder
@@ -69,10 +68,9 @@ def _peak_mb(name: str, settings: tuple[str, ...], iterations: int, device: str)
     proxies, cameras = TRAINING_SETS.get(name.partition("/")[0], (24, 3))
     engine, config = make_engine(name, proxies, cameras, device, settings)
     data, peaks = make_data(engine, config), []
-    begin_step(f"{name} {' '.join(settings)}".strip())
     for active in windows(engine, config.train.max_epoch):
         engine.active_terms = active
-        peaks.append(timed(lambda: engine.forward_backward(data), device, iterations).peak_mb)
+        peaks.append(timed(lambda: engine.forward_backward(data), device, iterations, what=name).peak_mb)
     return max(peaks) if device == "cuda" else None
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import children, run, steps
+from benchmarks import children, machine, run, steps
 from benchmarks.run import main
 
 
@@ -44,7 +44,7 @@ def measure_by(monkeypatch):
     return lambda function: monkeypatch.setattr(run.children, "start", child_that_runs(function))
 
 
-def test_at_its_limit(tmp_path, measure_by, capsys):
+def test_at_its_limit(tmp_path, measure_by, monkeypatch, capsys):
     def hang(changes, folder):
         write(folder, [{"work": changes}])
         steps.note(folder / steps.NAME, "model")
@@ -54,6 +54,7 @@ def test_at_its_limit(tmp_path, measure_by, capsys):
         time.sleep(600)
 
     measure_by(hang)
+    monkeypatch.setattr(children, "SECONDS_TO_END", 0.3)
     file = tmp_path / "results.json"
     given = ["--quick", "--only", "stage2", "--set", "iterations=7", 'switches=["fp16"]', "--save", str(file)]
     began = time.monotonic()
@@ -63,7 +64,7 @@ def test_at_its_limit(tmp_path, measure_by, capsys):
     assert ended["figures"] == [{"work": {"iterations": 7, "switches": ["fp16"]}}]
     assert [name for name, _ in ended["steps"]] == ["import", "model"]
     assert " Here iterations 7, switches ['fp16']. Ended after 1 s, in 'model' for " in ended["explained"]
-    assert " s; before it, in s: import 0." in ended["explained"]
+    assert " s; before it, in s: shorter steps 0." in ended["explained"]
     assert ended["explained"] in capsys.readouterr().out
     time.sleep(0.2)
     state = Path("/proc", (tmp_path / "other").read_text(), "stat")
@@ -155,13 +156,26 @@ def test_steps(tmp_path, monkeypatch):
     steps.step("nobody follows")
     assert steps.where(steps.read(tmp_path / "steps")) == ""
     steps.follow(tmp_path / "steps")
-    for name, seconds in (("import", 9.0), ("a model, whole", 2.5)):
+    for name, seconds in (("files", 0.25), ("import", 9.0), ("labels", 0.25), ("a model, whole", 2.5)):
         steps.step(name)
         now[0] += seconds
-    assert steps.read(tmp_path / "steps") == [("import", 9.0), ("a model, whole", 2.5)]
+    assert steps.read(tmp_path / "steps")[1:] == [("import", 9.0), ("labels", 0.25), ("a model, whole", 2.5)]
     assert (
-        steps.where(steps.read(tmp_path / "steps", 113)) == "in 'a model, whole' for 4.0 s; before it, in s: import 9.0"
+        steps.where(steps.read(tmp_path / "steps", 113.5))
+        == "in 'a model, whole' for 4.0 s; before it, in s: import 9.0, shorter steps 0.5"
     )
+
+
+def test_the_name_of_a_gpu(tmp_path, monkeypatch):
+    """From the driver's command, because a context in this process would take memory and seconds."""
+    command = tmp_path / "nvidia-smi"
+    command.write_text("#!/bin/sh\necho H100\necho H100\n")
+    command.chmod(0o755)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "as torch says")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.gpu() == "H100"
+    command.unlink()
+    assert machine.gpu() == "as torch says"
 
 
 @pytest.mark.slow  # imports everything, twice
