@@ -84,6 +84,7 @@ def check_config(config: CfgNode, check_files: bool = True) -> None:
         _check(config)
         if check_files:
             _check_files(config)
+            _check_statistics(config)
 
 
 def _check(config: CfgNode) -> None:
@@ -179,16 +180,22 @@ def _check_cameras(config: CfgNode) -> None:
                     f"{key}: the cameras of {target} took no training image of {', '.join(config.data.sources)}; set "
                     "it to gallery, or add the source."
                 )
-    elif source not in ("gallery", "training"):
-        if not Path(source).is_file():
-            raise CCAFLError(f"{key}: no file at {source!r}; set it to gallery, training, or a file that a test wrote.")
-        statistics = CameraStatistics.load(source, key)
-        for target in targets:
-            statistics.check(dataset=target, what=f"{key}: {source!r}")
-        if not test.evaluate:
-            raise CCAFLError(
-                f"{key}: a file's statistics are of finished weights; set test.evaluate True, or it to gallery."
-            )
+
+
+def _check_statistics(config: CfgNode) -> None:
+    """Checks a file with statistics of cameras."""
+    test, key, source = config.test, "test.camera_statistics", config.test.camera_statistics
+    if source in ("gallery", "training"):
+        return
+    if not Path(source).is_file():
+        raise CCAFLError(f"{key}: no file at {source!r}; set it to gallery, training, or a file that a test wrote.")
+    statistics = CameraStatistics.load(source, key)
+    for target in config.data.targets:
+        statistics.check(dataset=target, what=f"{key}: {source!r}")
+    if not test.evaluate:
+        raise CCAFLError(
+            f"{key}: a file's statistics are of finished weights; set test.evaluate True, or it to gallery."
+        )
 
 
 def _check_switches(config: CfgNode) -> None:

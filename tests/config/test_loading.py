@@ -185,6 +185,14 @@ def test_torchreids_own_defaults() -> None:
     assert config.dump() == Path(__file__).with_name("torchreid_defaults.yaml").read_text()
 
 
+def test_files_need_not_exist_to_show_results(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone")
+    keys = ["model.load_weights", "ccafl.clip_weights", "ccafl.branch_from", "test.camera_statistics"]
+    pairs = [word for key in keys for word in (key, gone)]
+    config = load_config(None, [*CCAFL, *pairs], check_files=False)
+    assert config.test.camera_statistics == config.model.load_weights == gone
+
+
 def test_files_of_camera_statistics(tmp_path: Path) -> None:
     file = str(tmp_path / "cameras.safetensors")
     pairs = ["test.camera_normalization", "mean", "test.camera_statistics", file]
