@@ -25,7 +25,7 @@ def are_folded(model: nn.Module) -> bool:
     """
     folded = _folded_norms(model)
     all_norms = sum(isinstance(module, _BatchNorm) for module in model.modules())
-    return 2 * len(folded) > all_norms and any(bool(norm.bias.any()) for norm, _, _ in folded if norm.bias is not None)
+    return 2 * len(folded) > all_norms and any(bool(norm.bias.any()) for norm, _, _ in folded)
 
 
 @torch.no_grad()
@@ -54,18 +54,20 @@ def restore(model: nn.Module, batches: Iterable[Tensor]) -> None:
             continue
         mean, variance = (each.to(norm.weight) for each in sums[norm].mean_and_variance())
         scale = norm.weight / (running_variance + norm.eps).sqrt()
-        if norm.bias is not None:
-            norm.bias.add_((mean - running_mean) * scale)
+        norm.bias.add_((mean - running_mean) * scale)
         norm.weight.copy_(scale * (variance + norm.eps).sqrt())
         running_mean.copy_(mean)
         running_variance.copy_(variance)
 
 
 def _folded_norms(model: nn.Module) -> list[tuple[_BatchNorm, Tensor, Tensor]]:
-    """Batch norms that only add their bias, with their running statistics: mean and variance, (D,) each."""
+    """Batch norms that only add their bias, with their running statistics: mean and variance, (D,) each.
+
+    One without a bias, as CLIP's neck here, could not take the change of its mean back.
+    """
     found = []
     for module in model.modules():
-        if isinstance(module, _BatchNorm) and module.affine:
+        if isinstance(module, _BatchNorm) and module.affine and module.bias is not None:
             mean, variance = module.running_mean, module.running_var
             if mean is not None and variance is not None and _is_neutral(module, mean, variance):
                 found.append((module, mean, variance))

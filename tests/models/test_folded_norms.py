@@ -11,6 +11,7 @@ import torchreid
 from torch import Tensor, nn
 
 from ccafl_plugin.models.folded_norms import are_folded, restore
+from ccafl_plugin.models.pooling import NeckBatchNorm
 
 
 def small_net(seed: int = 0) -> nn.Sequential:
@@ -115,3 +116,13 @@ def test_a_norm_that_was_not_folded_stays() -> None:
     torch.testing.assert_close(exported(images()), expected)
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
     assert not are_folded(exported)
+
+
+def test_a_neck_without_a_bias_stays() -> None:
+    """It could not take back what another mean changes. A new one is neutral, as folded norms are."""
+    exported = folded(small_net()).append(NeckBatchNorm(6).double()).eval()
+    expected = exported(images())
+    assert are_folded(exported)
+    restore(exported, images(seed=2).split(16))
+    torch.testing.assert_close(exported(images()), expected)
+    assert bool((exported[-1].running_mean == 0).all())
