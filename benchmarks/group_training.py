@@ -3,6 +3,7 @@
 No files of the run are written. The job is a JSON file:
 
 - ``device``: ``cpu`` or ``cuda``.
+- ``steps``: files into which the first process writes its steps, too.
 - ``backend``: of the group; null for none.
 - ``runs``: what is trained, one after the other: ``name``, ``file`` of the configuration, ``settings``.
 - ``folder``: for ``NAME.PROCESS.steps`` (:mod:`benchmarks.steps`), and for results: ``NAME.PROCESS.json``, and
@@ -21,7 +22,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,11 +186,18 @@ def statistics_of(model: Any) -> torch.Tensor:
     return torch.cat(found) if found else torch.zeros(0)
 
 
-def train(run: dict[str, Any], folder: Path, device: str) -> None:
-    """One run; writes what was measured."""
+def train(run: dict[str, Any], folder: Path, device: str, report: Sequence[str] = ()) -> None:
+    """One run; writes what was measured.
+
+    Args:
+        run: see above.
+        folder: see above.
+        device: see above.
+        report: files into which the first process writes its steps, too.
+    """
     number = int(os.environ.get("RANK", "0"))
-    steps.follow(folder / f"{run['name']}.{number}.steps")
-    steps.step("data")
+    steps.follow(folder / f"{run['name']}.{number}.steps", *(Path(file) for file in report if number == 0))
+    steps.step(f"data of {run['name']}")
     place = folder / f"{run['name']}.run"
     config = load_config(run["file"], [*run["settings"], "data.save_dir", str(place)])
     if device == "cuda":
@@ -252,7 +260,7 @@ def train_all(job: dict[str, Any]) -> int:
         if (folder / f"{name}.{number}.json").exists() or list(folder.glob(f"{name}.*.error")):
             continue
         try:
-            train(run, folder, device)
+            train(run, folder, device, job["steps"])
         except BaseException as error:
             (folder / f"{name}.{number}.error").write_text(f"{type(error).__name__}: {error}")
             traceback.print_exc()

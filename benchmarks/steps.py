@@ -9,7 +9,7 @@ from typing import NamedTuple
 NAME = "steps.txt"
 LONG = 0.5
 """Seconds of a step that is listed by its name."""
-_files: list[Path] = []  # the one that this process writes; none: steps are not noted
+_files: list[Path] = []  # which this process writes; none: steps are not noted
 
 
 class Step(NamedTuple):
@@ -19,9 +19,14 @@ class Step(NamedTuple):
     seconds: float
 
 
-def follow(file: Path) -> None:
-    """From now on, :func:`step` of this process writes into ``file``."""
-    _files[:] = [file]
+def follow(*files: Path) -> None:
+    """From now on, :func:`step` of this process writes into these files."""
+    _files[:] = files
+
+
+def followed() -> list[str]:
+    """The files into which :func:`step` of this process writes, for another process that is to write there, too."""
+    return [str(file) for file in _files]
 
 
 def step(name: str) -> None:

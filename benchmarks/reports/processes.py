@@ -20,7 +20,7 @@ import torch
 from benchmarks.group_training import be_process
 from benchmarks.report import Report
 from benchmarks.reports.loading import write_pictures
-from benchmarks.steps import note, read, step, where
+from benchmarks.steps import followed, note, read, step, where
 from ccafl_plugin.config.shipped_files import configs_folder
 
 NETWORK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
@@ -138,7 +138,8 @@ def train(way: Way, runs: list[dict[str, Any]], folder: Path, device: str, secon
     """Starts the processes, again behind a failure, and gives each run's line when it has ended."""
     step(way.name)
     job = folder / f"{runs[0]['name']}.job"
-    job.write_text(json.dumps({"backend": way.backend, "runs": runs, "folder": str(folder), "device": device}))
+    facts = {"backend": way.backend, "runs": runs, "folder": str(folder), "device": device, "steps": followed()}
+    job.write_text(json.dumps(facts))
     ends, waiting, tries = time.monotonic() + seconds, list(runs), 0
     while waiting and tries <= len(runs) and time.monotonic() < ends:
         tries += 1
@@ -160,9 +161,7 @@ def train(way: Way, runs: list[dict[str, Any]], folder: Path, device: str, secon
             for child in children:
                 child.kill()
                 child.join()
-            if waiting:
-                done = read(folder / f"{waiting[0]['name']}.0.steps", now)
-                step(f"{waiting[0]['name']} ({where(done)})")
+            done = read(folder / f"{waiting[0]['name']}.0.steps", now) if waiting else []
         if waiting and not list(folder.glob(f"{waiting[0]['name']}.*.error")):
             late = f"not ended after {seconds:.0f} s, {where(done)}"
             (folder / f"{waiting[0]['name']}.0.error").write_text(last_line(log) if ended else late)

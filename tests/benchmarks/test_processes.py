@@ -138,7 +138,7 @@ def test_what_is_compared():
 
 
 EPOCH = (("start of epoch", ""), ("epoch", ": first iteration"), ("epoch", ": iterations"))
-STEPS = ["data", "model", "engine", "stage 1"]
+STEPS = ["data of group_fp32", "model", "engine", "stage 1"]
 STEPS += [f"{of} {number}{what}" for number in (1, 2) for of, what in EPOCH] + ["test"]
 
 
@@ -164,7 +164,7 @@ def test_a_group_of_one_trains_as_no_group_does(tmp_path):
         group_training.take_one_for_several()
         gather = torch.distributed.all_gather
         torch.distributed.all_gather = lambda *given, **named: gathers.append(1) or gather(*given, **named)
-        group_training.train(group, tmp_path, "cpu")
+        group_training.train(group, tmp_path, "cpu", [str(tmp_path / "report.steps")])
         return len(gathers)
 
     in_child(lambda: group_training.train(alone, tmp_path, "cpu"))
@@ -172,7 +172,8 @@ def test_a_group_of_one_trains_as_no_group_does(tmp_path):
     line = line_of(group, Way("group", 1, "gloo", {}), tmp_path)
     assert line["images/s"] > 0 and line["ms per step"] > 0
     assert [line[name] for name in ("losses, all", "weights", "batch norms", "error")] == [*["0.0e+00"] * 3, "-"]
-    assert [step.name for step in read(tmp_path / "group_fp32.0.steps")] == STEPS
+    for file in ("group_fp32.0.steps", "report.steps"):
+        assert [step.name for step in read(tmp_path / file)] == STEPS
     assert not list((tmp_path / "group_fp32.run").glob("*.pt*"))
     losses = json.loads((tmp_path / "group_fp32.0.json").read_text())["losses"]
     assert len(losses) == 4
