@@ -145,8 +145,9 @@ def build_model(config: CfgNode, datamanager: Any, to_train: bool = True) -> nn.
 
 def _restore_norms(config: CfgNode, datamanager: Any, model: nn.Module, to_train: bool) -> None:
     """Gives folded batch norms the statistics of training images, evenly over the list; no label is read."""
-    begins = not (config.test.evaluate or config.model.resume or config.ccafl.branch_from)
-    if not (to_train and begins and are_folded(model)):
+    goes_on = config.model.resume or config.ccafl.branch_from
+    trains = to_train and config.train.max_epoch > 0 and not config.test.evaluate
+    if goes_on or not trains or not are_folded(model):
         return
     train = datamanager.train_loader.dataset.train
     paths = [entry[0] for entry in train[:: -(-len(train) // ENOUGH_IMAGES)]]
