@@ -7,6 +7,7 @@ normalised already: its features change at once, and the first iterations destro
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import torch
@@ -63,11 +64,14 @@ def restore(model: nn.Module, batches: Iterable[Tensor]) -> None:
 def _folded_norms(model: nn.Module) -> list[tuple[_BatchNorm, Tensor, Tensor]]:
     """Batch norms that only add their bias, with their running statistics: mean and variance, (D,) each.
 
-    One without a bias, as CLIP's neck here, could not take the change of its mean back.
+    One without a bias, as CLIP's neck here, could not take the change of its mean back, nor could one that shares its
+    tensors with another norm.
     """
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    users = Counter(id(tensor) for norm in norms for tensor in (norm.weight, norm.bias))
     found = []
-    for module in model.modules():
-        if isinstance(module, _BatchNorm) and module.affine and module.bias is not None:
+    for module in norms:
+        if module.affine and module.bias is not None and users[id(module.weight)] == users[id(module.bias)] == 1:
             mean, variance = module.running_mean, module.running_var
             if mean is not None and variance is not None and _is_neutral(module, mean, variance):
                 found.append((module, mean, variance))

@@ -126,3 +126,15 @@ def test_a_neck_without_a_bias_stays() -> None:
     restore(exported, images(seed=2).split(16))
     torch.testing.assert_close(exported(images()), expected)
     assert bool((exported[-1].running_mean == 0).all())
+
+
+def test_norms_that_share_their_weights_stay() -> None:
+    """Each sees other inputs, and one weight can't take both changes back."""
+    exported = folded(small_net())
+    twin = nn.BatchNorm2d(5).double()
+    twin.weight, twin.bias = exported[1].weight, exported[1].bias
+    exported = nn.Sequential(*exported[:2], twin, *exported[2:]).eval()
+    expected = exported(images())
+    restore(exported, images(seed=2).split(16))
+    torch.testing.assert_close(exported(images()), expected)
+    assert bool((exported[1].running_mean == 0).all()) and bool((exported[5].running_mean != 0).any())
