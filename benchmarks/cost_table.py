@@ -1,4 +1,4 @@
-"""The tables of costs on two pages: the newest committed measurements."""
+"""The tables of costs on several pages: the newest committed measurements."""
 
 from __future__ import annotations
 
@@ -76,6 +76,15 @@ def many_identities_table(folder: Path) -> str:
     return table.make_table(_measured(folder / "many_identities"))
 
 
+def camera_rerank_table(folder: Path) -> str:
+    """The same of the folder ``camera_rerank``.
+
+    Raises:
+        NothingToShow: no results.
+    """
+    return table.make_table(_measured(folder / "camera_rerank"))
+
+
 def _measured(folder: Path) -> dict[str, Any]:
     results = newest(folder, gpu=False)
     if results is None:
@@ -89,4 +98,5 @@ README = Document(ROOT / "README.md", "benchmarks", COMMAND, readme_table)
 IDENTITIES = Document(ROOT / "docs" / "associate.md", "benchmarks", COMMAND, identities_table)
 IMAGES = Document(ROOT / "docs" / "gpu.md", "benchmarks", COMMAND, images_table)
 MANY_IDENTITIES = Document(ROOT / "docs" / "associate.md", "many tracks", COMMAND, many_identities_table)
+CAMERA_RERANK = Document(ROOT / "docs" / "cameras.md", "benchmarks", COMMAND, camera_rerank_table)
 PAGE = Document(ROOT / "docs" / "cost.md", "benchmarks", COMMAND, page_table)

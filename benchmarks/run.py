@@ -24,6 +24,7 @@ from benchmarks import children, cost_table, machine, steps, table  # noqa: E402
 from benchmarks.report import THREAD_VARIABLES, Report  # noqa: E402
 from benchmarks.row import Row  # noqa: E402
 from ccafl_plugin.suites import generated_pages  # noqa: E402
+from ccafl_plugin.utils.files import write_text_whole  # noqa: E402
 
 SECONDS_TO_END = 5.0
 """Of ``--within``, kept for ending the last report, saving and printing."""
@@ -60,11 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
         "rows": [],
         "reports": [],
     }
-    for name, row in ROWS.items():
-        if name in chosen and (row.on_gpu or options.device == "cpu"):
-            print(f"{name} ...", file=sys.stderr, flush=True)
-            results["rows"].append(measure_row(row, size, options))
     try:
+        for name, row in ROWS.items():
+            if name in chosen and (row.on_gpu or options.device == "cpu"):
+                print(f"{name} ...", file=sys.stderr, flush=True)
+                results["rows"].append(measure_row(row, size, options))
+                save(results, options)
         for report in (REPORTS[name] for name in chosen if name in REPORTS):
             if options.device in report.devices:
                 print(f"{report.name} ...", file=sys.stderr, flush=True)
@@ -113,9 +115,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def update_readme() -> int:
-    """Writes the tables into README.md, docs/cost.md, docs/associate.md and docs/gpu.md."""
+    """Writes the tables into README.md and the pages in docs that show costs."""
     try:
-        own_pages = (cost_table.IDENTITIES, cost_table.MANY_IDENTITIES, cost_table.IMAGES)
+        own_pages = (
+            cost_table.IDENTITIES,
+            cost_table.MANY_IDENTITIES,
+            cost_table.IMAGES,
+            cost_table.CAMERA_RERANK,
+        )
         for document in (cost_table.README, cost_table.PAGE, *own_pages):
             generated_pages.update(document, cost_table.RESULTS)
     except generated_pages.NothingToShow as error:
@@ -297,7 +304,7 @@ def save(results: dict[str, Any], options: argparse.Namespace) -> None:
         return
     path = Path(options.save)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
+    write_text_whole(path, json.dumps(results, indent=1) + "\n")
 
 
 def end_on_signal() -> None:
