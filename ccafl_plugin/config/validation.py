@@ -220,6 +220,11 @@ def _check_switches(config: CfgNode) -> None:
 def _check_torchreids_engines(config: CfgNode) -> None:
     """Checks that only concern torchreid's own engines."""
     loss, train = config.loss, config.train
+    if config.ccafl.robust_labels:
+        raise CCAFLError(
+            f"ccafl.robust_labels: torchreid's engine of loss.name {loss.name} trusts all labels. Set it to False, or "
+            "loss.name ccafl, which has softmax and triplet as terms."
+        )
     if config.data.k_tfm > 1:
         raise CCAFLError(
             f"data.k_tfm: torchreid's engine of loss.name {loss.name} uses one view of each image. Set it to 1."

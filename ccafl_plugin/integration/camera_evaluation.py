@@ -94,12 +94,8 @@ class CameraTest:
                     f"test.camera_normalization: the engine handed on the cameras of {len(cameras)} images but "
                     f"features of {len(first)} queries and {len(second)} gallery images; set it to none."
                 )
-            of_query, of_gallery = np.split(cameras, [len(first)])
-            statistics = self.statistics(second, of_gallery)
-            self._normalized = [
-                (first, statistics.apply(first, of_query)),
-                (second, statistics.apply(second, of_gallery)),
-            ]
+            new = self.without_cameras(first, second, *np.split(cameras, [len(first)]))
+            self._normalized = [(first, new[0]), (second, new[1])]
         found = [new for given in (first, second) for old, new in self._normalized if old is given]
         return found[0], found[-1]
 
@@ -107,7 +103,25 @@ class CameraTest:
         """For re-ranking by camera."""
         return CameraNeighbours(self.cameras)
 
-    def statistics(self, gallery: Tensor, cameras: np.ndarray) -> CameraStatistics:
+    def without_cameras(
+        self, query: Tensor, gallery: Tensor, of_query: np.ndarray, of_gallery: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        """Features of queries, (Q, D), and gallery, (G, D), without what their cameras add.
+
+        Args:
+            query, gallery: as the model gives them.
+            of_query, of_gallery: (Q,) and (G,) numbers of the cameras.
+        """
+        statistics = self._statistics(gallery, self._named(of_gallery))
+        return statistics.apply(query, self._named(of_query)), statistics.apply(gallery, self._named(of_gallery))
+
+    def _named(self, cameras: np.ndarray) -> np.ndarray:
+        """Cameras of data of one's own by their names, as their numbers change when a camera is added; else numbers."""
+        loaders = self.engine.datamanager.test_loader.get(self.dataset, {})
+        own = getattr(getattr(loaders.get("gallery"), "dataset", None), "own_images", None)
+        return cameras if own is None else np.array(own.images.cameras)[cameras]
+
+    def _statistics(self, gallery: Tensor, cameras: np.ndarray) -> CameraStatistics:
         """From the file, or of the gallery's or the training set's features; these are written beside the weights."""
         source = options.camera_statistics
         if self._from_file is not None:
@@ -116,7 +130,8 @@ class CameraTest:
             return self._from_file
         print(f"Normalizing features by camera ({self.mode}, statistics of the {source} images) ...")
         if source == "training":
-            gallery, cameras = training_set(self.engine, self.dataset)
+            gallery, numbers = training_set(self.engine, self.dataset)
+            cameras = self._named(numbers)
         made = CameraStatistics.of(gallery, cameras, self.mode, fingerprint_of(self.engine.model), self.dataset)
         if self.save_dir and is_first_process():
             made.save(Path(self.save_dir) / f"camera_statistics-{self.dataset}.safetensors")

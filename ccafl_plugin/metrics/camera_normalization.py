@@ -98,6 +98,12 @@ class CameraStatistics:
                 f"camera statistics: {count} cameras need counts (C,), mean (C, D) and variance (C, D), got "
                 f"{', '.join(map(str, shapes))}."
             )
+        finite = all(bool(torch.isfinite(x).all()) for x in (self.mean, self.variance))
+        if not finite or int(self.counts.min()) < 1 or float(self.variance.min()) < 0:
+            raise CCAFLError(
+                "camera statistics: means and variances must be finite, variances not below 0, and every camera needs "
+                "an image; make them anew."
+            )
 
     @property
     def dim(self) -> int:

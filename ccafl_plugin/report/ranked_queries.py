@@ -99,8 +99,8 @@ def distances_of_test(run: RebuiltRun, images: TestImages, features: Tensor) -> 
     if test.camera_normalization != "none":
         engine = SimpleNamespace(model=run.model, datamanager=run.datamanager)
         of_query, of_gallery = np.split(images.cameras, [images.queries])
-        statistics = CameraTest(engine, images.dataset, "").statistics(gallery, of_gallery)
-        query, gallery = statistics.apply(query, of_query), statistics.apply(gallery, of_gallery)
+        test_of_it = CameraTest(engine, images.dataset, "")
+        query, gallery = test_of_it.without_cameras(query, gallery, of_query, of_gallery)
     metric = test.dist_metric
     distances = FeatureDistances(query, gallery, metric)
     if not test.rerank:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from yacs.config import CfgNode
@@ -186,8 +187,9 @@ def probe_cameras(engine: Any, seed: int) -> dict[str, dict[str, float]]:
         found[name] = camera_predictability(features, cameras, persons, seed=seed)._asdict()
         if options.camera_normalization != "none":
             queries = len(loaders["query"].dataset)
-            statistics = CameraTest(engine, name, "").statistics(features[queries:], cameras[queries:].numpy())
-            tested = statistics.apply(features, cameras)
+            of_query, of_gallery = np.split(cameras.numpy(), [queries])
+            test = CameraTest(engine, name, "")
+            tested = torch.cat(test.without_cameras(features[:queries], features[queries:], of_query, of_gallery))
             found[name]["as_tested"] = camera_predictability(tested, cameras, persons, seed=seed).accuracy
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,33 @@ def test_statistics_of_other_cameras(engine, tmp_path):
     ):
         evaluate(engine)
     assert camera_evaluation.running() is None
+
+
+def test_statistics_name_the_cameras_of_data_of_ones_own(engine, monkeypatch, tmp_path):
+    """A camera that is added later sorts before the others and changes their numbers, not whose statistics they get."""
+    loaders = engine.datamanager.test_loader["market1501"]
+    gallery = loaders["gallery"].dataset
+
+    def name(*names: str) -> None:
+        own = SimpleNamespace(images=SimpleNamespace(cameras=names))
+        monkeypatch.setattr(gallery, "own_images", own, raising=False)
+
+    name("gate", "hall", "yard")
+    with options.override(camera_normalization="mean_std"):
+        expected = evaluate(engine, save_dir=str(tmp_path))
+    (file,) = tmp_path.iterdir()
+    assert CameraStatistics.load(file).cameras == ("gate", "hall", "yard")
+    with options.override(camera_normalization="mean_std", camera_statistics="training"):
+        assert evaluate(engine, save_dir=str(tmp_path))[1] > 0
+    assert CameraStatistics.load(file).cameras == ("gate", "hall", "yard")
+    with options.override(camera_normalization="mean_std"):
+        evaluate(engine, save_dir=str(tmp_path))
+    name("attic", "gate", "hall", "yard")
+    for dataset in (gallery, loaders["query"].dataset):
+        monkeypatch.setattr(dataset, "data", [(path, pid, camid + 1, 0) for path, pid, camid, _ in dataset.data])
+    with options.override(camera_normalization="mean_std", camera_statistics=str(file)), warnings.catch_warnings():
+        warnings.simplefilter("error", UnknownCameraWarning)
+        assert evaluate(engine) == expected
 
 
 def test_a_camera_of_the_queries_that_the_gallery_has_not(engine, monkeypatch):

@@ -228,4 +228,8 @@ def test_what_does_not_fit() -> None:
         CameraStatistics.of(torch.eye(2), [0, 1], "std")
     with pytest.raises(CCAFLError, match=r"2 cameras need counts \(C,\).* got \(1,\), \(2, 2\), \(2, 2\)"):
         dataclasses.replace(statistics, counts=torch.ones(1))
+    nan = torch.full((2, 2), float("nan"))
+    for broken in ({"counts": torch.tensor([1, 0])}, {"mean": nan}, {"variance": nan}, {"variance": -torch.ones(2, 2)}):
+        with pytest.raises(CCAFLError, match=r"must be finite, variances not below 0, and every camera needs an image"):
+            dataclasses.replace(statistics, **broken)
     assert statistics.apply(torch.zeros(0, 2), []).shape == (0, 2)

@@ -159,6 +159,9 @@ TOGETHER: dict[str, tuple[str, ...]] = {
     "ccafl.compile: 'resnet18' has no CLIP": ("ccafl.compile", "True", "model.name", "resnet18"),
     "ccafl.gradient_checkpointing: ": ("ccafl.gradient_checkpointing", "True", "model.name", "osnet_x0_25"),
     "ccafl.accumulation: only runs": ("ccafl.accumulation", "2", "loss.name", "softmax"),
+    "ccafl.robust_labels: torchreid's engine of loss.name softmax": (
+        *("ccafl.robust_labels", "True", "loss.name", "softmax"),
+    ),
     "accumulation": ("ccafl.accumulation", "3"),
     "loss.triplet.weight_t": ("loss.name", "triplet", "loss.triplet.weight_t", "0", "loss.triplet.weight_x", "0"),
     "train.batch_size: 4 with sampler.num_instances 4 holds one person": (

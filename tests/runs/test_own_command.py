@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ccafl_plugin.config import load_config
 from ccafl_plugin.config.shipped_files import config_file
 from ccafl_plugin.options import options
+from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.runs import results
 from ccafl_plugin.runs.train_command import main
 from ccafl_plugin.suites.suite_table import _training
@@ -94,11 +95,14 @@ def test_it_evaluates_on_a_few_labelled_images_and_pairs(command: Callable, root
         csv.writer(opened).writerows([("path", "id", "camera"), *rows])
     write_pairs(root, tmp_path / "pairs.csv")
     queries = ["ccafl.data.queries", str(tmp_path / "q.csv"), "ccafl.camera_probe", "True"]
+    queries += ["test.camera_normalization", "mean"]
     code, out, err = command(*queries, "ccafl.data.pairs", str(tmp_path / "pairs.csv"))
     assert code == 0, err
     assert "query    |         3 |        6 |         2" in out
     assert "6 images of" in out and "are trained on, too; scores on them flatter" in out
     assert "mAP: " in out and "No evaluation" not in out
+    for file in ("camera_statistics-folder.safetensors", "weights.safetensors"):
+        assert CameraStatistics.load(tmp_path / "log" / file).cameras == ("hall", "yard")
     written = results.read(tmp_path / "log")
     assert written["test_sets"]["folder"]["queries"] == 6
     assert "8 same and 28 different pairs of 16 images **" in out
