@@ -16,8 +16,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ccafl_plugin.config import load_config
 from ccafl_plugin.config.shipped_files import config_file
-from ccafl_plugin.options import options
 from ccafl_plugin.metrics import CameraStatistics
+from ccafl_plugin.options import options
 from ccafl_plugin.runs import results
 from ccafl_plugin.runs.train_command import main
 from ccafl_plugin.suites.suite_table import _training
