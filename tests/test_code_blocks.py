@@ -132,7 +132,7 @@ HOW: dict[str, list[Block]] = {
     "docs/results.md": [lines(TRAINS_LONG)],
     "docs/scaling.md": [lines("needs several GPUs; tests/runs/test_failing_processes.py has a slow test of torchrun")],
     "docs/search.md": [
-        *5 * [runs("sh", "test_search_docs.py::test_its_commands_and_its_program")],
+        *6 * [runs("sh", "test_search_docs.py::test_its_commands_and_its_program")],
         runs("python", "test_search_docs.py::test_its_commands_and_its_program"),
     ],
     "docs/suites.md": [

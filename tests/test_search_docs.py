@@ -50,9 +50,17 @@ def test_its_commands_and_its_program(tmp_path: Path, monkeypatch: pytest.Monkey
                 assert re.search(r"^ *1 +\d\.\d{4} ", printed.out, re.MULTILINE)
             elif "thresholds" not in tool:
                 assert "8 features" in printed.out
-    assert ran == 8
+    assert ran == 10
     made = {path.name for path in tmp_path.iterdir()}
-    assert {"features.safetensors", "features.index.json", "people", "result.html", "weights.thresholds.json"} <= made
+    assert {
+        "features.safetensors",
+        "features.index.json",
+        "people",
+        "clean",
+        "clean.cameras.safetensors",
+        "result.html",
+        "weights.thresholds.json",
+    } <= made
 
 
 def test_its_headings() -> None:

@@ -7,7 +7,8 @@
 - ``extract_command``: features of a folder: ``image_list`` finds its images, ``resumable`` goes on after a stop;
 - ``thresholds``: similarities that mean "same person" at chosen false-accept rates;
 - ``search_command``: search by image or text: ``search_index`` is what all indices share, ``exact_index``,
-  ``faiss_index`` and ``milvus_index`` are the three, ``search_targets`` chooses, ``search_page`` draws the results.
+  ``faiss_index`` and ``milvus_index`` are the three, ``search_targets`` chooses, ``search_page`` draws the results;
+- ``without_cameras``: camera-wise normalisation of an index and of what it is searched by.
 """
 
 from ccafl_plugin.features.extractor import Extractor, FeatureExtractor, open_extractor

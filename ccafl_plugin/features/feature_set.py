@@ -26,6 +26,8 @@ SUFFIX = ".safetensors"
 INDEX_SUFFIXES = {"json": ".index.json", "parquet": ".index.parquet"}
 FORMAT = "1"
 """Of the two files; another number is refused."""
+WITHOUT_CAMERAS = "without_cameras"
+"""In a description: by which statistics features were made that are without what their cameras add."""
 ROWS = 65_536
 """That are checked at a time."""
 
@@ -168,6 +170,12 @@ def check_same_weights(
 
 
 def kind_of(description: Mapping[str, Any]) -> str:
+    """What has to be equal of features that are compared: which of a model's they are, and without which cameras."""
+    removed = description.get(WITHOUT_CAMERAS)
+    return feature_of(description) + (f" without cameras ({removed})" if removed else "")
+
+
+def feature_of(description: Mapping[str, Any]) -> str:
     """Which of a model's features they are: ``retrieval``, ``embedding``, or empty if nobody says."""
     return str(description.get("feature", ""))
 
@@ -182,7 +190,7 @@ def check_same_kind(first: tuple[str, str], other: tuple[str, str], names: tuple
     if first[1] != other[1]:
         raise CCAFLError(
             f"The features of {names[0]} are of another kind ({first[1]}) than those of {names[1]} ({other[1]}); "
-            "extract both with the same --feature."
+            "make both with the same --feature and the same --camera-normalization."
         )
 
 

@@ -21,6 +21,19 @@ from ccafl_plugin.features.search_index import Filter, Hit, SearchIndex
 from ccafl_plugin.features.search_page import Found, check_page, write_page
 from ccafl_plugin.features.search_targets import build_index, kind_of_target, open_index
 from ccafl_plugin.features.thresholds import Thresholds, file_of
+from ccafl_plugin.features.without_cameras import (
+    CAMERA_OPTION,
+    FILE_OPTION,
+    OPTION,
+    file_beside,
+    queries_without_cameras,
+    save_beside,
+    set_without_cameras,
+    statistics_of_index,
+    without_cameras,
+)
+from ccafl_plugin.metrics import CameraStatistics
+from ccafl_plugin.utils.camera_moments import TEST_MODES
 from ccafl_plugin.utils.commands import print_error
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.files import written_line
@@ -35,12 +48,27 @@ def parser() -> argparse.ArgumentParser:
     build = actions.add_parser("build", help="make an index of files of features")
     build.add_argument("index", help=INDEX_HELP)
     build.add_argument("features", nargs="+", help="files of extract.py, all of one file of weights")
+    build.add_argument(
+        OPTION,
+        default="none",
+        choices=("none", *TEST_MODES),
+        help="takes what the cameras add out of the features (default: %(default)s)",
+    )
     query = actions.add_parser("query", help="search an index")
     query.add_argument("index", help=INDEX_HELP)
     query.add_argument("--image", nargs="+", default=[], metavar="FILE", help="to search by; also folders of images")
     query.add_argument("--weights", default="", metavar="FILE", help="with which the index was made")
     query.add_argument("--text", nargs="+", default=[], metavar="TEXT", help="to search by, if the weights can read")
     query.add_argument("--features", default="", metavar="FILE", help="to search by: a file of extract.py")
+    query.add_argument(
+        CAMERA_OPTION,
+        default="",
+        metavar="NAME",
+        help=f"that took the images of --image, for an index that was built with {OPTION}",
+    )
+    query.add_argument(
+        FILE_OPTION, default="", metavar="FILE", help="of such an index, if the file is not beside it any more"
+    )
     query.add_argument("--top", type=int, default=10, metavar="N", help="results of a query (default: %(default)s)")
     query.add_argument("--camera", nargs="+", default=[], metavar="NAME", help="only images of these cameras")
     query.add_argument("--without-camera", nargs="+", default=[], metavar="NAME", help="no images of these cameras")
@@ -74,12 +102,21 @@ def build(given: argparse.Namespace) -> None:
         CCAFLError: the features can't be read or are of different weights, or the index can't be made.
     """
     features = load_joined(given.features)
+    beside = file_beside(given.index, given.collection)
     start = time.monotonic()
+    names = []
+    if given.camera_normalization != "none":
+        features, statistics = without_cameras(features, given.camera_normalization)
+        save_beside(statistics, beside)
+        names = [beside.name]
+        print(f"Without what {len(statistics.cameras)} cameras add to their features ({statistics.mode})")
     line = build_index(features, given.index, given.collection)
     print(f"{line} ({time.monotonic() - start:.1f} s)")
     if "://" not in given.index:
         path = Path(given.index).expanduser()
-        print(written_line(path.parent, [path.name + "/" * path.is_dir()]))
+        names.insert(0, path.name + "/" * path.is_dir())
+    if names:
+        print(written_line(beside.parent, names))
 
 
 def query(given: argparse.Namespace) -> None:
@@ -95,7 +132,9 @@ def query(given: argparse.Namespace) -> None:
     if given.page:
         check_page(given.page)
     index = open_index(given.index, given.collection)
-    names, pictures, queries, by_image = _queries(given, index)
+    beside = file_beside(given.index, given.collection)
+    statistics = statistics_of_index(index.description, given.camera_statistics, beside)
+    names, pictures, queries, by_image = _queries(given, index, statistics)
     only = Filter(
         tuple(given.camera), tuple(given.without_camera), _time(given.since, "--since"), _time(given.until, "--until")
     )
@@ -133,28 +172,47 @@ def table(result: Found) -> str:
     return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
 
 
-def _queries(given: argparse.Namespace, index: SearchIndex) -> tuple[list[str], list[str], Tensor, bool]:
+def _queries(
+    given: argparse.Namespace, index: SearchIndex, statistics: CameraStatistics | None
+) -> tuple[list[str], list[str], Tensor, bool]:
     """(names, paths of pictures, features, whether all are features of images)."""
+    if given.image_camera and (statistics is None or not given.image):
+        raise CCAFLError(f"{CAMERA_OPTION}: it goes with --image, in an index that was built with {OPTION}.")
     if given.features:
         if given.image or given.text:
             raise CCAFLError("--features: search by a file of features, or by images and texts, not by both.")
         asked = FeatureSet.load(given.features)
+        if statistics is not None and kind_of(asked.description) == index.feature:
+            asked = set_without_cameras(statistics, asked, given.features)
         index.check_query(asked.weights, kind_of(asked.description), given.features)
         return asked.columns["path"], asked.columns["path"], asked.features, True
     if given.image and given.text:
         raise CCAFLError("--text: search by images or by texts, not by both at once.")
     extractor: Any = _extractor(given.weights, index, given.device)
     if given.text:
-        if index.kind != "embedding":
-            raise CCAFLError(
-                "--text: the index holds features of images that no text can be compared with; extract them with "
-                "--feature embedding."
-            )
-        if not hasattr(extractor, "encode_text"):
-            raise CCAFLError(f"--text: {given.weights} has no text encoder.")
-        return list(given.text), [""] * len(given.text), extractor.encode_text(list(given.text)), False
+        return list(given.text), [""] * len(given.text), _texts(given, index, statistics, extractor), False
     paths = [str(path) for image in given.image for path in (images_of(image) if Path(image).is_dir() else [image])]
-    return paths, paths, extractor(paths), True
+    features = extractor(paths)
+    if statistics is not None:
+        features = queries_without_cameras(statistics, features, given.image_camera)
+    return paths, paths, features, True
+
+
+def _texts(
+    given: argparse.Namespace, index: SearchIndex, statistics: CameraStatistics | None, extractor: Any
+) -> Tensor:
+    """Features of the texts to search by."""
+    if statistics is not None:
+        raise CCAFLError(f"--text: a text has no camera; search an index that was built without {OPTION}.")
+    if index.feature != "embedding":
+        raise CCAFLError(
+            "--text: the index holds features of images that no text can be compared with; extract them with "
+            "--feature embedding."
+        )
+    if not hasattr(extractor, "encode_text"):
+        raise CCAFLError(f"--text: {given.weights} has no text encoder.")
+    features: Tensor = extractor.encode_text(list(given.text))
+    return features
 
 
 def _extractor(weights: str, index: SearchIndex, device: str) -> Any:
@@ -162,8 +220,8 @@ def _extractor(weights: str, index: SearchIndex, device: str) -> Any:
     settings = {"device": device} if device else {}
     extractor = open_extractor(weights, **settings)
     index.check_query(extractor.digest, index.kind, weights)
-    if kind_of(description_of(extractor)) != index.kind:
-        extractor = open_extractor(weights, feature=index.kind, **settings)
+    if kind_of(description_of(extractor)) != index.feature:
+        extractor = open_extractor(weights, feature=index.feature, **settings)
     return extractor
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ccafl_plugin.features.feature_set import check_same_kind, kind_of
+from ccafl_plugin.features.feature_set import check_same_kind, feature_of, kind_of
 from ccafl_plugin.utils.errors import CCAFLError, unknown_name
 
 
@@ -121,8 +121,13 @@ class SearchIndex(ABC):
 
     @property
     def kind(self) -> str:
-        """Which of a model's features they are."""
+        """What has to be equal of features that are compared, see :func:`kind_of`."""
         return kind_of(self.description)
+
+    @property
+    def feature(self) -> str:
+        """Which of a model's features they are."""
+        return feature_of(self.description)
 
     def search(self, queries: Tensor, top: int = 10, only: Filter | None = None) -> list[list[Hit]]:
         """The images most like each query.
