@@ -24,7 +24,7 @@ from ccafl_plugin.engine.extraction import TrainingImages
 from ccafl_plugin.engine.gradient_check import GradientCheck
 from ccafl_plugin.engine.label_filter import LabelFilter
 from ccafl_plugin.engine.model_outputs import Promise, promised_outputs
-from ccafl_plugin.engine.process_agreement import check_agreement, check_alike
+from ccafl_plugin.engine.process_agreement import check_agreement, check_same_run
 from ccafl_plugin.engine.shared_loading import NoWriter
 from ccafl_plugin.engine.stage1 import PromptStage
 from ccafl_plugin.engine.state import MAIN, TrainingState
@@ -46,6 +46,7 @@ from ccafl_plugin.utils.distributed import (
     quiet_unless_first,
     send_tensors,
     unwrap,
+    without_ddp,
 )
 from ccafl_plugin.utils.dtypes import convolutions_like_products
 from ccafl_plugin.utils.folder_lock import locked
@@ -148,6 +149,7 @@ class ImageCCAFLEngine(TermIterations):
     ) -> None:
         check_initialised()
         super().__init__(datamanager, use_gpu)
+        model = without_ddp(model)
         self.writer: SummaryWriter | NoWriter | None = None
         self.batch_idx = 0  # torchreid's loop counts iterations in it
         self.use_gpu = False  # otherwise torchreid's loop moves images to the first GPU, even if the model is elsewhere
@@ -245,6 +247,7 @@ class ImageCCAFLEngine(TermIterations):
         """
         self.save_dir = save_dir
         with quiet_unless_first(), ExitStack() as held:
+            check_same_run(self, {"max_epoch": max_epoch, "start_epoch": start_epoch, **settings})
             if not settings.get("test_only", False):
                 from_first(lambda: held.enter_context(locked(save_dir)))
             self._run(save_dir, max_epoch, start_epoch, **settings)
@@ -263,7 +266,6 @@ class ImageCCAFLEngine(TermIterations):
     def _begin(self, save_dir: str, max_epoch: int, start_epoch: int) -> None:
         """Checks the terms, prints the settings, moves old checkpoints away, and runs stage 1 if needed."""
         check_windows(self.terms, range(start_epoch, max_epoch))
-        check_alike({"the training list": self.history.dataset, "the epochs": (start_epoch, max_epoch)})
         send_tensors(tensor for model in self._models.values() for tensor in unwrap(model).state_dict().values())
         with_text = [term.name for term in self.terms if term.needs_text and term.window(max_epoch)]
         if with_text and self.checkpoints.goes_on and start_epoch > 0:
@@ -304,7 +306,7 @@ class ImageCCAFLEngine(TermIterations):
         skipped = self.gradients.settle(self.epoch, self.batch_idx)
         self._write("Skipped_steps", {"of_epoch": skipped})
         self.history.note_skipped(self.epoch, skipped, self.num_batches, self.state.scaler.is_enabled())
-        for line in check_agreement(self.active_terms, self.epoch_start.pseudo, self.epoch):
+        for line in check_agreement(self.active_terms, self.epoch_start.pseudo, self.epoch, unwrap(self.model)):
             print(line)
         self.history.training_seconds += time.monotonic() - started
         with shielded():

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ccafl_plugin.engine.effective_settings import effective_settings_of
 from ccafl_plugin.terms import Term
 from ccafl_plugin.utils.distributed import from_all, num_processes, send_tensors
-from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError, of_all
 
 ROUNDING = 1e-3
 """Largest difference, in parts of a tensor's largest number, that GPUs' orders of sums may cause within an epoch."""
@@ -30,16 +31,50 @@ def check_alike(facts: Mapping[str, Any]) -> None:
     """
     everyone = from_all(dict(facts))
     for number, others in enumerate(everyone):
-        for name, value in everyone[0].items():
-            if others[name] != value:
-                raise CCAFLError(
-                    f"process {number} of {len(everyone)} has {name} {others[name]}, but process 0 has {value}. Start "
-                    "all with the same arguments and the same data."
+        for name in {**everyone[0], **others}:
+            value, other = (each.get(name, "nothing there") for each in (everyone[0], others))
+            if other != value:
+                raise of_all(
+                    CCAFLError(
+                        f"process {number} of {len(everyone)} has {name} {other}, but process 0 has {value}. Start "
+                        "all with the same arguments and the same data."
+                    )
                 )
 
 
-def check_agreement(terms: Sequence[Term], pseudo: Tensor | None, epoch: int) -> list[str]:
-    """Compares memories, parameters of terms and pseudo identities over the processes, by checksums.
+def check_same_run(engine: Any, settings: Mapping[str, Any]) -> None:
+    """Checks that all processes are about to do the same, because otherwise some would wait for others in vain.
+
+    Args:
+        engine: an ``ImageCCAFLEngine``.
+        settings: the arguments of its ``run``, without the folder.
+
+    Raises:
+        CCAFLError: something differs; all processes raise it.
+    """
+    if num_processes() == 1:
+        return
+    effective = vars(effective_settings_of(engine))
+    check_alike(
+        {
+            "the training list": engine.history.dataset,
+            "the seed": engine.seed,
+            "this number of batches in an epoch:": len(engine.train_loader),
+            **{f"{name} =": value for name, value in {**effective, **settings}.items() if name != "print_freq"},
+            **{f"the term {term.name} with": _plain_values(term) for term in engine.terms},
+        }
+    )
+
+
+def _plain_values(term: Term) -> dict[str, Any]:
+    """The numbers, switches and names among a term's attributes."""
+    return {name: value for name, value in vars(term).items() if isinstance(value, (bool, int, float, str))}
+
+
+def check_agreement(
+    terms: Sequence[Term], pseudo: Tensor | None, epoch: int, model: nn.Module | None = None
+) -> list[str]:
+    """Compares pseudo identities, memories, parameters of terms and weights over the processes, by checksums.
 
     Differences as small as those of rounding are removed: the first process's numbers are sent to all.
 
@@ -47,6 +82,7 @@ def check_agreement(terms: Sequence[Term], pseudo: Tensor | None, epoch: int) ->
         terms: the terms of the epoch.
         pseudo: (N,) int64, the epoch's pseudo identities; None without an association.
         epoch: from 0.
+        model: its parameters and buffers are compared; None: not.
 
     Returns:
         A line for each tensor whose rounding differed.
@@ -56,7 +92,7 @@ def check_agreement(terms: Sequence[Term], pseudo: Tensor | None, epoch: int) ->
     """
     if num_processes() == 1:
         return []
-    tensors = dict(_tensors_of(terms, pseudo))
+    tensors = dict(_tensors_of(terms, pseudo, model))
     everyone = from_all({name: (tuple(tensor.shape), checksum(tensor)) for name, tensor in tensors.items()})
     lines = []
     for name in everyone[0]:
@@ -66,10 +102,13 @@ def check_agreement(terms: Sequence[Term], pseudo: Tensor | None, epoch: int) ->
         same_shape = all(others.get(name, ((),))[0] == everyone[0][name][0] for others in everyone)
         distance, scale = _distance(tensors[name]) if same_shape else (float("inf"), 1.0)
         if not distance <= ROUNDING * scale:
-            raise CCAFLError(
-                f"The processes have come apart in epoch {epoch}: {name} is another in process {other} than in process "
-                f"0 (by up to {distance:.2g}). The last checkpoint is not affected. A term of your own must draw "
-                "random numbers from EpochState.generator only."
+            raise of_all(
+                CCAFLError(
+                    f"The processes have come apart in epoch {epoch}: {name} is another in process {other} than in "
+                    f"process 0 (by up to {distance:.2g}). The last checkpoint is not affected. All need the same "
+                    "settings and versions, and a term of your own must draw random numbers from EpochState.generator "
+                    "only."
+                )
             )
         lines.append(f"=> Epoch {epoch + 1}: the rounding of {name} differed between processes (by {distance:.1g})")
     return lines
@@ -85,7 +124,7 @@ def checksum(tensor: Tensor) -> int:
     return total
 
 
-def _tensors_of(terms: Sequence[Term], pseudo: Tensor | None) -> Iterator[tuple[str, Tensor]]:
+def _tensors_of(terms: Sequence[Term], pseudo: Tensor | None, model: nn.Module | None) -> Iterator[tuple[str, Tensor]]:
     if pseudo is not None:
         yield "the pseudo identities", pseudo
     for term in terms:
@@ -93,6 +132,9 @@ def _tensors_of(terms: Sequence[Term], pseudo: Tensor | None) -> Iterator[tuple[
             if isinstance(module, nn.Module):
                 for name, tensor in (*module.named_parameters(), *module.named_buffers()):
                     yield f"{term.name}'s {attribute}.{name}", tensor.detach()
+    if model is not None:
+        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+            yield f"the model's {name}", tensor.detach()
 
 
 def _distance(tensor: Tensor) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -23,6 +24,12 @@ def gathered(own: Outputs, batch_size: int) -> Outputs:
     widths = [tensor[0].numel() for tensor in tensors]
     parts = zip(tensors, whole.split(widths, dim=1), strict=True)
     return own.replaced([part.reshape(batch_size, *old.shape[1:]).contiguous() for old, part in parts])
+
+
+_parameters = inspect.signature(DistributedDataParallel).parameters
+_WITHOUT_BUFFERS: dict[str, Any] = {  # the second name is that of torch before 2.14
+    "forward_sync_buffers" if "forward_sync_buffers" in _parameters else "broadcast_buffers": False
+}
 
 
 class SharedGradients:
@@ -63,9 +70,7 @@ class SharedGradients:
         gc.collect()  # the old one's hooks go with it
         if trained:
             unused = self._has_unused(images[:2])
-            self._parallel = DistributedDataParallel(
-                self._inner, broadcast_buffers=False, find_unused_parameters=unused
-            )
+            self._parallel = DistributedDataParallel(self._inner, find_unused_parameters=unused, **_WITHOUT_BUFFERS)
 
     def _has_unused(self, images: Tensor) -> bool:
         """Whether no output comes from some trained parameter; torch's wrapper must look for it in every pass."""

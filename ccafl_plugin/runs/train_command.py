@@ -68,7 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{parser().format_usage()}\n{closing_help()}")
         return 2
     given = parser().parse_args(argv)
-    return run_in_group(lambda: _main(given, argv))
+    try:
+        return run_in_group(lambda: _main(given, argv))
+    except CCAFLError as error:
+        return fail(error, 1, given.debug)
 
 
 def _main(given: argparse.Namespace, argv: Sequence[str]) -> int:
@@ -92,6 +95,7 @@ def _main(given: argparse.Namespace, argv: Sequence[str]) -> int:
         line = failure_line(error, folder)
         if line is None:
             return fail(unforeseen(error, folder), 1, given.debug)
+        line += of_process()
         return fail(line if config.test.evaluate else f"{line}; {going_on(folder, argv)}", 1)
     return 0
 
@@ -264,7 +268,7 @@ def finish(config: CfgNode, engine: Any, started: float) -> None:
 def fail(error: Exception | str, code: int, debug: bool = False) -> int:
     """Prints an error as one line, behind its traceback if ``debug``, and returns ``code``.
 
-    Of several processes, the one that fails first prints.
+    Of several processes, the one that fails first prints; behind an ``Exception`` the line names it.
     """
     if not is_first_to_fail():  # others have failed before, and this is mostly because of them
         return code
@@ -274,7 +278,8 @@ def fail(error: Exception | str, code: int, debug: bool = False) -> int:
     if "\nOriginal Traceback" in message:  # from a data worker: the last line of its traceback is the error itself
         message = message.strip().splitlines()[-1].partition(": ")[2]
     start = "" if code > 2 else "error: "  # a signal is no fault
-    say(f"{start}{' '.join(message.split())}{of_process()}")
+    behind = of_process(error) if isinstance(error, Exception) else ""  # a text may end with a command to copy
+    say(f"{start}{' '.join(message.split())}{behind}")
     return code
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from ccafl_plugin.utils.errors import CCAFLError
+from ccafl_plugin.utils.errors import CCAFLError, of_all
 
 T = TypeVar("T")
 
@@ -42,6 +42,11 @@ def unwrap(model: nn.Module) -> nn.Module:
     while isinstance(model, (nn.DataParallel, DistributedDataParallel)):
         model = model.module
     return model
+
+
+def without_ddp(model: nn.Module) -> nn.Module:
+    """The model inside ``DistributedDataParallel``: whoever sends gradients wraps it, and tests send no buffers."""
+    return without_ddp(model.module) if isinstance(model, DistributedDataParallel) else model
 
 
 def is_distributed() -> bool:
@@ -172,7 +177,7 @@ def from_first(compute: Callable[[], T]) -> T:
         try:
             sent[1] = compute()
         except CCAFLError as error:
-            sent[0] = error
+            sent[0] = of_all(error)
             torch.distributed.broadcast_object_list(sent, src=0, group=_control_group())
             raise
     torch.distributed.broadcast_object_list(sent, src=0, group=_control_group())

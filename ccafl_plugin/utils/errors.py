@@ -8,7 +8,19 @@ from collections.abc import Iterable, Mapping
 
 
 class CCAFLError(ValueError):
-    """Invalid input. The message is one line; command-line tools print it without a traceback."""
+    """Invalid input. The message is one line; command-line tools print it without a traceback.
+
+    Attributes:
+        of_all: whether all processes of a run raise it, so that its line names none of them.
+    """
+
+    of_all = False
+
+
+def of_all(error: CCAFLError) -> CCAFLError:
+    """The same error, marked as one that all processes of a run raise."""
+    error.of_all = True
+    return error
 
 
 class WrongArgument(CCAFLError):
@@ -36,7 +48,9 @@ class WrongArgument(CCAFLError):
         Args:
             keys: argument -> key; arguments without a key keep their names.
         """
-        return CCAFLError(_ARGUMENT.sub(lambda found: keys.get(found[1], found[1]), self.text))
+        named = CCAFLError(_ARGUMENT.sub(lambda found: keys.get(found[1], found[1]), self.text))
+        named.of_all = self.of_all
+        return named
 
 
 _ARGUMENT = re.compile(r"\{(\w+)\}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +70,15 @@ EVERY_TERM = {"proxy_classifier": (0, -1), "icdl": (0, 1), "inter": (1, -1), "al
 assert set(EVERY_TERM) == set(PAPER_TERMS)
 
 
-def make_engine(root: Path, manager: Any = None, **settings: Any) -> ImageCCAFLEngine:
+def make_engine(
+    root: Path, manager: Any = None, wrap: Callable[[Any], Any] | None = None, **settings: Any
+) -> ImageCCAFLEngine:
     """An engine with clip_tiny from seed 0; every term is active within three epochs."""
     manager = make_manager(root) if manager is None else manager
     torch.manual_seed(0)
     with options.override(input_size=(HEIGHT, WIDTH)):
         model = torchreid.models.build_model("clip_tiny", num_classes=1, loss="ccafl", pretrained=False)
+    model = model if wrap is None else wrap(model)
     optimizer = torchreid.optim.build_optimizer(model, lr=1e-3)
     scheduler = torchreid.optim.build_lr_scheduler(optimizer, lr_scheduler="multi_step", stepsize=[2])
     arguments = {"terms": make_terms(EVERY_TERM), "stage1": PromptStage(epochs=1, batch_size=16), "seed": 1, **settings}

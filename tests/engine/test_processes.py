@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ccafl_plugin.engine import ImageCCAFLEngine
 from ccafl_plugin.engine.encoder_pass import EncoderPass
@@ -19,7 +21,7 @@ from ccafl_plugin.engine.shared_loading import epoch_loader, seeded
 from ccafl_plugin.terms import Term
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.seeds import pin_global_state
-from tests.engine.small_runs import Recorder, make_engine, make_manager, weights
+from tests.engine.small_runs import Recorder, make_engine, make_manager, make_terms, weights
 from tests.engine.test_step import run, with_batch_norms_on_running_statistics
 from tests.ranks import Ranks, in_ranks
 
@@ -39,6 +41,7 @@ def training(few_pictures: Path, folder: Path, **settings: Any) -> Callable[[int
     """A run over every term and both stages, with fixed batch norms, in float64."""
 
     def train(_: int) -> Trained:
+        warnings.simplefilter("error", FutureWarning)  # that every user would see
         engine = with_batch_norms_on_running_statistics(make_engine(few_pictures, **settings))
         before = weights(engine)
         return Trained(engine, run(engine, folder, eval_freq=1), before)
@@ -64,9 +67,13 @@ def assert_as(found: Trained, expected: Trained) -> None:
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_processes_train_as_one(processes: int, few_pictures: Path, alone: Trained, tmp_path: Path) -> None:
-    """Every term, stage 1 and two borders of epochs, with a test after each; three processes don't divide 8 images."""
+    """Every term, stage 1 and two borders of epochs, with a test after each; three processes don't divide 8 images.
+
+    The two begin with a model that is wrapped already.
+    """
     assert alone.moved > 1e-3
-    ranks = Ranks(processes, training(few_pictures, tmp_path / "log"), tmp_path)
+    wrap = DistributedDataParallel if processes == 2 else None
+    ranks = Ranks(processes, training(few_pictures, tmp_path / "log", wrap=wrap), tmp_path)
     for found in ranks.results():
         assert_as(found, alone)
     first, *others = map(ranks.output, range(processes))
@@ -220,9 +227,15 @@ def test_what_comes_apart_is_named(tmp_path: Path) -> None:
             found.append(str(error.value))
         with pytest.raises(CCAFLError) as error:
             check_alike({"the seed": 1, "the training list": 10 + rank})
+        found.append(str(error.value))
+        with pytest.raises(CCAFLError) as error:
+            check_alike({"lr": 1, "momentum": 2} if rank else {"lr": 1})
+        found.append(str(error.value))
+        with pytest.raises(CCAFLError) as error:
+            check_agreement([], None, 0, nn.Embedding.from_pretrained(torch.full((2, 1), float(rank))))
         return [*found, str(error.value)]
 
-    for same, rounding, equal, memory, groups, facts in in_ranks(2, compare, tmp_path):
+    for same, rounding, equal, memory, groups, facts, missing, model in in_ranks(2, compare, tmp_path):
         assert same == [] and equal
         assert rounding == [
             "=> Epoch 5: the rounding of remembering's memory.rows differed between processes (by 1e-06)"
@@ -230,6 +243,46 @@ def test_what_comes_apart_is_named(tmp_path: Path) -> None:
         assert "in epoch 4: remembering's memory.rows is another in process 1 than in process 0 (by up to 1)" in memory
         assert "the pseudo identities is another" in groups
         assert facts.startswith("process 1 of 2 has the training list 11, but process 0 has 10.")
+        assert missing.startswith("process 1 of 2 has momentum 2, but process 0 has nothing there.")
+        assert "the model's weight is another" in model
+
+
+def test_processes_that_would_train_otherwise_are_refused(few_pictures: Path, tmp_path: Path) -> None:
+    """Programs of one's own, whose processes got other arguments; and what comes apart although all had the same."""
+
+    def train(rank: int) -> list[str]:
+        found = []
+
+        def refused(engine: ImageCCAFLEngine, **settings: Any) -> None:
+            with pytest.raises(CCAFLError) as error:
+                engine.run(save_dir=str(tmp_path / f"log-{len(found)}"), max_epoch=1, **settings)
+            assert error.value.of_all
+            found.append(str(error.value))
+
+        def terms(weight: float = 1.0) -> list[Term]:
+            return make_terms({"icdl": (0, -1)}, icdl={"weight": weight, "weight_alignment": 0.0})
+
+        refused(make_engine(few_pictures, terms=terms(weight=1.0 + rank)))
+        refused(make_engine(few_pictures, make_manager(few_pictures, batch_size_train=8 - 4 * rank), terms=terms()))
+        engine = make_engine(few_pictures, terms=terms())
+        refused(engine, eval_freq=1 + rank)
+        iterate = engine._iterate
+
+        def leave(data: dict[str, Any]) -> dict[str, float]:
+            report = iterate(data)
+            with torch.no_grad():
+                engine.model.neck.weight += rank
+            return report
+
+        engine._iterate = leave
+        refused(engine)
+        return found
+
+    for term, batch, test, weights_ in in_ranks(2, train, tmp_path):
+        assert "process 1 of 2 has the term icdl with {'weight': 2.0," in term
+        assert "process 1 of 2 has batch_size = 4, but process 0 has 8." in batch
+        assert "process 1 of 2 has eval_freq = 2, but process 0 has 1." in test
+        assert "The processes have come apart in epoch 0: the model's neck.weight is another in process 1" in weights_
 
 
 def test_checksums_see_places_and_bits() -> None:

@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,8 +17,11 @@ from typing import Any
 import pytest
 import torch
 
+from ccafl_plugin.config import default_config
 from ccafl_plugin.engine import ImageCCAFLEngine, checkpoints
+from ccafl_plugin.runs import torchrun
 from ccafl_plugin.utils import stopping
+from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.folder_lock import locked
 from tests.pages import REPOSITORY
 from tests.ranks import Ranks
@@ -55,7 +59,7 @@ def not_a_number(original: Callable[..., Any], engine: ImageCCAFLEngine, data: d
 
 FAILURES = {
     "an exception": (1, (3, ImageCCAFLEngine, "_iterate", raise_error), "the data are gone (RuntimeError) in tests."),
-    "SIGKILL": (1, (3, ImageCCAFLEngine, "_iterate", kill), "another process of the run has ended (killed, if"),
+    "SIGKILL": (0, (3, ImageCCAFLEngine, "_iterate", kill), "another process of the run has ended (killed, if"),
     "a full disk": (0, (1, checkpoints, "save", full_disk), "the disk of 'a-file' is full."),
     "a loss that is not finite": (1, (3, ImageCCAFLEngine, "_iterate", not_a_number), "The loss "),
 }
@@ -87,6 +91,8 @@ def test_all_end_with_one_line(failure: str, few_pictures: Path, tmp_path: Path)
     assert words in line, outputs
     if failure == "an exception":
         assert line.endswith("(process 1 of 2)")
+    if failure == "SIGKILL":  # the command at the end of the line can be copied
+        assert "no reason) (process 1 of 2); the last checkpoint is" in line and line.endswith(" model.resume auto")
     assert "Traceback" not in "".join(outputs)
     assert checkpoints.load(folder)[0]["epoch"] == 1
     assert not list(folder.rglob("*.partial"))
@@ -101,6 +107,65 @@ def test_a_second_run_in_the_folder_is_refused_in_one_line(few_pictures: Path, t
     assert ranks.codes == [1, 1]
     text = "".join(map(ranks.output, range(2)))
     assert text.count("error: ") == text.count("data.save_dir: another process is using") == 1
+
+
+def test_settings_that_differ_are_refused_in_one_line(few_pictures: Path, tmp_path: Path) -> None:
+    """As on two machines, on one of which somebody has forgotten a setting."""
+
+    def command(rank: int) -> None:
+        folder = tmp_path / f"log-{rank}"  # machines may have their own names for folders
+        raise SystemExit(train(few_pictures, folder, "ccafl.iters_per_epoch", str(2 + rank)))
+
+    ranks = Ranks(2, command, tmp_path)
+    assert ranks.end(200) < LIMIT
+    assert ranks.codes == [2, 2]
+    (line,) = [line for rank in range(2) for line in ranks.output(rank).splitlines() if line.startswith("error: ")]
+    assert line == (
+        "error: process 1 of 2 has ccafl.iters_per_epoch 3, but process 0 has 2. Start all with the same arguments and "
+        "the same data."
+    )
+
+
+@pytest.mark.parametrize("wrong", ["a port that is taken", "no address"])
+def test_a_group_that_cannot_be_made_is_one_line(
+    wrong: str, few_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        given = {"RANK": "0", "WORLD_SIZE": "2"}
+        if wrong == "a port that is taken":
+            given |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(server.getsockname()[1])}
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        assert train(few_pictures, tmp_path / "log") == 1
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert line.startswith(
+        "error: the environment says that this is process 0 of 2 (RANK, WORLD_SIZE), but their group"
+    )
+    assert ("EADDRINUSE" if wrong == "a port that is taken" else "MASTER_ADDR expected") in line
+    assert line.endswith("with another --master_port if its port is taken, or unset both to train in one process.")
+
+
+def test_more_processes_than_gpus_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = default_config()
+    config.loss.name = "ccafl"
+    for name, value in {"num_processes": lambda: 4, "check_alike": lambda _: None}.items():
+        monkeypatch.setattr(torchrun, name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    torchrun.check_processes(config)
+    for given in ({"LOCAL_WORLD_SIZE": "3"}, {"LOCAL_RANK": "2"}):
+        with monkeypatch.context() as patched:
+            for name, value in given.items():
+                patched.setenv(name, value)
+            with pytest.raises(CCAFLError, match=r"there are 3 processes on this machine, more than its .*_node=2, or"):
+                torchrun.check_processes(config)
+            config.use_gpu = False
+            torchrun.check_processes(config)
+            config.use_gpu = True
 
 
 def exec_train(few_pictures: Path, folder: Path, *pairs: str) -> None:
