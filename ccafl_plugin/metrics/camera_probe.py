@@ -109,6 +109,17 @@ def logistic_regression(features: Tensor, labels: Tensor) -> Tensor:
     Returns:
         (C, D + 1) float64: weights and, in the last column, biases. A warning says if the optimum was not found.
     """
+    if features.shape[0] < features.shape[1]:
+        # The best weights are sums of features, since weight decay makes anything beside them zero. So they are sought
+        # in the n dimensions that the features span: thousands of dimensions and few images are then no work.
+        basis, factor = torch.linalg.qr(features.T)
+        found = _optimum(factor.T.contiguous(), labels)
+        return torch.cat([found[:, :-1] @ basis.T, found[:, -1:]], dim=1)
+    return _optimum(features, labels)
+
+
+def _optimum(features: Tensor, labels: Tensor) -> Tensor:
+    """What ``logistic_regression`` returns, by a search in all D dimensions."""
     shares = _equal_shares(labels)
     rows = torch.arange(len(labels), device=labels.device)
     classes, (count, dim) = int(labels.max()) + 1, features.shape
@@ -141,7 +152,7 @@ def logistic_regression(features: Tensor, labels: Tensor) -> Tensor:
         slope = float(np.abs(found.jac).max())
         warnings.warn(
             f"The camera probe did not converge: after {found.nit} steps the largest derivative is {slope:.1e}.",
-            stacklevel=4,
+            stacklevel=5,
         )
     weight, bias = coefficients(found.x)
     return torch.cat([weight, bias[:, None]], dim=1)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -163,7 +163,8 @@ def newton(features: Tensor, labels: Tensor) -> Tensor:
 
 
 @settings(max_examples=6, deadline=None)
-@given(st.integers(2, 3), st.integers(1, 4), st.integers(0, 8), st.sampled_from([0.1, 1.0, 30.0]), st.integers(0, 99))
+@given(st.integers(2, 3), st.integers(1, 5), st.integers(0, 8), st.sampled_from([0.1, 1.0, 30.0]), st.integers(0, 99))
+@example(classes=2, dim=7, more=1, scale=1.0, seed=0)  # more dimensions than images
 def test_the_optimum_is_that_of_newtons_method(classes: int, dim: int, more: int, scale: float, seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
     labels = torch.cat([torch.arange(classes), torch.randint(classes, (more,), generator=rng)])
