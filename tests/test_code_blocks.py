@@ -129,7 +129,7 @@ HOW: dict[str, list[Block]] = {
         lines(TRAINS_LONG),
     ],
     "docs/report.md": [lines("tests/report runs the command on a run of its own")],
-    "docs/results.md": [lines(TRAINS_LONG)],
+    "docs/results.md": [lines(TRAINS_LONG), lines(TRAINS_LONG)],
     "docs/scaling.md": [lines("needs several GPUs; tests/runs/test_failing_processes.py has a slow test of torchrun")],
     "docs/search.md": [
         *6 * [runs("sh", "test_search_docs.py::test_its_commands_and_its_program")],
