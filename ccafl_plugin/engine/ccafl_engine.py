@@ -33,7 +33,7 @@ from ccafl_plugin.engine.term_checks import check_terms
 from ccafl_plugin.engine.term_iterations import TermIterations
 from ccafl_plugin.engine.text_side import TextSide
 from ccafl_plugin.engine.training_input import TrainingInput
-from ccafl_plugin.models.joined_norms import join_batch_norms
+from ccafl_plugin.models.joined_norms import join_if_shared
 from ccafl_plugin.optim import fuse_steps
 from ccafl_plugin.options import options
 from ccafl_plugin.terms import PAPER_TERMS, TERMS, Setup, Term, check_windows, order_by_needs
@@ -42,7 +42,6 @@ from ccafl_plugin.utils.distributed import (
     check_initialised,
     from_first,
     is_first_process,
-    num_processes,
     quiet_unless_first,
     send_tensors,
     unwrap,
@@ -154,8 +153,7 @@ class ImageCCAFLEngine(TermIterations):
         self.batch_idx = 0  # torchreid's loop counts iterations in it
         self.use_gpu = False  # otherwise torchreid's loop moves images to the first GPU, even if the model is elsewhere
         self.device = next(model.parameters()).device
-        if sync_batch_norm and num_processes() > 1 and self.device.type == "cuda":
-            join_batch_norms(unwrap(model))
+        join_if_shared(unwrap(model), self.device, sync_batch_norm)
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.register_model(MAIN, model, optimizer, scheduler)
         fuse_steps(optimizer)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from ccafl_plugin.models.pooling import NeckBatchNorm, NeckNorm
+from ccafl_plugin.utils.distributed import num_processes
 
 
 class SyncNeckBatchNorm(NeckNorm, nn.SyncBatchNorm):
     """:class:`NeckBatchNorm` for several processes; see :class:`NeckNorm`."""
+
+
+def join_if_shared(model: nn.Module, device: torch.device, wanted: bool = True) -> None:
+    """Joins the batch norms of a model that several processes train on GPUs; there is no such layer for a CPU.
+
+    Args:
+        model: see :func:`join_batch_norms`.
+        device: of the model.
+        wanted: False: they are left alone.
+    """
+    if wanted and num_processes() > 1 and device.type == "cuda":
+        join_batch_norms(model)
 
 
 def join_batch_norms(model: nn.Module) -> None:

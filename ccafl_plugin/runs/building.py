@@ -135,12 +135,17 @@ def build_model(config: CfgNode, datamanager: Any, to_train: bool = True) -> nn.
         _restore_norms(config, datamanager, model, to_train)
     if config.ccafl.compile:
         model.compile_image_encoder()
+    print_other_gpus(device)
+    return model
+
+
+def print_other_gpus(device: torch.device) -> None:
+    """Prints how to use all GPUs, if a run of one process has several."""
     if device.type == "cuda" and torch.cuda.device_count() > 1 and num_processes() == 1:
         print(
             f"{torch.cuda.device_count()} GPUs are visible, and this run uses one. To use all: torchrun "
             f"--nproc_per_node={torch.cuda.device_count()} tools/train.py with the same arguments (docs/scaling.md)."
         )
-    return model
 
 
 def _restore_norms(config: CfgNode, datamanager: Any, model: nn.Module, to_train: bool) -> None:

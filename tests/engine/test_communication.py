@@ -39,7 +39,7 @@ def test_bytes_of_an_epoch(pictures: Path, tmp_path: Path) -> None:
         counting(counts, "gathered", torch.distributed.all_gather, lambda found, _: sum(map(size, found)))
         counting(counts, "summed", torch.distributed.all_reduce, size)
         counting(counts, "sent", torch.distributed.broadcast, lambda tensor, *_: size(tensor))
-        engine = make_engine(pictures)
+        engine = make_engine(pictures, accumulation=2)  # gradients are sent once, with those of the last part
         wrap = SharedGradients.wrap
 
         def wrap_and_count(self: SharedGradients, images: torch.Tensor) -> None:

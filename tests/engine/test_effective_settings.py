@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,10 @@ import torch
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
+from ccafl_plugin.engine import ccafl_engine
 from ccafl_plugin.engine.effective_settings import EffectiveSettings, batch_norm_kind, effective_settings_of
+from ccafl_plugin.models.joined_norms import SyncNeckBatchNorm, join_batch_norms
+from tests.engine.small_runs import make_engine, make_terms
 
 PLAIN = EffectiveSettings(1, 1, 128, 8, 3.5e-4, "BatchNorm", "mixed float16")
 
@@ -33,6 +37,20 @@ def test_what_is_read_off_an_engine() -> None:
     torch.optim.lr_scheduler.LambdaLR(made.optimizer, lambda epoch: 0.01)
     assert made.optimizer.param_groups[-1]["lr"] == 0.005
     assert effective_settings_of(made) == EffectiveSettings(1, 3, 4, 2, 0.5, "BatchNorm", "mixed bfloat16")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_batch_norms_are_joined_before_they_are_read(
+    wanted: bool, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def join(model: nn.Module, device: torch.device, is_wanted: bool) -> None:
+        assert device.type == "cpu" and is_wanted == wanted
+        join_batch_norms(model)
+
+    monkeypatch.setattr(ccafl_engine, "join_if_shared", join)
+    made = make_engine(pictures, terms=make_terms({"inter": (0, -1)}), sync_batch_norm=wanted)
+    assert made.history.effective_settings.norm == "SyncBatchNorm"
+    assert sum(isinstance(each, SyncNeckBatchNorm) for each in made.model.modules()) == 1
 
 
 def test_world_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,10 @@ from ccafl_plugin.engine.encoder_pass import EncoderPass
 from ccafl_plugin.engine.process_agreement import check_agreement, check_alike, checksum
 from ccafl_plugin.engine.shared_loading import epoch_loader, seeded
 from ccafl_plugin.terms import Term
+from ccafl_plugin.utils.distributed import num_processes
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.seeds import pin_global_state
-from tests.engine.small_runs import Recorder, make_engine, make_manager, make_terms, weights
+from tests.engine.small_runs import Recorder, make_engine, make_manager, make_terms, weights, write_pictures
 from tests.engine.test_step import run, with_batch_norms_on_running_statistics
 from tests.ranks import Ranks, in_ranks
 
@@ -83,6 +84,32 @@ def test_processes_train_as_one(processes: int, few_pictures: Path, alone: Train
         assert "Trains with" not in text and "epoch" not in text
     assert sorted(file.name for file in (tmp_path / "log").glob("events*")) and not (tmp_path / "log2").exists()
     assert len(list((tmp_path / "log").glob("events*"))) == 1
+
+
+def test_more_processes_than_images(tmp_path: Path) -> None:
+    """Two training images, one query: a process has no image of its own, and nothing is kept in memory."""
+    root = write_pictures(tmp_path / "data", identities=2, cameras=2)
+    kept = {"bounding_box_train/0001_c1s1_000000_01.jpg", "bounding_box_train/0002_c2s1_000000_01.jpg"}
+    for file in root.rglob("*.jpg"):
+        name = f"{file.parent.name}/{file.name}"
+        if name not in kept and not (name.startswith("bounding_box_test") or name.startswith("query/0501_c1")):
+            file.unlink()
+
+    def train(_: int) -> Trained:
+        manager = make_manager(root, batch_size_train=2, num_instances=1)
+        settings: dict[str, Any] = {"terms": make_terms({"icdl": (0, -1)})}
+        engine = with_batch_norms_on_running_statistics(make_engine(root, manager, **settings))
+        record, before = Recorder(engine), weights(engine)
+        engine.run(save_dir=str(tmp_path / f"log-{num_processes()}"), max_epoch=1)
+        return Trained(engine, record.reports, before)
+
+    (right,) = in_ranks(1, train, tmp_path / "alone")
+    for found in in_ranks(3, train, tmp_path / "three"):
+        assert found.results == right.results
+        for ours, theirs in zip(found.reports, right.reports, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-6, abs=1e-6)
+        for name, tensor in right.weights.items():
+            assert torch.allclose(found.weights[name].double(), tensor.double(), rtol=0, atol=1e-6), name
 
 
 def test_two_processes_then_one_then_three(few_pictures: Path, alone: Trained, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
-from ccafl_plugin.models.joined_norms import SyncNeckBatchNorm, join_batch_norms
+from ccafl_plugin.models import joined_norms
+from ccafl_plugin.models.joined_norms import SyncNeckBatchNorm, join_batch_norms, join_if_shared
 from ccafl_plugin.models.pooling import NeckBatchNorm
 
 
@@ -28,3 +30,21 @@ def test_parameters_buffers_and_names_are_kept() -> None:
     assert model[3](torch.randn(2, 4, dtype=torch.float16)).dtype == torch.float32
     join_batch_norms(model)  # again: nothing is lost
     assert model[3].bias is None
+
+
+@pytest.mark.parametrize(
+    ("processes", "device", "wanted", "kind"),
+    [
+        (2, "cuda", True, nn.SyncBatchNorm),
+        (2, "cuda", False, nn.BatchNorm1d),
+        (2, "cpu", True, nn.BatchNorm1d),
+        (1, "cuda", True, nn.BatchNorm1d),
+    ],
+)
+def test_they_are_joined_for_several_processes_on_gpus(
+    processes: int, device: str, wanted: bool, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joined_norms, "num_processes", lambda: processes)
+    model = nn.Sequential(nn.BatchNorm1d(2))
+    join_if_shared(model, torch.device(device), wanted)
+    assert type(model[0]) is kind

@@ -19,7 +19,7 @@ import torch
 
 from ccafl_plugin.config import default_config
 from ccafl_plugin.engine import ImageCCAFLEngine, checkpoints
-from ccafl_plugin.runs import torchrun
+from ccafl_plugin.runs import building, torchrun
 from ccafl_plugin.utils import stopping
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.folder_lock import locked
@@ -166,6 +166,32 @@ def test_more_processes_than_gpus_is_one_line(monkeypatch: pytest.MonkeyPatch) -
             config.use_gpu = False
             torchrun.check_processes(config)
             config.use_gpu = True
+
+
+@pytest.mark.parametrize(("here", "device"), [(2, [1]), (1, [])])  # with a single GPU: refused later, in one line
+def test_a_process_takes_the_gpu_of_its_number(here: int, device: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+    for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: here)
+    monkeypatch.setattr(torch.cuda, "set_device", called.append)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **_: called.append(backend))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: called.append("end"))
+    assert torchrun.run_in_group(lambda: called.append("run") or 0) == 0
+    assert called == [*device, "cpu:gloo,cuda:nccl", "run", "end"]
+
+
+def test_one_process_says_how_to_use_all_gpus(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    building.print_other_gpus(torch.device("cuda"))
+    assert capsys.readouterr().out.startswith("3 GPUs are visible, and this run uses one. To use all: torchrun --nproc")
+    building.print_other_gpus(torch.device("cpu"))
+    monkeypatch.setattr(building, "num_processes", lambda: 3)
+    building.print_other_gpus(torch.device("cuda"))
+    assert capsys.readouterr().out == ""
 
 
 def exec_train(few_pictures: Path, folder: Path, *pairs: str) -> None:
