@@ -21,7 +21,7 @@ from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.encoder_pass import ImageTransfer, autocast
 from ccafl_plugin.utils.distributed import gather_rows, num_processes, own_share, unwrap
 from ccafl_plugin.utils.dtypes import convolutions_like_products
-from ccafl_plugin.utils.machine_memory import MachineBytes
+from ccafl_plugin.utils.machine_memory import SHARED_MEMORY, MachineBytes
 from ccafl_plugin.utils.progress import watched
 
 MB = 2**20
@@ -130,6 +130,11 @@ class TrainingImages:
                 shape = len(self.paths), *images.shape[1:]
                 of_machine = MachineBytes(shape) if self.shared else None
                 kept = images.new_empty(shape) if of_machine is None else of_machine.rows
+                if of_machine is not None and of_machine.copies > 1:
+                    print(
+                        f"{SHARED_MEMORY} has no room for the resized training images: each of the {of_machine.copies} "
+                        f"processes of this machine keeps a copy, {-(-kept.nbytes // MB)} MB."
+                    )
             if kept is not None:
                 kept[self._own][first : first + len(images)] = images
             first += len(images)

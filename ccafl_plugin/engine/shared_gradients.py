@@ -27,8 +27,10 @@ def gathered(own: Outputs, batch_size: int) -> Outputs:
 
 
 _parameters = inspect.signature(DistributedDataParallel).parameters
-_WITHOUT_BUFFERS: dict[str, Any] = {  # the second name is that of torch before 2.14
-    "forward_sync_buffers" if "forward_sync_buffers" in _parameters else "broadcast_buffers": False
+_NOTHING_SENT: dict[str, Any] = {  # torch before 2.14 has the third name only, some of its versions the first one
+    name: False
+    for name in ("init_sync", "forward_sync_buffers", "broadcast_buffers")
+    if name in _parameters and not (name == "broadcast_buffers" and "forward_sync_buffers" in _parameters)
 }
 
 
@@ -58,7 +60,8 @@ class SharedGradients:
     def wrap(self, images: Tensor) -> None:
         """Wraps the model for several processes, if other parameters are trained than before (``fixbase_epoch``).
 
-        Buffers are not sent in every pass: running statistics are averaged at the end of an epoch.
+        The run has sent the weights to all processes, so they are not sent again. Nor are buffers in every pass:
+        running statistics are averaged at the end of an epoch.
 
         Args:
             images: (n, 3, height, width), of which two are tried out.
@@ -70,7 +73,7 @@ class SharedGradients:
         gc.collect()  # the old one's hooks go with it
         if trained:
             unused = self._has_unused(images[:2])
-            self._parallel = DistributedDataParallel(self._inner, find_unused_parameters=unused, **_WITHOUT_BUFFERS)
+            self._parallel = DistributedDataParallel(self._inner, find_unused_parameters=unused, **_NOTHING_SENT)
 
     def _has_unused(self, images: Tensor) -> bool:
         """Whether no output comes from some trained parameter; torch's wrapper must look for it in every pass."""

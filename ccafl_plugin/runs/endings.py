@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from ccafl_plugin.utils.distributed import num_processes
 from ccafl_plugin.utils.stopping import Stopped
 
 FULL_DISK = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+NO_SHARED_MEMORY = (
+    "a data worker found no room in shared memory (/dev/shm). Give it more (docker run --shm-size 8g), or set "
+    "data.workers lower; 0 needs none"
+)
 NO_WRITING = (*FULL_DISK, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
@@ -66,6 +71,8 @@ def failure_line(error: BaseException, folder: str) -> str | None:
     text = " ".join(str(error).split())
     if is_lost_process(error):
         return "another process of the run has ended (killed, if it has printed no reason)"
+    if isinstance(error, OSError) and _of_multiprocessing(error):
+        return NO_SHARED_MEMORY
     if is_full_disk(error):
         where = getattr(error, "filename", None) or folder
         return (
@@ -93,12 +100,15 @@ def is_full_disk(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "PytorchStreamWriter failed" in str(error)
 
 
+def _of_multiprocessing(error: OSError) -> bool:
+    """Whether the locks and queues between processes could not be made, which are files of shared memory."""
+    names = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return error.filename is None and "multiprocessing.synchronize" in names
+
+
 def _of_a_worker(text: str) -> str | None:
     if "shared memory" in text or "Bus error" in text:
-        return (
-            "a data worker found no room in shared memory (/dev/shm). Give it more (docker run --shm-size 8g), or set "
-            "data.workers lower; 0 needs none"
-        )
+        return NO_SHARED_MEMORY
     killed = re.search(r"is killed by signal: (\w+)", text)
     if killed or "exited unexpectedly" in text:
         how = f" by {killed[1]}" if killed else ""

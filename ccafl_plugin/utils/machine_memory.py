@@ -31,6 +31,7 @@ class MachineBytes:
     Attributes:
         rows: the bytes.
         is_shared: whether the processes of this machine have a single copy.
+        copies: number of copies on this machine.
     """
 
     def __init__(self, shape: Sequence[int]) -> None:
@@ -46,6 +47,7 @@ class MachineBytes:
             if file is not None:
                 os.unlink(file)
         self.is_shared = all(each for each, machine in zip(opened, machines, strict=True) if machine == platform.node())
+        self.copies = 1 if self.is_shared else machines.count(platform.node())
         self._is_whole = self.is_shared and len(set(machines)) == 1
         own = mapped if mapped is not None and self.is_shared else torch.empty(size, dtype=torch.uint8)
         self.rows: Tensor = own.view(*shape)

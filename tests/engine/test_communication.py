@@ -39,6 +39,7 @@ def test_bytes_of_an_epoch(pictures: Path, tmp_path: Path) -> None:
         counting(counts, "gathered", torch.distributed.all_gather, lambda found, _: sum(map(size, found)))
         counting(counts, "summed", torch.distributed.all_reduce, size)
         counting(counts, "sent", torch.distributed.broadcast, lambda tensor, *_: size(tensor))
+        counting(counts, "sent", torch.distributed._broadcast_coalesced, lambda _, all_, *__: sum(map(size, all_)))
         engine = make_engine(pictures, accumulation=2)  # gradients are sent once, with those of the last part
         wrap = SharedGradients.wrap
 
@@ -94,7 +95,7 @@ def test_the_numbers_of_the_page() -> None:
         "features": 4 * images * dim,
         "pseudo identities": 8 * proxies,
         "features of a test (19 281 images)": 4 * 19281 * dim,
-        "weights at the start": 4 * trained,
+        "weights at the start": 4 * (trained + proxies * (dim + 4 * 512 + embedding)),
         "images that are kept (`ccafl.extraction_memory`), between machines": 3 * images * 256 * 128,
         "embeddings and prompts of stage 1": 4 * images * embedding + 4 * proxies * (4 * 512 + embedding),
     }

@@ -19,6 +19,7 @@ from ccafl_plugin.engine.encoder_pass import EncoderPass
 from ccafl_plugin.engine.process_agreement import check_agreement, check_alike, checksum
 from ccafl_plugin.engine.shared_loading import epoch_loader, seeded
 from ccafl_plugin.terms import Term
+from ccafl_plugin.utils import machine_memory
 from ccafl_plugin.utils.distributed import num_processes
 from ccafl_plugin.utils.errors import CCAFLError
 from ccafl_plugin.utils.seeds import pin_global_state
@@ -67,11 +68,15 @@ def assert_as(found: Trained, expected: Trained) -> None:
 
 
 @pytest.mark.parametrize("processes", [2, 3])
-def test_processes_train_as_one(processes: int, few_pictures: Path, alone: Trained, tmp_path: Path) -> None:
+def test_processes_train_as_one(
+    processes: int, few_pictures: Path, alone: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every term, stage 1 and two borders of epochs, with a test after each; three processes don't divide 8 images.
 
-    The two begin with a model that is wrapped already.
+    The two begin with a model that is wrapped already, the three without shared memory.
     """
+    if processes == 3:
+        monkeypatch.setattr(machine_memory, "SHARED_MEMORY", str(tmp_path / "missing"))
     assert alone.moved > 1e-3
     wrap = DistributedDataParallel if processes == 2 else None
     ranks = Ranks(processes, training(few_pictures, tmp_path / "log", wrap=wrap), tmp_path)
@@ -80,6 +85,7 @@ def test_processes_train_as_one(processes: int, few_pictures: Path, alone: Train
     first, *others = map(ranks.output, range(processes))
     assert f"Trains with: {processes} processes, 4 x 2 images together" in first
     assert f"Every batch is shared by {processes} processes" in first and "** Results **" in first
+    assert ("has no room for the resized training images: each of the 3 processes" in first) == (processes == 3)
     for text in others:
         assert "Trains with" not in text and "epoch" not in text
     assert sorted(file.name for file in (tmp_path / "log").glob("events*")) and not (tmp_path / "log2").exists()

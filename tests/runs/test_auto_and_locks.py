@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import multiprocessing
+import multiprocessing.synchronize
 import os
 import re
 import shutil
@@ -271,6 +272,19 @@ def test_other_failures_are_one_line_with_a_remedy() -> None:
         assert line is not None and expected in line and "\n" not in line
     assert failure_line(RuntimeError("a fault of the program"), "log") is None
     assert failure_line(OSError(errno.ENOENT, "no file"), "log") is None
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOENT])
+def test_shared_memory_that_cannot_be_written_is_not_the_runs_folder(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(multiprocessing.synchronize._multiprocessing, "SemLock", fail)
+    with pytest.raises(OSError, match=os.strerror(number)) as error:
+        multiprocessing.get_context("fork").Queue()
+    assert str(failure_line(error.value, "log")).startswith("a data worker found no room in shared memory (/dev/shm).")
 
 
 def test_an_unknown_fault_keeps_its_traceback(pictures: Path, tmp_path: Path, at: Callable, capsys) -> None:

@@ -182,6 +182,23 @@ def test_a_process_takes_the_gpu_of_its_number(here: int, device: list[int], mon
     assert called == [*device, "cpu:gloo,cuda:nccl", "run", "end"]
 
 
+@pytest.mark.parametrize(
+    ("processes", "given", "threads"), [(2, {}, 3), (1, {}, 7), (2, {"OMP_NUM_THREADS": "1"}, None)]
+)
+def test_processes_of_a_machine_share_its_cores(
+    processes: int, given: dict[str, str], threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name, value in {"LOCAL_WORLD_SIZE": "2", **given}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torchrun, "num_processes", lambda: processes)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    found: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", found.append)
+    torchrun.use_threads(workers=1)
+    assert found == ([] if threads is None else [threads])
+
+
 def test_one_process_says_how_to_use_all_gpus(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
