@@ -54,9 +54,31 @@ class LabelNoise:
         train = _with_single_cameras(list(train), self.single_camera, seed)
         train = _with_wrong_labels(train, self.wrong, seed)
         train, halves = _with_split_proxies(train, self.split, seed)
-        number = {pid: index for index, pid in enumerate(sorted({pid for _, pid, _, _ in train}))}
+        number = _numbers(train)
         damaged = [(path, number[pid], camid, dsetid) for path, pid, camid, dsetid in train]
         return damaged, {number[new]: number[old] for new, old in halves.items()}
+
+    def right_persons(self, train: Sequence[TrainTuple], seed: int) -> list[int] | None:
+        """The person whom each image of the damaged list shows, as that list counts people; for diagnostics only.
+
+        Args:
+            train: as for :meth:`damage`.
+            seed: likewise.
+
+        Returns:
+            In the order of the damaged list; -1 for a person of whom all labels were changed. None if no labels were
+            changed, or proxies were split: two labels are right there.
+        """
+        if self.split or not self.wrong:
+            return None
+        kept = _with_single_cameras(list(train), self.single_camera, seed)
+        number = _numbers(_with_wrong_labels(kept, self.wrong, seed))
+        return [number.get(pid, -1) for _, pid, _, _ in kept]
+
+
+def _numbers(train: Sequence[TrainTuple]) -> dict[int, int]:
+    """New numbers of people, without gaps."""
+    return {pid: index for index, pid in enumerate(sorted({pid for _, pid, _, _ in train}))}
 
 
 def _with_single_cameras(train: list[TrainTuple], share: float, seed: int) -> list[TrainTuple]:
@@ -127,3 +149,25 @@ def true_persons(dataset: Any, labels: ProxyLabels) -> Tensor:
     return torch.tensor(
         [number.setdefault((dsetid, halves.get(pid, pid)), len(number)) for _, pid, _, dsetid in firsts]
     )
+
+
+def right_proxies(dataset: Any, labels: ProxyLabels) -> Tensor | None:
+    """The proxy to which every image belongs, where labels were changed on purpose. For diagnostics only.
+
+    Args:
+        dataset: a training set, damaged or not.
+        labels: labels of its training list.
+
+    Returns:
+        (M,) int64 in the order of ``labels.path_order``, -1 for a person who has no proxy left in this camera; None if
+        no labels were changed, or proxies were split.
+    """
+    persons: list[int] | None = getattr(dataset, "right_persons", None)
+    if persons is None:
+        return None
+    place = {
+        (dsetid, camid, pid): proxy
+        for (_, pid, camid, dsetid), proxy in zip(dataset.train, labels.proxy_of_image.tolist(), strict=True)
+    }
+    found = [place.get((d, c, pid), -1) for pid, (_, _, c, d) in zip(persons, dataset.train, strict=True)]
+    return torch.tensor(found, dtype=torch.int64)[labels.path_order]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from ccafl_plugin.data.fingerprint import fingerprint_of
-from ccafl_plugin.data.label_noise import true_persons
+from ccafl_plugin.data.label_noise import right_proxies, true_persons
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine.argument_checks import check_views
 from ccafl_plugin.engine.association_report import AssociationReport, GroupReport, TrueIdentities
@@ -193,7 +193,9 @@ class ImageCCAFLEngine(TermIterations):
             report = TrueIdentities(true_persons(dataset, self.labels), self.labels, groups)
         self.label_filter: LabelFilter | None = None
         if robust_labels:
-            self.label_filter = LabelFilter(images.paths, self.labels, self.device, sampler)
+            self.label_filter = LabelFilter(
+                images.paths, self.labels, self.device, sampler, right_proxies(dataset, self.labels)
+            )
         self.epoch_start = EpochStart(
             model, images, self.labels, self.supervision, report, extraction_dtype, self.seed, self.label_filter
         )

@@ -41,12 +41,21 @@ class LabelFilter:
         device: device of the features.
         sampler: draws the batches. One of this package's samplers draws by the new labels; another one draws any
             image, and those left out are dropped from its batches.
+        right: (M,) int64, the proxies to which the images belong, where labels were damaged on purpose; it is only
+            compared with what was decided. None: nobody knows.
 
     Attributes:
         wrong_share: estimated share of wrong labels.
     """
 
-    def __init__(self, paths: Sequence[str], labels: ProxyLabels, device: torch.device, sampler: object = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        labels: ProxyLabels,
+        device: torch.device,
+        sampler: object = None,
+        right: Tensor | None = None,
+    ) -> None:
         self._labels = labels
         self._proxies = labels.proxy_of_image[labels.path_order].to(device)
         self._camera_of_proxy = labels.camera_of_proxy.to(device)
@@ -54,6 +63,7 @@ class LabelFilter:
         self._sampler = sampler if isinstance(sampler, ProxyBatchSampler) else None
         self._changed: dict[tuple[str, int], int] = {}
         self._counts = {"left_out": 0, "relabelled": 0}
+        self._right = None if right is None else right.to(device)
         self.wrong_share = 0.0
 
     def look(self, features: Tensor, moment: str) -> Judged:
@@ -76,6 +86,8 @@ class LabelFilter:
             f"=> {moment}: {left_out} of {len(judged)} images left out, {self._counts['relabelled']} relabelled "
             f"(by the features, {100 * self.wrong_share:.1f} % of the labels are wrong)"
         )
+        if self._right is not None:
+            print(f"   {how_right(self._proxies, proxies, trusted, self._right)}")
         if self.wrong_share >= MOST_WRONG:
             warnings.warn(
                 f"{moment}: features and labels contradict each other in {100 * self.wrong_share:.0f} % of the images, "
@@ -109,3 +121,25 @@ class LabelFilter:
             return None, found
         rows = (found >= 0).nonzero()[:, 0]
         return rows, found[rows]
+
+
+def how_right(listed: Tensor, judged: Tensor, trusted: Tensor, right: Tensor) -> str:
+    """A line that compares decisions about labels with the right labels.
+
+    Args:
+        listed: (M,) int64, proxies by the labels.
+        judged: (M,) int64, by the decisions; -1 for images that are left out.
+        trusted: (M,) bool, the labels that are taken as they are.
+        right: (M,) int64, proxies to which the images belong.
+    """
+    doubted, new, used = ~trusted, ~trusted & (judged >= 0), judged >= 0
+    wrong = listed != right
+    return (
+        f"in truth {_share(wrong)} of the labels are wrong, {_share(wrong[doubted])} of the {int(doubted.sum())} that "
+        f"are not trusted, and {_share(judged[used] != right[used])} of those that are used; "
+        f"{_share(judged[new] == right[new])} of the new labels are right"
+    )
+
+
+def _share(which: Tensor) -> str:
+    return f"{100 * float(which.double().mean()):.1f} %" if len(which) else "none"

@@ -81,7 +81,8 @@ def manager_changes() -> list[Change]:
 def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler: Mapping[str, Any]) -> None:
     """Damages the training labels of a data manager and creates its training loader again.
 
-    The dataset's ``true_person`` maps new identities to true persons, for the diagnostics of the association.
+    For diagnostics, the dataset's ``true_person`` maps new identities to true persons, and its ``right_persons`` are
+    the persons of the images.
 
     Args:
         datamanager: torchreid's ``ImageDataManager``.
@@ -94,7 +95,9 @@ def damage_training_set(datamanager: Any, noise: LabelNoise, seed: int, sampler:
     old = datamanager.train_loader
     dataset = old.dataset
     before = ProxyLabels.from_tuples(dataset.train)
+    right = noise.right_persons(dataset.train, seed)
     dataset.train, dataset.true_person = noise.damage(dataset.train, seed)
+    dataset.right_persons = right
     dataset.data = dataset.train
     after = ProxyLabels.from_tuples(dataset.train)
     datamanager._num_train_pids = len({pid for _, pid, _, _ in dataset.train})  # noqa: SLF001  torchreid's only place

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ccafl_plugin.data.label_noise import LabelNoise, true_persons
+from ccafl_plugin.data.label_noise import LabelNoise, right_proxies, true_persons
 from ccafl_plugin.data.proxies import ProxyLabels, TrainTuple
 from ccafl_plugin.utils.errors import CCAFLError
 
@@ -70,6 +70,29 @@ def test_halves_of_a_split_proxy_are_one_person_to_the_diagnostics() -> None:
     assert len(expected) > undamaged.num_proxies
     same = persons[:, None] == persons[None, :]
     assert torch.equal(same, torch.tensor(expected)[:, None] == torch.tensor(expected)[None, :])
+
+
+@pytest.mark.parametrize("single_camera", [0.0, 0.5])
+def test_right_proxies(single_camera: float) -> None:
+    """By the paths, which say who is on an image; some of the people lose a proxy to wrong labels."""
+    train = make_list()
+    noise = LabelNoise(wrong=0.6, single_camera=single_camera)
+    dataset = SimpleNamespace(train=noise.damage(train, seed=1)[0], right_persons=noise.right_persons(train, seed=1))
+    labels = ProxyLabels.from_tuples(dataset.train)
+    found = right_proxies(dataset, labels)
+    truth = {path: pid for path, pid, _, _ in train}
+    people = sorted({truth[path] for path, _, _, _ in dataset.train})
+    assert {pid for _, pid, _, _ in dataset.train} == set(range(len(people)))  # everybody keeps a label somewhere
+    for image, proxy in zip(labels.path_order.tolist(), found.tolist(), strict=True):
+        path, _, camid, _ = dataset.train[image]
+        expected = {
+            p
+            for p in range(labels.num_proxies)
+            if dataset.train[labels.images_of_proxy(p)[0]][1:3] == (people.index(truth[path]), camid)
+        }
+        assert expected == ({proxy} if proxy >= 0 else set())
+    assert right_proxies(SimpleNamespace(train=train), ProxyLabels.from_tuples(train)) is None
+    assert LabelNoise(wrong=0.1, split=0.1).right_persons(train, 1) is LabelNoise().right_persons(train, 1) is None
 
 
 def test_single_camera_people() -> None:

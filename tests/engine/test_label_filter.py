@@ -11,10 +11,21 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ccafl_plugin.data.label_agreement import Doubts
+from ccafl_plugin.data.label_noise import LabelNoise
 from ccafl_plugin.data.proxies import ProxyLabels
 from ccafl_plugin.engine import label_filter as module
 from ccafl_plugin.engine.label_filter import LabelFilter
-from tests.engine.small_runs import CAMERAS, IDENTITIES, IMAGES, Recorder, assert_equal, make_engine, weights
+from ccafl_plugin.integration.data_manager import damage_training_set
+from tests.engine.small_runs import (
+    CAMERAS,
+    IDENTITIES,
+    IMAGES,
+    Recorder,
+    assert_equal,
+    make_engine,
+    make_manager,
+    weights,
+)
 
 EVERY = CAMERAS * IDENTITIES * IMAGES
 LISTED = torch.arange(CAMERAS * IDENTITIES).repeat_interleave(IMAGES)
@@ -149,6 +160,27 @@ def test_of_batch() -> None:
     assert rows is None and proxies.tolist() == [1, 2]
     rows, proxies = found.of_batch(["c"], torch.tensor([1]))
     assert rows.tolist() == proxies.tolist() == []
+
+
+def test_decisions_against_right_labels() -> None:
+    """Eight images: 1, 2 and 7 have wrong labels, 7's person has no proxy left; 1, 2, 3 and 7 are not trusted."""
+    listed, right = torch.tensor([0, 1, 1, 1, 0, 0, 2, 2]), torch.tensor([0, 0, 0, 1, 0, 0, 2, -1])
+    trusted = torch.tensor([True, False, False, False, True, True, True, False])
+    judged = torch.tensor([0, 0, 2, -1, 0, 0, 2, -1])
+    assert module.how_right(listed, judged, trusted, right) == (
+        "in truth 37.5 % of the labels are wrong, 75.0 % of the 4 that are not trusted, and 16.7 % of those that are "
+        "used; 50.0 % of the new labels are right"
+    )
+    assert module.how_right(right, right, right >= 0, right).endswith("used; none of the new labels are right")
+
+
+def test_labels_that_were_changed_on_purpose_are_compared(pictures: Path, capsys: pytest.CaptureFixture) -> None:
+    manager = make_manager(pictures)
+    sampler = {"train_sampler": "ProxySampler", "batch_size": 8, "num_instances": 2, "num_cams": CAMERAS}
+    damage_training_set(manager, LabelNoise(wrong=0.34), 1, {**sampler, "num_datasets": 1})
+    engine = make_engine(pictures, manager, robust_labels=True)
+    engine.label_filter.look(engine.epoch_start.features(), "Epoch 1")
+    assert "\n   in truth 33.3 % of the labels are wrong, " in capsys.readouterr().out
 
 
 def test_poor_features_are_a_warning(capsys: pytest.CaptureFixture) -> None:
