@@ -51,5 +51,5 @@ def unit_rows(features: Tensor, members: NDArray[np.bool_]) -> NDArray[np.float6
 
 
 def listed(cameras: Sequence[int] | Sequence[str]) -> str:
-    """Such as camera 3, or cameras 3, 4."""
-    return f"camera{'s' * (len(cameras) != 1)} {', '.join(map(str, cameras))}"
+    """Such as camera 3, or cameras '3', '4': a number and a word are two cameras, so words are quoted."""
+    return f"camera{'s' * (len(cameras) != 1)} {', '.join(map(repr, cameras))}"

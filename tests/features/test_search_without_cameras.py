@@ -98,7 +98,8 @@ def test_by_an_image_of_a_camera(run: Run, tiny_weights: Path, crops: Path, tmp_
     assert "warning" not in printed
     code, printed, _ = run(*query, "--image-camera", "attic")
     assert (
-        code == 0 and "warning: camera normalisation: no statistics of camera attic, only of cameras hall, " in printed
+        code == 0
+        and "warning: camera normalisation: no statistics of camera 'attic', only of cameras 'hall', " in printed
     )
     code, _, err = run(*query)
     assert (

@@ -124,6 +124,8 @@ def test_a_camera_without_statistics_gets_those_of_all_and_one_warning_names_it(
     rows = F.normalize(features, dim=1)
     expected = F.normalize((rows[:3] - rows.mean(0)) / rows.var(0, correction=0).sqrt(), dim=1)
     torch.testing.assert_close(found[:3], expected, atol=1e-9, rtol=0)
+    with pytest.warns(UnknownCameraWarning, match="no statistics of camera '0', only of cameras 0, 1, 2;"):
+        statistics.apply(features[:1], ["0"])  # a word, as a table of text has it, is no number
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         torch.testing.assert_close(found[3:], statistics.apply(features[3:4], [0]))
