@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 
@@ -15,11 +16,15 @@ os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARN
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+ALONE = "error: of this package's commands only ccafl-train runs in several processes. Start this one without torchrun."
+SECONDS_FOR_A_LINE = 2.0
+
+
 def main() -> int:
     """Trains and tests a model, with the arguments of the process."""
     from ccafl_plugin.runs.train_command import main as run
 
-    return _into_a_pipe(run)
+    return _into_a_pipe(run, shares_work=True)
 
 
 def suite() -> int:
@@ -92,8 +97,20 @@ def report() -> int:
     return _into_a_pipe(run)
 
 
-def _into_a_pipe(run: Callable[[], int]) -> int:
-    """Calls a command; if nobody reads its output any more, as behind ``| head``, that is no traceback."""
+def _into_a_pipe(run: Callable[[], int], shares_work: bool = False) -> int:
+    """Calls a command; if nobody reads its output any more, as behind ``| head``, that is no traceback.
+
+    Args:
+        run: the command.
+        shares_work: whether processes that ``torchrun`` has started share its work; others would all do the same, and
+            write the same files.
+    """
+    if not shares_work and "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if os.environ.get("RANK") == "0":
+            print(ALONE, file=sys.stderr)
+        else:
+            time.sleep(SECONDS_FOR_A_LINE)  # torchrun ends the others as soon as one has ended
+        return 2
     try:
         try:
             return run()
