@@ -54,7 +54,8 @@ def check_same_run(engine: Any, settings: Mapping[str, Any]) -> None:
     """
     if num_processes() == 1:
         return
-    effective = vars(effective_settings_of(engine))
+    effective = {**vars(effective_settings_of(engine))}
+    del effective["processes"]  # the group's own number
     check_alike(
         {
             "the training list": engine.history.dataset,
