@@ -27,7 +27,6 @@ from ccafl_plugin.features.without_cameras import (
     OPTION,
     file_beside,
     queries_without_cameras,
-    save_beside,
     set_without_cameras,
     statistics_of_index,
     without_cameras,
@@ -36,7 +35,7 @@ from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.utils.camera_moments import TEST_MODES
 from ccafl_plugin.utils.commands import print_error
 from ccafl_plugin.utils.errors import CCAFLError
-from ccafl_plugin.utils.files import written_line
+from ccafl_plugin.utils.files import check_writable, written_line
 
 INDEX_HELP = "a folder (faiss), FILE.safetensors (exact), http://host:19530 or FILE.db (Milvus)"
 
@@ -105,12 +104,15 @@ def build(given: argparse.Namespace) -> None:
     beside = file_beside(given.index, given.collection)
     start = time.monotonic()
     names = []
+    statistics = None
     if given.camera_normalization != "none":
         features, statistics = without_cameras(features, given.camera_normalization)
-        save_beside(statistics, beside)
+        check_writable(beside)
         names = [beside.name]
         print(f"Without what {len(statistics.cameras)} cameras add to their features ({statistics.mode})")
     line = build_index(features, given.index, given.collection)
+    if statistics is not None:
+        statistics.save(beside)  # behind the index: if that can't be made, an older one keeps its statistics
     print(f"{line} ({time.monotonic() - start:.1f} s)")
     if "://" not in given.index:
         path = Path(given.index).expanduser()

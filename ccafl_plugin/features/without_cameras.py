@@ -16,7 +16,6 @@ from ccafl_plugin.features.feature_set import SUFFIX, WITHOUT_CAMERAS, FeatureSe
 from ccafl_plugin.metrics import CameraStatistics
 from ccafl_plugin.metrics.camera_normalization import UnknownCameraWarning
 from ccafl_plugin.utils.errors import CCAFLError
-from ccafl_plugin.utils.files import check_writable
 
 OPTION, FILE_OPTION, CAMERA_OPTION = "--camera-normalization", "--camera-statistics", "--image-camera"
 
@@ -66,16 +65,6 @@ def file_beside(address: str, collection: str) -> Path:
     if path.suffix == ".db":
         return path.with_name(f"{path.stem}-{collection}.cameras{SUFFIX}")
     return path.with_name(f"{path.name.removesuffix(SUFFIX)}.cameras{SUFFIX}")
-
-
-def save_beside(statistics: CameraStatistics, file: Path) -> None:
-    """Writes the statistics of an index.
-
-    Raises:
-        CCAFLError: the file can't be written.
-    """
-    check_writable(file)
-    statistics.save(file)
 
 
 def statistics_of_index(description: Mapping[str, Any], given: str, beside: Path) -> CameraStatistics | None:

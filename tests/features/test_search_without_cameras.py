@@ -178,3 +178,21 @@ def test_milvus_keeps_the_name_of_the_statistics(run: Run, tmp_path: Path) -> No
     found = open_index(str(index))
     assert found.feature == "retrieval" and found.kind.startswith("retrieval without cameras (mean ")
     assert run("query", index, "--features", tmp_path / "raw", "--top", 1)[0] == 0
+
+
+def test_an_index_that_can_not_be_made_leaves_the_older_ones_statistics(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make().save(tmp_path / "gallery")
+    make(seed=2).save(tmp_path / "others")
+    index = tmp_path / "index.safetensors"
+    assert run("build", index, tmp_path / "gallery", "--camera-normalization", "mean")[0] == 0
+    before = (tmp_path / "index.cameras.safetensors").read_bytes()
+
+    def refuse(*_: object) -> str:
+        raise CCAFLError("the disk is full.")
+
+    monkeypatch.setattr(search_command, "build_index", refuse)
+    assert run("build", index, tmp_path / "others", "--camera-normalization", "mean")[0] != 0
+    assert (tmp_path / "index.cameras.safetensors").read_bytes() == before
+    assert run("query", index, "--features", tmp_path / "gallery", "--top", 3)[0] == 0
